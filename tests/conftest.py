@@ -1,0 +1,99 @@
+"""Real servers for the tests: one Postgres and one Valkey a session, and for each test a database of its own.
+
+The database is a clone of a template into which every service has migrated, which takes some twenty milliseconds;
+commits, locks and several connections behave as they do in production.
+"""
+
+import asyncio
+import importlib
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+
+from libs.common.clock import system_clock
+from libs.common.credentials import ALL_SCOPES, Issuer, Verifier, generate_private_key, load_private_key, public_pem
+from libs.common.postgres import migrate
+from libs.embedded.postgres import Postgres, provision
+from libs.embedded.valkey import Valkey
+from services.__main__ import SERVICES
+
+TEMPLATE = "weir_template"
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """A migrated database: `dsns` by service, each with that service's own role."""
+
+    name: str
+    dsns: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """One deployment's signing key, and what it issues."""
+
+    private_pem: str
+    public_pem: str
+    issuer: Issuer
+    verifier: Verifier
+
+    def api_key(self, tenant_id: str = "acme", *scopes: str, live: bool = False) -> str:
+        """A key of `tenant_id` with `scopes`, or with all that a tenant may have."""
+        return self.issuer.api_key(tenant_id, scopes or ALL_SCOPES, live=live)
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    server = Postgres(tmp_path_factory.mktemp("postgres"), durable=False)
+    asyncio.run(server.start())
+    yield server
+    asyncio.run(server.stop())
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+    server = Valkey(tmp_path_factory.mktemp("valkey"))
+    asyncio.run(server.start())
+    yield server
+    asyncio.run(server.stop())
+
+
+@pytest.fixture(scope="session")
+def template(postgres: Postgres) -> dict[str, str]:
+    """DSNs by service of the database that tests clone."""
+    return asyncio.run(_make_template(postgres))
+
+
+async def _make_template(postgres: Postgres) -> dict[str, str]:
+    passwords = {service: secrets.token_hex(8) for service in SERVICES}
+    dsns = await provision(postgres.admin_dsn, SERVICES, passwords, database=TEMPLATE)
+    for service in SERVICES:
+        await migrate(dsns[service], importlib.import_module(f"services.{service}.main").MIGRATIONS)
+    return dsns
+
+
+@pytest.fixture
+async def database(postgres: Postgres, template: dict[str, str]) -> AsyncIterator[Database]:
+    name = f"test_{secrets.token_hex(6)}"
+    admin = await asyncpg.connect(postgres.admin_dsn)
+    await admin.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY FILE_COPY")
+    dsns = {service: urlsplit(dsn)._replace(path=f"/{name}").geturl() for service, dsn in template.items()}
+    yield Database(name, dsns)
+    await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    await admin.close()
+
+
+@pytest.fixture(scope="session")
+def keys() -> Keys:
+    private_pem = generate_private_key()
+    private_key = load_private_key(private_pem)
+    return Keys(
+        private_pem=private_pem,
+        public_pem=public_pem(private_pem),
+        issuer=Issuer(private_key, system_clock),
+        verifier=Verifier([private_key.public_key()], system_clock),
+    )
