@@ -55,17 +55,20 @@ CREATE TABLE IF NOT EXISTS delivery (
   outcome   TEXT    NOT NULL
 );
 CREATE INDEX IF NOT EXISTS delivery_due ON delivery (due) WHERE state = 'pending';
+CREATE INDEX IF NOT EXISTS delivery_of_event ON delivery (event);
 """
 
 MATCHING = """
 SELECT id, body, private FROM document
 WHERE processor = :processor AND account = :account AND kind = :kind
   AND created BETWEEN :since AND :until
-  AND seq > coalesce((SELECT seq FROM document WHERE processor = :processor AND account = :account AND id = :newer_than), 0)
-  AND seq < coalesce((SELECT seq FROM document WHERE processor = :processor AND account = :account AND id = :older_than),
-                     9223372036854775807)
-  AND NOT EXISTS (SELECT 1 FROM json_each(:filters) AS filter
-                  WHERE coalesce(json_extract(body, '$.' || filter.key), '') NOT IN (SELECT value FROM json_each(filter.value)))
+  AND (:newer_than IS NULL OR seq > (
+    SELECT seq FROM document WHERE processor = :processor AND account = :account AND id = :newer_than))
+  AND (:older_than IS NULL OR seq < (
+    SELECT seq FROM document WHERE processor = :processor AND account = :account AND id = :older_than))
+  AND NOT EXISTS (
+    SELECT 1 FROM json_each(:filters) AS filter
+    WHERE coalesce(json_extract(body, '$.' || filter.key), '') NOT IN (SELECT value FROM json_each(filter.value)))
 """
 NEWEST_FIRST = MATCHING + "ORDER BY seq DESC LIMIT :limit"
 OLDEST_FIRST = MATCHING + "ORDER BY seq LIMIT :limit"
@@ -116,7 +119,9 @@ class State:
             self.connection.execute("PRAGMA synchronous = NORMAL")
             version = self.connection.execute("PRAGMA user_version").fetchone()[0]
             if version not in (0, SCHEMA_VERSION):
-                raise StateInUseError(f"{path} was written by another version of the sandbox; delete it to start afresh")
+                raise StateInUseError(
+                    f"{path} was written by another version of the sandbox; delete it to start afresh"
+                )
             self.connection.executescript(SCHEMA)
             self.connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         except sqlite3.OperationalError as error:

@@ -65,8 +65,8 @@ class Outbox:
     def replay(self, event: str | None, copies: int, now: float) -> int:
         """Ask again for every delivery ever asked for, or for those of one event. Returns how many."""
         cursor = self._state.connection.execute(
-            "WITH RECURSIVE copy (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM copy WHERE n < :copies)"
-            " INSERT INTO delivery (processor, account, endpoint, event, body, state, attempts, due, outcome)"
+            "INSERT INTO delivery (processor, account, endpoint, event, body, state, attempts, due, outcome)"
+            " WITH RECURSIVE copy (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM copy WHERE n < :copies)"
             " SELECT processor, account, endpoint, event, body, 'pending', 0, :now, ''"
             " FROM (SELECT DISTINCT processor, account, endpoint, event, body FROM delivery"
             "       WHERE :event IS NULL OR event = :event), copy",
@@ -128,6 +128,7 @@ class Deliverer:
         self._retry_gaps_seconds = retry_gaps_seconds
         self._wake = asyncio.Event()
         self._sending = 0
+        self.running = False
         self.paused = False
 
     def wake(self) -> None:
@@ -137,18 +138,24 @@ class Deliverer:
     async def run(self) -> None:
         """Deliver until cancelled. A delivery cut short by cancellation stays pending."""
         self._outbox.hurry(self._clock())
-        async with (
-            httpx.AsyncClient(timeout=ANSWER_TIMEOUT_SECONDS, trust_env=False) as client,
-            asyncio.TaskGroup() as group,
-        ):
-            while True:
-                self._wake.clear()
-                free = 0 if self.paused else PARALLEL_SENDS - self._sending
-                if free:
-                    for delivery in self._outbox.claim(self._clock(), free, 2 * ANSWER_TIMEOUT_SECONDS):
+        self.running = True
+        try:
+            async with (
+                httpx.AsyncClient(timeout=ANSWER_TIMEOUT_SECONDS, trust_env=False) as client,
+                asyncio.TaskGroup() as group,
+            ):
+                while True:
+                    self._wake.clear()
+                    for delivery in self._claim():
                         self._sending += 1
                         group.create_task(self._send(client, delivery))
-                await self._sleep()
+                    await self._sleep()
+        finally:
+            self.running = False
+
+    def _claim(self) -> list[Delivery]:
+        free = 0 if self.paused else PARALLEL_SENDS - self._sending
+        return self._outbox.claim(self._clock(), free, 2 * ANSWER_TIMEOUT_SECONDS) if free else []
 
     async def _sleep(self) -> None:
         due = None if self.paused or self._sending >= PARALLEL_SENDS else self._outbox.next_due()
@@ -163,7 +170,7 @@ class Deliverer:
         try:
             response = await client.post(delivery.url, content=delivery.body, headers=headers)
             delivered, outcome = response.is_success, f"HTTP {response.status_code}"
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             delivered, outcome = False, f"{type(error).__name__}: {error}"
         retry_at = None
         if not delivered:

@@ -5,7 +5,6 @@ commits, locks and several connections behave as they do in production.
 """
 
 import asyncio
-import importlib
 import secrets
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from libs.common.credentials import ALL_SCOPES, Issuer, Verifier, generate_priva
 from libs.common.postgres import migrate
 from libs.embedded.postgres import Postgres, provision
 from libs.embedded.valkey import Valkey
-from services.__main__ import SERVICES
+from services.__main__ import SERVICES, migrations
 
 TEMPLATE = "weir_template"
 
@@ -72,7 +71,7 @@ async def _make_template(postgres: Postgres) -> dict[str, str]:
     passwords = {service: secrets.token_hex(8) for service in SERVICES}
     dsns = await provision(postgres.admin_dsn, SERVICES, passwords, database=TEMPLATE)
     for service in SERVICES:
-        await migrate(dsns[service], importlib.import_module(f"services.{service}.main").MIGRATIONS)
+        await migrate(dsns[service], migrations(service))
     return dsns
 
 

@@ -8,6 +8,7 @@ every second from cron, and at once when somebody who has just committed a row c
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -38,9 +39,7 @@ class Alarm:
 
     @classmethod
     async def connect(cls, redis_url: str, service: str) -> "Alarm":
-        settings = RedisSettings.from_dsn(redis_url)
-        redis = await create_pool(settings, job_serializer=_dumps, job_deserializer=json.loads)
-        return cls(redis, service)
+        return cls(await _connect(redis_url), service)
 
     async def ring(self, sweep: str) -> None:
         try:
@@ -49,11 +48,23 @@ class Alarm:
             log.warning("alarm not rung", sweep=sweep, cause=repr(error))
 
     async def close(self) -> None:
-        await self._redis.aclose()
+        await self._redis.aclose(close_connection_pool=True)
 
 
-def create_worker(service: str, redis_url: str, sweeps: Mapping[str, Sweep]) -> Worker:
-    """An arq worker that runs `sweeps`, each at most once at a time in this process and in any number of processes."""
+async def run_worker(service: str, redis_url: str, sweeps: Mapping[str, Sweep], *, handle_signals: bool = True) -> None:
+    """Ring `sweeps` until SIGTERM or SIGINT, or until cancelled; sweeps under way get a minute to finish.
+
+    A sweep runs at most once at a time in this process, and in any number of processes: rows are claimed, not sweeps.
+    """
+    redis = await _connect(redis_url)
+    worker = _create_worker(service, redis, sweeps, handle_signals)
+    with suppress(asyncio.CancelledError):  # how arq ends, whether by a signal or by our caller
+        await worker.async_run()
+    await asyncio.gather(*worker.tasks.values(), return_exceptions=True)
+    await redis.aclose(close_connection_pool=True)
+
+
+def _create_worker(service: str, redis: ArqRedis, sweeps: Mapping[str, Sweep], handle_signals: bool) -> Worker:
     running: dict[str, asyncio.Lock] = {name: asyncio.Lock() for name in sweeps}
 
     async def ring(_context: dict[Any, Any], name: str) -> None:
@@ -64,20 +75,19 @@ def create_worker(service: str, redis_url: str, sweeps: Mapping[str, Sweep]) -> 
         idle = [name for name in sweeps if not running[name].locked()]
         await asyncio.gather(*(ring({}, name) for name in idle))
 
+    every_second = cron(
+        ring_all,
+        name=f"{service}:ring_all",
+        second=set(range(60)),
+        unique=False,
+        run_at_startup=True,
+        timeout=SWEEP_TIMEOUT_SECONDS,
+        keep_result=0,
+    )
     return Worker(
         functions=[func(ring, name="ring", keep_result=0, timeout=SWEEP_TIMEOUT_SECONDS)],
-        cron_jobs=[
-            cron(
-                ring_all,
-                name=f"{service}:ring_all",
-                second=set(range(60)),
-                unique=False,
-                run_at_startup=True,
-                timeout=SWEEP_TIMEOUT_SECONDS,
-                keep_result=0,
-            )
-        ],
-        redis_settings=RedisSettings.from_dsn(redis_url),
+        cron_jobs=[every_second],
+        redis_pool=redis,
         queue_name=_queue(service),
         poll_delay=0.05,
         max_jobs=50,
@@ -85,8 +95,13 @@ def create_worker(service: str, redis_url: str, sweeps: Mapping[str, Sweep]) -> 
         job_completion_wait=COMPLETION_WAIT_SECONDS,
         job_serializer=_dumps,
         job_deserializer=json.loads,
-        handle_signals=True,
+        handle_signals=handle_signals,
     )
+
+
+async def _connect(redis_url: str) -> ArqRedis:
+    settings = RedisSettings.from_dsn(redis_url)
+    return await create_pool(settings, job_serializer=_dumps, job_deserializer=json.loads)
 
 
 async def _drain(name: str, sweep: Sweep) -> None:

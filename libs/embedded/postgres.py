@@ -55,7 +55,8 @@ class Postgres(Server):
 
     @property
     def admin_dsn(self) -> str:
-        return self.dsn("postgres", SUPERUSER, secret(self._password))
+        """The superuser's; known from the first start on."""
+        return self.dsn("postgres", SUPERUSER, self._password.read_text())
 
     def dsn(self, database: str, user: str, password: str) -> str:
         """These binaries have no TLS, so a client need not ask for it."""

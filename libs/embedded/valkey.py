@@ -33,15 +33,16 @@ class Valkey(Server):
 
     @property
     def url(self) -> str:
-        return f"redis://:{self._password}@{HOST}:{self.port}/0"
+        """Known from the first start on."""
+        return f"redis://:{self._password.read_text()}@{HOST}:{self.port}/0"
 
     @property
-    def _password(self) -> str:
-        return secret(self.data_dir / "password")
+    def _password(self) -> Path:
+        return self.data_dir / "password"
 
     async def _prepare(self, claim: int) -> None:
         self.data_dir.chmod(0o700)
-        write_private(self._config, CONFIG.format(host=HOST, port=self.port, password=self._password))
+        write_private(self._config, CONFIG.format(host=HOST, port=self.port, password=secret(self._password)))
 
     @property
     def _config(self) -> Path:

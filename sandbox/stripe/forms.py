@@ -69,7 +69,8 @@ def identifier(name: str, value: Any) -> str:
     if found is None:
         raise errors.refused(
             f"You passed an empty string for '{name}'. We assume empty values are an attempt to unset a parameter;"
-            f" however '{name}' cannot be unset. You should remove '{name}' from your request or supply a non-empty value.",
+            f" however '{name}' cannot be unset. You should remove '{name}' from your request or supply a non-empty"
+            " value.",
             name,
             "parameter_invalid_empty",
         )

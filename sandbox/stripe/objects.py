@@ -228,7 +228,10 @@ def outcome(status: str, decline: Decline | None) -> Json:
 
 def _method_details(method: Json) -> Json:
     if method["type"] == "us_bank_account":
-        return {"type": "us_bank_account", "us_bank_account": {**method["us_bank_account"], "payment_reference": None}}
+        account = method["us_bank_account"]
+        shown = ("account_holder_type", "account_type", "bank_name", "fingerprint", "last4", "routing_number")
+        details = {key: account[key] for key in shown} | {"mandate": None, "payment_reference": None}
+        return {"type": "us_bank_account", "us_bank_account": details}
     card = {key: method["card"][key] for key in ("brand", "checks", "country", "exp_month", "exp_year", "fingerprint")}
     card |= {key: method["card"][key] for key in ("funding", "last4", "wallet")}
     return {"type": "card", "card": {**card, "network": card["brand"], "mandate": None, "three_d_secure": None}}
@@ -291,7 +294,7 @@ def webhook_endpoint(url: str, enabled_events: list[str], now: int) -> Json:
     }
 
 
-def card_error(decline: Decline, charge_id: str | None, method: Json, method_type: str) -> Json:
+def card_error(decline: Decline, charge_id: str | None, method: Json) -> Json:
     """The error of a failed payment: in a 402, and as an intent's `last_payment_error`."""
     error: Json = {
         "type": "card_error",

@@ -1,30 +1,20 @@
+import asyncio
 import os
+import shutil
 import signal
 import socket
-import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import asyncpg
 import pytest
+import pytest_asyncio
 
 from libs.embedded.account import Account, our_accounts
 from libs.embedded.errors import EmbeddedServerError
 from libs.embedded.postgres import Postgres, provision
-
-LAUNCHER = """
-import asyncio, sys
-from pathlib import Path
-from libs.embedded.postgres import Postgres
-
-async def main():
-    async with Postgres(Path(sys.argv[1]), int(sys.argv[2])) as server:
-        print(server.pid, flush=True)
-        await server.wait()
-
-asyncio.run(main())
-"""
+from tests.embedded.launcher import launched_elsewhere
 
 
 async def remember(dsn: str, value: int) -> None:
@@ -41,36 +31,37 @@ async def remembered(dsn: str) -> list[int]:
     return values
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def initialised(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    data_dir = tmp_path_factory.mktemp("postgres")
+    async with Postgres(data_dir, durable=False):
+        return data_dir
+
+
 @pytest.fixture
-async def server(data_dir: Path) -> AsyncIterator[Postgres]:
+async def server(initialised: Path, data_dir: Path) -> AsyncIterator[Postgres]:
+    shutil.copytree(initialised, data_dir)
     async with Postgres(data_dir, durable=False) as running:
         yield running
 
 
-@pytest.mark.parametrize("account", our_accounts(), ids=str)
-async def test_each_account_we_have_runs_a_durable_server_whose_next_start_finds_its_data(
-    data_dir: Path, account: Account
-) -> None:
-    async with Postgres(data_dir, account=account) as first:
-        await remember(first.admin_dsn, 1)
-        conn = await asyncpg.connect(first.admin_dsn)
-        shown = [
-            await conn.fetchval(f"SHOW {name}")
-            for name in ("fsync", "synchronous_commit", "max_connections", "TimeZone")
-        ]
-        await conn.close()
-    assert shown == ["on", "on", "300", "UTC"]
-    assert (data_dir / "password").stat().st_mode & 0o777 == 0o600
-    async with Postgres(data_dir, account=account) as second:
-        assert await remembered(second.admin_dsn) == [1]
-
-
-async def test_the_data_of_one_account_can_be_used_by_the_next(data_dir: Path) -> None:
+async def test_every_account_we_have_runs_a_durable_server_and_finds_the_data_of_the_others(data_dir: Path) -> None:
     available = our_accounts()
     for number, account in enumerate([*available, available[0]]):
-        async with Postgres(data_dir, durable=False, account=account) as server:
+        async with Postgres(data_dir, account=account) as server:
             await remember(server.admin_dsn, number)
             assert await remembered(server.admin_dsn) == list(range(number + 1))
+            conn = await asyncpg.connect(server.admin_dsn)
+            names = ("fsync", "synchronous_commit", "data_checksums", "max_connections", "TimeZone")
+            assert [await conn.fetchval(f"SHOW {name}") for name in names] == ["on", "on", "on", "300", "UTC"]
+            await conn.close()
+    assert (data_dir / "password").stat().st_mode & 0o777 == 0o600
+
+
+async def test_root_can_become_nobody_only_where_nobody_can_go(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    with pytest.raises(EmbeddedServerError, match=f"nobody cannot enter {tmp_path}"):
+        await Postgres(tmp_path / "data", account=Account(uid=65534)).start()
 
 
 async def test_a_wrong_password_is_refused(server: Postgres) -> None:
@@ -94,10 +85,11 @@ async def test_a_pid_file_whose_number_another_process_has_now_does_not_prevent_
     await server.wait()
     pid_file = server.data_dir / "pgdata" / "postmaster.pid"
     stale = pid_file.read_text().splitlines()
-    with subprocess.Popen(["sleep", "60"]) as stranger:
-        pid_file.write_text("\n".join([str(stranger.pid), *stale[1:]]) + "\n")
-        await server.restart()
-        stranger.kill()
+    stranger = await asyncio.create_subprocess_exec(sys.executable, "-c", "input()", stdin=asyncio.subprocess.PIPE)
+    pid_file.write_text("\n".join([str(stranger.pid), *stale[1:]]) + "\n")
+    await server.restart()
+    stranger.kill()
+    await stranger.wait()
 
 
 async def test_a_port_that_somebody_listens_on_is_refused_before_anything_is_made(data_dir: Path) -> None:
@@ -112,7 +104,7 @@ async def test_a_server_that_cannot_start_says_so_with_its_log(server: Postgres)
     await server.stop()
     with (server.data_dir / "pgdata" / "postgresql.conf").open("a") as config:
         config.write("no_such_setting = 1\n")
-    with pytest.raises(EmbeddedServerError, match='(?s)ended with exit code 1.*parameter "no_such_setting"'):
+    with pytest.raises(EmbeddedServerError, match=r'(?s)ended with exit code 1.*parameter "no_such_setting"'):
         await server.start()
 
 
@@ -125,16 +117,10 @@ async def test_data_whose_password_is_gone_is_refused(server: Postgres) -> None:
 
 async def test_a_server_ends_with_its_launcher_and_only_then_can_another_take_its_data(data_dir: Path) -> None:
     server = Postgres(data_dir)
-    command = [sys.executable, "-c", LAUNCHER, str(data_dir), str(server.port)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as launcher:
-        assert launcher.stdout is not None
-        pid = int(launcher.stdout.readline())
+    async with launched_elsewhere(server) as launcher:
         await remember(server.admin_dsn, 1)
-        with pytest.raises(EmbeddedServerError, match=f"in use by the Postgres of process {launcher.pid}"):
+        with pytest.raises(EmbeddedServerError, match=f"in use by the Postgres of process {launcher}"):
             await server.start()
-        launcher.kill()
-    if sys.platform != "linux":
-        os.kill(pid, signal.SIGINT)
     async with server:
         assert await remembered(server.admin_dsn) == [1]
 

@@ -1,8 +1,6 @@
 import os
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,19 +11,7 @@ from redis.exceptions import AuthenticationError
 from libs.embedded.errors import EmbeddedServerError
 from libs.embedded.process import HOST
 from libs.embedded.valkey import Valkey
-
-LAUNCHER = """
-import asyncio, sys
-from pathlib import Path
-from libs.embedded.valkey import Valkey
-
-async def main():
-    async with Valkey(Path(sys.argv[1]), int(sys.argv[2])) as server:
-        print(server.pid, flush=True)
-        await server.wait()
-
-asyncio.run(main())
-"""
+from tests.embedded.launcher import launched_elsewhere
 
 
 async def remember(url: str, value: str) -> None:
@@ -84,15 +70,9 @@ async def test_a_port_that_somebody_listens_on_is_refused(data_dir: Path) -> Non
 
 async def test_a_server_ends_with_its_launcher_and_only_then_can_another_take_its_data(data_dir: Path) -> None:
     server = Valkey(data_dir)
-    command = [sys.executable, "-c", LAUNCHER, str(data_dir), str(server.port)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as launcher:
-        assert launcher.stdout is not None
-        pid = int(launcher.stdout.readline())
+    async with launched_elsewhere(server) as launcher:
         await remember(server.url, "kept")
-        with pytest.raises(EmbeddedServerError, match=f"in use by the Valkey of process {launcher.pid}"):
+        with pytest.raises(EmbeddedServerError, match=f"in use by the Valkey of process {launcher}"):
             await server.start()
-        launcher.kill()
-    if sys.platform != "linux":
-        os.kill(pid, signal.SIGTERM)
     async with server:
         assert await remembered(server.url) == b"kept"

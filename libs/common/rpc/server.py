@@ -26,6 +26,10 @@ MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 MIN_BUDGET_SECONDS = 0.01
 DRAIN_SECONDS = 20.0
 HEALTH_PERIOD_SECONDS = 2.0
+LIVENESS = "liveness"
+"""A name to the health service: SERVING while the process runs, whatever becomes of its dependencies."""
+MAX_CONNECTION_AGE_SECONDS = 300
+"""Then a client is asked to reconnect, and so finds servers that have been added. Calls under way are not cut."""
 
 _caller: ContextVar[Caller] = ContextVar("caller")
 
@@ -160,10 +164,12 @@ async def serving(
         options=[
             ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
             ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+            ("grpc.max_connection_age_ms", MAX_CONNECTION_AGE_SECONDS * 1000),
         ],
     )
     register(server)
     health_servicer = health.aio.HealthServicer()
+    await health_servicer.set(LIVENESS, health_pb2.HealthCheckResponse.SERVING)
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
     reflection.enable_server_reflection((*service_names, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
     port = server.add_insecure_port(listen)

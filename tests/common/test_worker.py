@@ -1,0 +1,86 @@
+"""The alarm clock: sweeps are rung, keep being rung, and lose nothing when Redis does."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from libs.common.worker import Alarm, Sweep, run_worker
+from libs.embedded.valkey import Valkey
+
+
+@asynccontextmanager
+async def working(service: str, redis_url: str, sweeps: Mapping[str, Sweep]) -> AsyncIterator[None]:
+    running = asyncio.create_task(run_worker(service, redis_url, sweeps, handle_signals=False))
+    yield
+    running.cancel()
+    await running
+
+
+async def until(event: asyncio.Event) -> None:
+    async with asyncio.timeout(10):
+        await event.wait()
+
+
+async def test_a_sweep_is_repeated_until_it_says_that_nothing_is_left(valkey: Valkey) -> None:
+    rows, done = [1, 2, 3], asyncio.Event()
+
+    async def sweep() -> bool:
+        if rows:
+            rows.pop()
+        else:
+            done.set()
+        return bool(rows)
+
+    async with working("repeated", valkey.url, {"rows": sweep}):
+        await until(done)
+    assert not rows
+
+
+async def test_a_sweep_that_fails_is_rung_again_and_does_not_stop_its_neighbour(valkey: Valkey) -> None:
+    tries, again, neighbour = 0, asyncio.Event(), asyncio.Event()
+
+    async def failing() -> bool:
+        nonlocal tries
+        tries += 1
+        if tries > 1:
+            again.set()
+        raise ValueError("a bad row")
+
+    async def sound() -> bool:
+        neighbour.set()
+        return False
+
+    async with working("failing", valkey.url, {"failing": failing, "sound": sound}):
+        await until(again)
+        await until(neighbour)
+
+
+async def test_a_sweep_never_runs_twice_at_once_in_one_process(valkey: Valkey) -> None:
+    running = most = calls = 0
+    enough = asyncio.Event()
+
+    async def slow() -> bool:
+        nonlocal running, most, calls
+        running, calls = running + 1, calls + 1
+        most = max(most, running)
+        await asyncio.sleep(0.05)
+        running -= 1
+        if calls > 5:
+            enough.set()
+        return False
+
+    alarm = await Alarm.connect(valkey.url, "single")
+    async with working("single", valkey.url, {"slow": slow}):
+        while not enough.is_set():
+            await alarm.ring("slow")
+            await asyncio.sleep(0.01)
+    await alarm.close()
+    assert most == 1
+
+
+async def test_a_ring_while_redis_is_away_does_not_raise(tmp_path: Path) -> None:
+    async with Valkey(tmp_path) as server:
+        alarm = await Alarm.connect(server.url, "away")
+    await alarm.ring("rows")
+    await alarm.close()
