@@ -7,6 +7,7 @@ from zero to the currency's exponent, once. `Money.allocate` splits an amount so
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Context, Decimal, DivisionByZero, Inexact, InvalidOperation, Overflow
+from functools import reduce
 
 from libs.common.errors import InvalidArgument
 
@@ -50,12 +51,12 @@ class Money:
     def rounded(cls, amount: Decimal, currency: str) -> "Money":
         """`amount` in major units, rounded half away from zero to the currency's exponent."""
         quantum = Decimal(1).scaleb(-exponent(currency))
-        return cls(int(amount.quantize(quantum, ROUND_HALF_UP, QUOTIENT).scaleb(exponent(currency))), currency)
+        return cls(int(amount.quantize(quantum, ROUND_HALF_UP, QUOTIENT).scaleb(exponent(currency), EXACT)), currency)
 
     @property
     def amount(self) -> Decimal:
         """The amount in major units, exact."""
-        return Decimal(self.minor_units).scaleb(-exponent(self.currency))
+        return Decimal(self.minor_units).scaleb(-exponent(self.currency), EXACT)
 
     def __add__(self, other: "Money") -> "Money":
         return Money(self.minor_units + self._same(other), self.currency)
@@ -70,7 +71,7 @@ class Money:
 
     def allocate(self, weights: Sequence[Decimal]) -> list["Money"]:
         """Split by non-negative `weights`, not all 0, so that the parts sum to the whole (largest remainder first)."""
-        total = sum(weights, Decimal(0))
+        total = reduce(EXACT.add, weights, Decimal(0))
         if total <= 0 or min(weights) < 0:
             raise ValueError("weights must not be negative, and not all be 0")
         shares = [QUOTIENT.divide(QUOTIENT.multiply(Decimal(self.minor_units), weight), total) for weight in weights]

@@ -41,9 +41,9 @@ def _token(key: str) -> str:
 
 def _key(token: str) -> str:
     try:
-        [key] = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
-        if isinstance(key, str):
-            return key
-    except ValueError:
+        match json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))):
+            case [str(key)] if "\0" not in key and key.encode():  # what Postgres takes as text
+                return key
+    except (ValueError, RecursionError):
         pass
     raise InvalidArgument("PAGE_TOKEN_INVALID", "page_token is not one that an answer contained", field="page_token")

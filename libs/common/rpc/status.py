@@ -104,7 +104,7 @@ def from_postgres_error(error: Exception) -> BillingError | None:
         asyncpg.TooManyConnectionsError,
         asyncpg.AdminShutdownError,
         asyncpg.CrashShutdownError,
-        ConnectionError,
+        OSError,  # refused, reset, no such host, timed out
     )
     if isinstance(error, away):
         return Unavailable("DATABASE_UNAVAILABLE", "the database is not available; try again")

@@ -1,0 +1,28 @@
+"""The package charge model: units are sold by the package, and a package begun is a package sold."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import ClassVar
+
+from libs.common.money import EXACT
+from services.pricing.domain.breakdown import ZERO, RatedTier
+
+
+@dataclass(frozen=True, slots=True)
+class PackagePrice:
+    """`package_price`, in major units, of each `package_size` units (greater than 0) above the `free_units`."""
+
+    model: ClassVar[str] = "package"
+
+    package_size: Decimal
+    package_price: Decimal
+    free_units: Decimal = ZERO
+
+
+def rate_package(price: PackagePrice, quantity: Decimal) -> tuple[RatedTier, ...]:
+    """One step, whose quantity is the number of packages."""
+    paid_units = max(EXACT.subtract(quantity, price.free_units), ZERO)
+    packages, begun = EXACT.divmod(paid_units, price.package_size)
+    if begun:
+        packages = EXACT.add(packages, Decimal(1))
+    return (RatedTier(ZERO, None, packages, price.package_price, free_units=price.free_units),)

@@ -1,0 +1,196 @@
+"""The RPCs: decode, one transaction, encode."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, TypeAlias
+
+import grpc
+
+from libs.common.clock import Clock
+from libs.common.errors import BillingError, Conflict, FailedPrecondition, NotFound
+from libs.common.idempotency import fingerprint, require_same
+from libs.common.paging import page_in
+from libs.common.postgres import Conn, Pool
+from libs.common.rpc.server import caller
+from libs.common.wire import code_in, request_id_in
+from services.pricing import convert, store
+from services.pricing.domain.plans import PlanVersion
+from services.pricing.domain.rating import rate_version
+from services.pricing.versions import Versions, plan_not_found
+from weir.pricing.v1 import pricing_pb2
+from weir.pricing.v1.pricing_pb2_grpc import PricingServiceServicer
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+
+REQUESTS_BETWEEN_PAUSES = 100
+"""Of a batch, how many are rated before other calls get a turn."""
+
+
+class PricingServicer(PricingServiceServicer):
+    """A repeated mutation is answered from the request, which is the same, and from the row, which knows the time."""
+
+    def __init__(self, pool: Pool, clock: Clock) -> None:
+        self._pool = pool
+        self._clock = clock
+        self._versions = Versions(pool)
+
+    async def CreateTax(self, request: pricing_pb2.CreateTaxRequest, context: Context) -> pricing_pb2.CreateTaxResponse:
+        tenant_id = caller().tenant_id
+        request_id, request_hash = request_id_in(request.request_id), fingerprint(request)
+        tax = convert.tax_in(request.tax, self._clock())
+        async with self._pool.acquire() as conn, conn.transaction():
+            if not await store.insert_tax(conn, tenant_id, tax, request_id, request_hash):
+                taken = Conflict("TAX_EXISTS", f"there is a tax {tax.code} already", tax_code=tax.code)
+                recorded = await store.find_tax_request(conn, tenant_id, request_id)
+                tax = convert.tax_in(request.tax, _repeated(recorded, request_hash, request.request_id, taken))
+        return pricing_pb2.CreateTaxResponse(tax=convert.tax_out(tax))
+
+    async def GetTax(self, request: pricing_pb2.GetTaxRequest, context: Context) -> pricing_pb2.GetTaxResponse:
+        code = code_in(request.code, "code")
+        async with self._pool.acquire() as conn:
+            tax = await store.find_tax(conn, caller().tenant_id, code)
+        if tax is None:
+            raise _tax_not_found(code, "code")
+        return pricing_pb2.GetTaxResponse(tax=convert.tax_out(tax))
+
+    async def ListTaxes(self, request: pricing_pb2.ListTaxesRequest, context: Context) -> pricing_pb2.ListTaxesResponse:
+        page = page_in(request.page_size, request.page_token)
+        async with self._pool.acquire() as conn:
+            taxes, token = page.cut(await store.list_taxes(conn, caller().tenant_id, page), lambda tax: tax.code)
+        return pricing_pb2.ListTaxesResponse(taxes=map(convert.tax_out, taxes), next_page_token=token)
+
+    async def UpdateTax(self, request: pricing_pb2.UpdateTaxRequest, context: Context) -> pricing_pb2.UpdateTaxResponse:
+        code, name, rate = convert.tax_change_in(request.tax, request.update_mask)
+        async with self._pool.acquire() as conn:
+            tax = await store.update_tax(conn, caller().tenant_id, code, name, rate)
+        if tax is None:
+            raise _tax_not_found(code, "tax.code")
+        return pricing_pb2.UpdateTaxResponse(tax=convert.tax_out(tax))
+
+    async def CreatePlan(
+        self, request: pricing_pb2.CreatePlanRequest, context: Context
+    ) -> pricing_pb2.CreatePlanResponse:
+        tenant_id = caller().tenant_id
+        request_id, request_hash = request_id_in(request.request_id), fingerprint(request)
+        plan = convert.plan_in(request.plan, request.version, self._clock())
+        async with self._pool.acquire() as conn, conn.transaction():
+            if await store.insert_plan(conn, tenant_id, plan, request_id, request_hash):
+                await _require_taxes(conn, tenant_id, plan.latest_version.tax_codes)
+            else:
+                taken = Conflict("PLAN_EXISTS", f"there is a plan {plan.code} already", plan_code=plan.code)
+                recorded = await store.find_version_request(conn, tenant_id, request_id)
+                create_time = _repeated(recorded, request_hash, request.request_id, taken)
+                plan = convert.plan_in(request.plan, request.version, create_time)
+        return pricing_pb2.CreatePlanResponse(plan=convert.plan_out(plan))
+
+    async def GetPlan(self, request: pricing_pb2.GetPlanRequest, context: Context) -> pricing_pb2.GetPlanResponse:
+        code = code_in(request.code, "code")
+        async with self._pool.acquire() as conn:
+            plan = await store.find_plan(conn, caller().tenant_id, code)
+        if plan is None:
+            raise plan_not_found(code)
+        return pricing_pb2.GetPlanResponse(plan=convert.plan_out(plan))
+
+    async def ListPlans(self, request: pricing_pb2.ListPlansRequest, context: Context) -> pricing_pb2.ListPlansResponse:
+        page = page_in(request.page_size, request.page_token)
+        async with self._pool.acquire() as conn:
+            plans, token = page.cut(await store.list_plans(conn, caller().tenant_id, page), lambda plan: plan.code)
+        return pricing_pb2.ListPlansResponse(plans=map(convert.plan_out, plans), next_page_token=token)
+
+    async def CreatePlanVersion(
+        self, request: pricing_pb2.CreatePlanVersionRequest, context: Context
+    ) -> pricing_pb2.CreatePlanVersionResponse:
+        tenant_id = caller().tenant_id
+        request_id, request_hash = request_id_in(request.request_id), fingerprint(request)
+        plan_code = code_in(request.plan_code, "plan_code")
+        number = convert.version_number_in(request.base_version, "base_version") + 1
+        version = convert.version_in(request.version, plan_code, number, self._clock())
+        async with self._pool.acquire() as conn, conn.transaction():
+            if await store.insert_next_version(conn, tenant_id, version, request_id, request_hash):
+                await _require_taxes(conn, tenant_id, version.tax_codes)
+            else:
+                recorded = await store.find_version_request(conn, tenant_id, request_id)
+                refused = await _refused_version(conn, tenant_id, version)
+                create_time = _repeated(recorded, request_hash, request.request_id, refused)
+                version = convert.version_in(request.version, plan_code, number, create_time)
+        return pricing_pb2.CreatePlanVersionResponse(version=convert.version_out(version))
+
+    async def GetPlanVersion(
+        self, request: pricing_pb2.GetPlanVersionRequest, context: Context
+    ) -> pricing_pb2.GetPlanVersionResponse:
+        plan_code = code_in(request.plan_code, "plan_code")
+        number = convert.version_number_in(request.version, "version")
+        version = await self._versions.get(caller().tenant_id, plan_code, number)
+        return pricing_pb2.GetPlanVersionResponse(version=convert.version_out(version))
+
+    async def ListPlanVersions(
+        self, request: pricing_pb2.ListPlanVersionsRequest, context: Context
+    ) -> pricing_pb2.ListPlanVersionsResponse:
+        tenant_id = caller().tenant_id
+        plan_code = code_in(request.plan_code, "plan_code")
+        page, before = convert.versions_page_in(request.page_size, request.page_token)
+        async with self._pool.acquire() as conn:
+            if not await store.plan_exists(conn, tenant_id, plan_code):
+                raise plan_not_found(plan_code)
+            rows = await store.list_versions(conn, tenant_id, plan_code, before, page.size)
+        versions, token = page.cut(rows, lambda version: str(version.version))
+        return pricing_pb2.ListPlanVersionsResponse(versions=map(convert.version_out, versions), next_page_token=token)
+
+    async def Rate(self, request: pricing_pb2.RateRequest, context: Context) -> pricing_pb2.RateResponse:
+        return await self._rate(request, "")
+
+    async def BatchRate(self, request: pricing_pb2.BatchRateRequest, context: Context) -> pricing_pb2.BatchRateResponse:
+        convert.require_batch(request.requests)
+        responses: list[pricing_pb2.RateResponse] = []
+        for index, each in enumerate(request.requests):
+            if index % REQUESTS_BETWEEN_PAUSES == 0:
+                await asyncio.sleep(0)
+            try:
+                responses.append(await self._rate(each, f"requests[{index}]."))
+            except BillingError as error:
+                error.metadata["request_index"] = str(index)
+                raise
+        return pricing_pb2.BatchRateResponse(responses=responses)
+
+    async def _rate(self, request: pricing_pb2.RateRequest, field: str) -> pricing_pb2.RateResponse:
+        plan_code = code_in(request.plan_code, f"{field}plan_code")
+        number = convert.version_number_in(request.version, f"{field}version")
+        quantities = convert.quantities_in(request.quantities, f"{field}quantities")
+        version = await self._versions.get(caller().tenant_id, plan_code, number)
+        return convert.rated_out(rate_version(version, quantities))
+
+
+async def _require_taxes(conn: Conn, tenant_id: str, codes: Sequence[str]) -> None:
+    known = await store.known_tax_codes(conn, tenant_id, codes)
+    for index, code in enumerate(codes):
+        if code not in known:
+            raise _tax_not_found(code, f"version.tax_codes[{index}]")
+
+
+async def _refused_version(conn: Conn, tenant_id: str, version: PlanVersion) -> BillingError:
+    """Why `version` can't become the newest of its plan."""
+    plan = await store.find_plan(conn, tenant_id, version.plan_code)
+    if plan is None:
+        return plan_not_found(version.plan_code)
+    latest = plan.latest_version.version
+    return FailedPrecondition(
+        "PLAN_VERSION_CONFLICT",
+        f"the newest version of plan {plan.code} is {latest}, not {version.version - 1}",
+        plan_code=plan.code,
+        latest_version=str(latest),
+    )
+
+
+def _repeated(
+    recorded: store.Recorded | None, request_hash: bytes, request_id: str, otherwise: BillingError
+) -> datetime:
+    """When the same request was first done. Raises `otherwise` if it never was, Conflict if with other contents."""
+    if recorded is None:
+        raise otherwise
+    require_same(recorded.request_hash, request_hash, request_id)
+    return recorded.create_time
+
+
+def _tax_not_found(code: str, field: str) -> NotFound:
+    return NotFound("TAX_NOT_FOUND", f"there is no tax {code}", tax_code=code, field=field)
