@@ -31,15 +31,15 @@ def _dumps(value: dict[str, Any]) -> bytes:
 
 
 class Alarm:
-    """Rings a service's sweeps from outside its worker. Never raises: the worker's own clock rings anyway."""
+    """Rings a service's sweeps from outside its worker. Never raises: the worker's own clock rings anyway.
 
-    def __init__(self, redis: ArqRedis, service: str) -> None:
-        self._redis = redis
+    Connects when first rung, so a server starts, and serves, while Redis is away. Use with `contextlib.aclosing`.
+    """
+
+    def __init__(self, redis_url: str, service: str) -> None:
+        self._redis = ArqRedis.from_url(redis_url, socket_connect_timeout=1, socket_timeout=1)
+        self._redis.job_serializer = _dumps
         self._queue = _queue(service)
-
-    @classmethod
-    async def connect(cls, redis_url: str, service: str) -> "Alarm":
-        return cls(await _connect(redis_url), service)
 
     async def ring(self, sweep: str) -> None:
         try:
@@ -47,7 +47,7 @@ class Alarm:
         except (RedisError, OSError) as error:
             log.warning("alarm not rung", sweep=sweep, cause=repr(error))
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         await self._redis.aclose(close_connection_pool=True)
 
 
@@ -56,7 +56,8 @@ async def run_worker(service: str, redis_url: str, sweeps: Mapping[str, Sweep], 
 
     A sweep runs at most once at a time in this process, and in any number of processes: rows are claimed, not sweeps.
     """
-    redis = await _connect(redis_url)
+    settings = RedisSettings.from_dsn(redis_url)
+    redis = await create_pool(settings, job_serializer=_dumps, job_deserializer=json.loads)
     worker = _create_worker(service, redis, sweeps, handle_signals)
     with suppress(asyncio.CancelledError):  # how arq ends, whether by a signal or by our caller
         await worker.async_run()
@@ -97,11 +98,6 @@ def _create_worker(service: str, redis: ArqRedis, sweeps: Mapping[str, Sweep], h
         job_deserializer=json.loads,
         handle_signals=handle_signals,
     )
-
-
-async def _connect(redis_url: str) -> ArqRedis:
-    settings = RedisSettings.from_dsn(redis_url)
-    return await create_pool(settings, job_serializer=_dumps, job_deserializer=json.loads)
 
 
 async def _drain(name: str, sweep: Sweep) -> None:

@@ -70,17 +70,31 @@ async def test_a_sweep_never_runs_twice_at_once_in_one_process(valkey: Valkey) -
             enough.set()
         return False
 
-    alarm = await Alarm.connect(valkey.url, "single")
+    alarm = Alarm(valkey.url, "single")
     async with working("single", valkey.url, {"slow": slow}):
         while not enough.is_set():
             await alarm.ring("slow")
             await asyncio.sleep(0.01)
-    await alarm.close()
+    await alarm.aclose()
     assert most == 1
 
 
-async def test_a_ring_while_redis_is_away_does_not_raise(tmp_path: Path) -> None:
-    async with Valkey(tmp_path) as server:
-        alarm = await Alarm.connect(server.url, "away")
+async def test_an_alarm_is_made_and_rung_while_redis_is_away_and_rings_once_it_is_back(tmp_path: Path) -> None:
+    rung = asyncio.Event()
+
+    async def sweep() -> bool:
+        rung.set()
+        return False
+
+    server = Valkey(tmp_path)
+    await server.start()
+    await server.stop()
+    alarm = Alarm(server.url, "away")
     await alarm.ring("rows")
-    await alarm.close()
+    await server.start()
+    async with working("away", server.url, {"rows": sweep}):
+        rung.clear()
+        await alarm.ring("rows")
+        await until(rung)
+    await alarm.aclose()
+    await server.stop()
