@@ -1,0 +1,92 @@
+"""What every bench needs: a durable Postgres of its own, service processes, client processes, and figures."""
+
+import asyncio
+import os
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from secrets import token_hex
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from libs.common.clock import system_clock
+from libs.common.credentials import ALL_SCOPES, Issuer, generate_private_key, load_private_key, public_pem
+from libs.common.postgres import migrate
+from libs.embedded.postgres import Postgres, provision
+from libs.embedded.process import HOST, free_port
+from services.__main__ import migrations
+
+ROOT = Path(__file__).parents[1]
+READY_SECONDS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A service process: where it listens, its id, and what it takes to call it."""
+
+    target: str
+    pid: int
+    api_key: str
+
+    @property
+    def peak_rss_mb(self) -> float:
+        """The most memory that the process has had so far (Linux)."""
+        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+        raise RuntimeError("the kernel does not say how much memory the process has had")
+
+
+@asynccontextmanager
+async def postgres() -> AsyncIterator[Postgres]:
+    """A durable server on an empty directory, which is removed at the end."""
+    with tempfile.TemporaryDirectory(prefix="weir-bench-") as folder:
+        Path(folder).chmod(0o755)  # where Postgres runs as another user
+        async with Postgres(Path(folder) / "postgres", durable=True) as server:
+            yield server
+
+
+async def new_database(server: Postgres, service: str) -> str:
+    """DSN of a fresh database into which the service has migrated."""
+    dsns = await provision(server.admin_dsn, [service], {service: token_hex(8)}, database=f"bench_{token_hex(4)}")
+    await migrate(dsns[service], migrations(service))
+    return dsns[service]
+
+
+@asynccontextmanager
+async def service(name: str, dsn: str, tenant_id: str = "bench") -> AsyncIterator[Process]:
+    """The server process of a service, ready; stopped as an orchestrator would stop it."""
+    private_pem = generate_private_key()
+    target = f"{HOST}:{free_port()}"
+    environment = {
+        **os.environ,
+        f"WEIR_{name.upper()}_DSN": dsn,
+        f"WEIR_{name.upper()}_LISTEN": target,
+        "WEIR_PUBLIC_KEYS": public_pem(private_pem),
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "services", name, cwd=ROOT, env=environment, stderr=asyncio.subprocess.DEVNULL
+    )
+    try:
+        await _ready(target)
+        issuer = Issuer(load_private_key(private_pem), system_clock)
+        yield Process(target, process.pid, issuer.api_key(tenant_id, ALL_SCOPES, live=False))
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.wait()
+
+
+async def _ready(target: str) -> None:
+    async with asyncio.timeout(READY_SECONDS), grpc.aio.insecure_channel(target) as channel:
+        await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), wait_for_ready=True)
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """The smallest value that `percent` of all do not exceed."""
+    ordered = sorted(values)
+    return ordered[max(0, -(-len(ordered) * percent // 100).__trunc__() - 1)]

@@ -1,0 +1,105 @@
+"""`weir customers`, `subscriptions`, `invoices` and `payments`."""
+
+from typing import Annotated
+
+import typer
+
+from cli.arguments.options import Data, Json, execute
+
+customers = typer.Typer(help="Who is billed.")
+subscriptions = typer.Typer(help="Who has which plan.")
+invoices = typer.Typer(help="What is owed.")
+payments = typer.Typer(help="What has been collected.")
+
+Invoice = Annotated[str, typer.Argument(metavar="NUMBER_OR_ID")]
+OfCustomer = Annotated[str, typer.Option("--customer", metavar="ID", help="Only those of this customer.")]
+
+
+def add_to(root: typer.Typer) -> None:
+    root.add_typer(customers, name="customers")
+    root.add_typer(subscriptions, name="subscriptions")
+    root.add_typer(invoices, name="invoices")
+    root.add_typer(payments, name="payments")
+
+
+@customers.command("list")
+def customers_list(data: Data, as_json: Json = False) -> None:
+    """List customers."""
+    from cli.commands.customers import list_customers
+
+    execute(list_customers(data, as_json=as_json))
+
+
+@customers.command("create")
+def customers_create(
+    data: Data,
+    customer_id: Annotated[str, typer.Argument(metavar="ID", help="The customer's name in your system.")],
+    name: Annotated[str, typer.Option(help="The name on invoices.")],
+    email: Annotated[str, typer.Option(help="Where documents go.")] = "",
+    time_zone: Annotated[str, typer.Option(metavar="ZONE", help="Where the customer's months begin.")] = "UTC",
+    as_json: Json = False,
+) -> None:
+    """Make a customer."""
+    from cli.commands.customers import create_customer
+
+    execute(create_customer(data, customer_id, name, email, time_zone, as_json=as_json))
+
+
+@subscriptions.command("list")
+def subscriptions_list(data: Data, customer: OfCustomer = "", as_json: Json = False) -> None:
+    """List subscriptions."""
+    from cli.commands.customers import list_subscriptions
+
+    execute(list_subscriptions(data, customer, as_json=as_json))
+
+
+@subscriptions.command("create")
+def subscriptions_create(
+    data: Data,
+    subscription_id: Annotated[str, typer.Argument(metavar="ID", help="The name that usage events carry.")],
+    customer: Annotated[str, typer.Option(metavar="ID", help="Who pays.")],
+    plan: Annotated[str, typer.Option(metavar="CODE", help="The plan; its newest version is taken.")],
+    start: Annotated[str, typer.Option(metavar="TIME", help="First instant billed: a date or a time.")],
+    as_json: Json = False,
+) -> None:
+    """Subscribe a customer to a plan."""
+    from cli.commands.customers import create_subscription
+
+    execute(create_subscription(data, subscription_id, customer, plan, start, as_json=as_json))
+
+
+@invoices.command("list")
+def invoices_list(data: Data, customer: OfCustomer = "", as_json: Json = False) -> None:
+    """List invoices, newest first."""
+    from cli.commands.invoices import list_invoices
+
+    execute(list_invoices(data, customer, as_json=as_json))
+
+
+@invoices.command("show")
+def invoices_show(data: Data, invoice: Invoice, as_json: Json = False) -> None:
+    """Show an invoice with its lines and taxes."""
+    from cli.commands.invoices import show_invoice
+
+    execute(show_invoice(data, invoice, as_json=as_json))
+
+
+@invoices.command("explain")
+def invoices_explain(
+    data: Data,
+    invoice: Invoice,
+    line: Annotated[str, typer.Argument(metavar="[LINE]", help="A line's code; without it, every line.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Say where an invoice's amounts come from, and compute them again. The exit code is 1 if one differs."""
+    from cli.commands.invoices import explain_invoice
+
+    execute(explain_invoice(data, invoice, line, as_json=as_json))
+
+
+@payments.command("list")
+def payments_list(data: Data, customer: OfCustomer = "", as_json: Json = False) -> None:
+    """List payments, newest first."""
+    from cli.commands.payments import list_payments
+
+    execute(list_payments(data, customer, as_json=as_json))

@@ -1,0 +1,50 @@
+"""Options that many commands have, and how a command's work is run."""
+
+import asyncio
+import signal
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli.stack.endpoint import home
+
+Data = Annotated[
+    Path,
+    typer.Option(
+        "--data",
+        metavar="DIR",
+        default_factory=home,
+        show_default="$WEIR_HOME or .weir",
+        help="Data directory of the weir to talk to.",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+
+
+def execute(work: Coroutine[Any, Any, int | None]) -> None:
+    """Run `work` to its end. Ctrl-C and SIGTERM cancel it, once, so that it can clean up."""
+    code = asyncio.run(_cancelled_by_signals(work))
+    if code:
+        raise typer.Exit(code)
+
+
+async def _cancelled_by_signals(work: Coroutine[Any, Any, int | None]) -> int | None:
+    task = asyncio.create_task(work)
+    received: list[signal.Signals] = []
+
+    def stop(number: signal.Signals) -> None:
+        if not received:
+            task.cancel()
+        received.append(number)
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop, number)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        if received:
+            raise KeyboardInterrupt from None
+        raise

@@ -1,0 +1,133 @@
+"""`weir invoices`."""
+
+from datetime import date
+from pathlib import Path
+
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from cli.connection import Connection, connected_to, pages
+from cli.errors import CliError
+from cli.output import (
+    amount,
+    as_dict,
+    console,
+    period,
+    print_json,
+    print_list,
+    print_table,
+    print_whole,
+    quantity,
+    state,
+    table,
+)
+from weir.invoicing.v1.invoicing_pb2 import (
+    ExplainLineRequest,
+    ExplainLineResponse,
+    GetInvoiceRequest,
+    Invoice,
+    InvoiceLine,
+    ListInvoicesRequest,
+)
+
+ID_PREFIX = "inv_"
+
+
+async def list_invoices(data: Path, customer: str, *, as_json: bool) -> None:
+    async with connected_to(data) as services:
+        found = await pages(
+            lambda token: services.invoicing.ListInvoices(ListInvoicesRequest(page_token=token, customer_id=customer)),
+            "invoices",
+        )
+    if as_json:
+        print_list("invoices", found)
+        return
+    rows = [
+        (
+            each.number or "-",
+            each.customer_id,
+            _issue_date(each),
+            period(each.period),
+            amount(each.total),
+            state(Invoice.State, each.state),
+            state(Invoice.PaymentStatus, each.payment_status),
+            each.id,
+        )
+        for each in found
+    ]
+    columns = ("number", "customer", "issued", "period", ">total", "state", "payment", "id")
+    print_table(columns, rows, nothing="No invoices yet.")
+
+
+async def show_invoice(data: Path, number_or_id: str, *, as_json: bool) -> None:
+    async with connected_to(data) as services:
+        invoice = await _find(services, number_or_id)
+    if as_json:
+        print_json({"invoice": as_dict(invoice)})
+        return
+    print_whole(invoice_table(invoice))
+
+
+async def explain_invoice(data: Path, number_or_id: str, line: str, *, as_json: bool) -> int:
+    async with connected_to(data) as services:
+        invoice = await _find(services, number_or_id)
+        codes = [line] if line else [each.code for each in invoice.lines]
+        explained = [
+            await services.invoicing.ExplainLine(ExplainLineRequest(invoice_id=invoice.id, line_code=code))
+            for code in codes
+        ]
+    if as_json:
+        print_json({"invoice_id": invoice.id, "number": invoice.number, "lines": [as_dict(each) for each in explained]})
+    else:
+        console.print(f"Invoice {invoice.number or invoice.id} of {invoice.customer_id}, plan {invoice.plan_code}\n")
+        for each in explained:
+            _print_explanation(each)
+    return 0 if all(each.reproduced for each in explained) else 1
+
+
+async def _find(services: Connection, number_or_id: str) -> Invoice:
+    if number_or_id.startswith(ID_PREFIX):
+        return (await services.invoicing.GetInvoice(GetInvoiceRequest(id=number_or_id))).invoice
+    found = (await services.invoicing.ListInvoices(ListInvoicesRequest(number=number_or_id))).invoices
+    if not found:
+        raise CliError(f"there is no invoice with the number {number_or_id}")
+    return found[0]
+
+
+def invoice_table(invoice: Invoice) -> Table:
+    """An invoice for people: its lines, what they add up to, and how its payment stands."""
+    title = f"{invoice.number or invoice.id}   {invoice.customer_id}   {period(invoice.period)}"
+    rows = [(each.code, _quantity(each), each.description, amount(each.amount)) for each in invoice.lines]
+    rows.append(("", "", "subtotal", amount(invoice.subtotal)))
+    rows += [
+        ("", "", f"{tax.name} {tax.rate_percent} % of {amount(tax.taxable)}", amount(tax.amount))
+        for tax in invoice.taxes
+    ]
+    payment = state(Invoice.PaymentStatus, invoice.payment_status)
+    rows.append(("", "", f"total ({state(Invoice.State, invoice.state)}, payment {payment})", amount(invoice.total)))
+    return table(("line", ">quantity", "", ">amount"), rows, title=title)
+
+
+def _quantity(line: InvoiceLine) -> str:
+    if line.HasField("proration"):
+        return f"{line.proration.days} of {line.proration.period_days} days"
+    return quantity(line.rating.quantity)
+
+
+def _print_explanation(explained: ExplainLineResponse) -> None:
+    line = explained.line
+    console.print(f"{line.code}: {amount(line.amount)}", style="bold", markup=False)
+    for sentence in explained.sentences:
+        console.print(Padding(Text(sentence), (0, 0, 0, 2)))
+    again = amount(explained.recomputed_amount)
+    verdict = (
+        f"  Computed again: {again}, as billed." if explained.reproduced else f"  Computed again: {again}. A DEFECT."
+    )
+    console.print(verdict + "\n", style="green" if explained.reproduced else "bold red")
+
+
+def _issue_date(invoice: Invoice) -> str:
+    if not invoice.HasField("issue_date"):
+        return "-"
+    return date(invoice.issue_date.year, invoice.issue_date.month, invoice.issue_date.day).isoformat()

@@ -1,0 +1,86 @@
+"""The services as a command sees them: one channel each, opened when first used, with the tenant's API key."""
+
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from cli.stack.endpoint import Endpoint, read_endpoint
+from libs.common.rpc.client import channel
+from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceStub
+from weir.metering.v1.metering_pb2_grpc import MeteringServiceStub
+from weir.payments.v1.payments_pb2_grpc import PaymentsServiceStub
+from weir.pricing.v1.pricing_pb2_grpc import PricingServiceStub
+
+if TYPE_CHECKING:
+    from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceAsyncStub
+    from weir.metering.v1.metering_pb2_grpc import MeteringServiceAsyncStub
+    from weir.payments.v1.payments_pb2_grpc import PaymentsServiceAsyncStub
+    from weir.pricing.v1.pricing_pb2_grpc import PricingServiceAsyncStub
+
+
+class Connection:
+    """Stubs to the four services at `endpoint`. Errors arrive as BillingError."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self._channels: dict[str, grpc.aio.Channel] = {}
+
+    @property
+    def metering(self) -> "MeteringServiceAsyncStub":
+        return MeteringServiceStub(self._channel("metering"))
+
+    @property
+    def pricing(self) -> "PricingServiceAsyncStub":
+        return PricingServiceStub(self._channel("pricing"))
+
+    @property
+    def invoicing(self) -> "InvoicingServiceAsyncStub":
+        return InvoicingServiceStub(self._channel("invoicing"))
+
+    @property
+    def payments(self) -> "PaymentsServiceAsyncStub":
+        return PaymentsServiceStub(self._channel("payments"))
+
+    def _channel(self, service: str) -> grpc.aio.Channel:
+        if service not in self._channels:
+            self._channels[service] = channel(self.endpoint.services[service], self.endpoint.api_key)
+        return self._channels[service]
+
+    async def close(self) -> None:
+        for each in self._channels.values():
+            await each.close()
+
+
+@asynccontextmanager
+async def connected(endpoint: Endpoint) -> AsyncIterator[Connection]:
+    connection = Connection(endpoint)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+@asynccontextmanager
+async def connected_to(data: Path) -> AsyncIterator[Connection]:
+    """The services of the stack that runs on `data`, or of the environment. Raises CliError where there are none."""
+    async with connected(read_endpoint(data)) as connection:
+        yield connection
+
+
+async def pages(fetch: Callable[[str], Awaitable[Any]], items: str) -> list[Any]:
+    """All items of a listing, page by page: `fetch` takes a page token, `items` names the field of the response."""
+    found: list[Any] = []
+    token = ""
+    while True:
+        page = await fetch(token)
+        found.extend(getattr(page, items))
+        if not (token := page.next_page_token):
+            return found
+
+
+def new_request_id() -> str:
+    return str(uuid.uuid4())

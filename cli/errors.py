@@ -1,0 +1,13 @@
+"""What the command line itself can object to. Services object with BillingError."""
+
+
+class CliError(Exception):
+    """Something the user can put right; the text is one line that says what."""
+
+    exit_code = 1
+
+
+class WrongUsage(CliError):
+    """The arguments contradict each other or what is here."""
+
+    exit_code = 2

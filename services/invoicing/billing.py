@@ -1,0 +1,110 @@
+"""From due subscriptions to bills, and from a line back to its amount: usage from metering, prices from pricing.
+
+Here is all that a billing run asks of its peers. Nothing is written, and no transaction is open meanwhile.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import grpc
+
+from libs.common.errors import BillingError, ResourceExhausted, Unavailable
+from libs.common.money import Money
+from services.invoicing import convert
+from services.invoicing.domain.customer import DueSubscription
+from services.invoicing.domain.invoice import Bill, Invoice, Line, RatedUsage, bill
+from services.invoicing.domain.period import days_in, zone
+from services.invoicing.domain.plan import PlanVersion
+from services.invoicing.domain.proration import Proration
+from services.invoicing.peers import Peers, Quantities
+
+
+@dataclass(frozen=True, slots=True)
+class Billed:
+    """What a subscription's current period comes to."""
+
+    due: DueSubscription
+    bill: Bill
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A subscription that can't be billed now: `reason` is stable and UPPER_SNAKE, `message` a sentence."""
+
+    due: DueSubscription
+    reason: str
+    message: str
+
+
+async def bill_all(peers: Peers, tenant_id: str, due: Sequence[DueSubscription]) -> tuple[list[Billed], list[Refused]]:
+    """Bill a chunk with one question to metering and one to pricing.
+
+    A batch fails as a whole for one that is wrong: then each half is billed alone, down to the culprits. Raises
+    Unavailable or ResourceExhausted, the fault of no subscription.
+    """
+    try:
+        return await _bill_together(peers, tenant_id, due), []
+    except (Unavailable, ResourceExhausted):
+        raise
+    except (BillingError, grpc.aio.AioRpcError) as error:
+        if len(due) == 1:
+            return [], [_refused(due[0], error)]
+    middle = len(due) // 2
+    billed, refused = await bill_all(peers, tenant_id, due[:middle])
+    more_billed, more_refused = await bill_all(peers, tenant_id, due[middle:])
+    return billed + more_billed, refused + more_refused
+
+
+async def _bill_together(peers: Peers, tenant_id: str, due: Sequence[DueSubscription]) -> list[Billed]:
+    plans = [await peers.plan_version(tenant_id, each.plan_code, each.plan_version) for each in due]
+    taxes = await peers.taxes(tenant_id, sorted({code for plan in plans for code in plan.tax_codes}))
+    used, watermark = await _usage(peers, tenant_id, due, plans)
+    rated = await _rated(peers, tenant_id, plans, used)
+    return [
+        Billed(each, bill(plan, each.period, zone(each.time_zone), usage, watermark, taxes))
+        for each, plan, usage in zip(due, plans, rated, strict=True)
+    ]
+
+
+async def _usage(
+    peers: Peers, tenant_id: str, due: Sequence[DueSubscription], plans: Sequence[PlanVersion]
+) -> tuple[list[Quantities], int]:
+    """In the order of `due`; nothing is asked for plans without charges."""
+    questions = [(each, _meters(plan)) for each, plan in zip(due, plans, strict=True) if plan.meters]
+    answers, watermark = await peers.usage(tenant_id, questions) if questions else ([], 0)
+    answered = iter(answers)
+    return [next(answered) if plan.meters else {} for plan in plans], watermark
+
+
+async def _rated(
+    peers: Peers, tenant_id: str, plans: Sequence[PlanVersion], used: Sequence[Quantities]
+) -> list[list[RatedUsage]]:
+    """In the order of `plans`; nothing is asked for plans without charges."""
+    questions = [(plan, each) for plan, each in zip(plans, used, strict=True) if plan.meters]
+    rated = iter(await peers.rate(tenant_id, questions) if questions else [])
+    return [next(rated) if plan.meters else [] for plan in plans]
+
+
+async def recomputed(peers: Peers, tenant_id: str, invoice: Invoice, line: Line, time_zone: str) -> Money:
+    """The line's amount, computed again from what it recorded."""
+    plan = await peers.plan_version(tenant_id, invoice.plan_code, invoice.plan_version)
+    if line.rating is None:
+        assert plan.base_fee is not None, "a plan version never changes"
+        return Proration(plan.base_fee, *days_in(line.period, zone(time_zone))).amount
+    meter = convert.rating_in(line.rating).meter_code
+    used: Quantities = {}
+    if line.watermark:  # at 0 nothing had been recorded yet
+        used = await peers.usage_at(tenant_id, invoice.subscription_id, [meter], line.period, line.watermark)
+    [rated] = await peers.rate(tenant_id, [(plan, used)])
+    return next(each.amount for each in rated if each.code == line.code)
+
+
+def _meters(plan: PlanVersion) -> list[str]:
+    """Each once, though several charges may price it."""
+    return list(dict.fromkeys(meter for _, meter in plan.meters))
+
+
+def _refused(due: DueSubscription, error: BillingError | grpc.aio.AioRpcError) -> Refused:
+    if isinstance(error, BillingError):
+        return Refused(due, error.reason, error.message)
+    return Refused(due, f"PEER_{error.code().name}", error.details() or "a peer failed")

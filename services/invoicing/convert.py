@@ -1,0 +1,274 @@
+"""Protobuf to domain (`_in`, which validate and name the wrong field) and back (`_out`)."""
+
+from datetime import date, datetime
+from decimal import Decimal
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from google.type import date_pb2
+
+from libs.common.errors import InvalidArgument
+from libs.common.money import Money, plain
+from libs.common.wire import (
+    code_in,
+    money_in,
+    money_out,
+    period_out,
+    text_in,
+    timestamp_in,
+    timestamp_out,
+)
+from services.invoicing.domain.clock import BillingClock
+from services.invoicing.domain.customer import Customer, Subscription
+from services.invoicing.domain.invoice import Invoice, InvoiceTax, Line, PaymentStatus, RatedUsage, State, Tax
+from services.invoicing.domain.period import EARLIEST, LATEST, Period, is_time_zone
+from services.invoicing.domain.plan import PlanVersion
+from services.invoicing.domain.proration import Proration
+from services.invoicing.domain.rating import RatedTier, Rating
+from services.invoicing.domain.run import BillingRun
+from weir.common.v1 import money_pb2
+from weir.invoicing.v1 import invoicing_pb2
+from weir.pricing.v1 import pricing_pb2
+
+_STATES = {
+    State.DRAFT: invoicing_pb2.Invoice.STATE_DRAFT,
+    State.FINALIZED: invoicing_pb2.Invoice.STATE_FINALIZED,
+}
+_PAYMENT_STATUSES = {
+    PaymentStatus.PENDING: invoicing_pb2.Invoice.PAYMENT_STATUS_PENDING,
+    PaymentStatus.SUCCEEDED: invoicing_pb2.Invoice.PAYMENT_STATUS_SUCCEEDED,
+    PaymentStatus.FAILED: invoicing_pb2.Invoice.PAYMENT_STATUS_FAILED,
+    PaymentStatus.REQUIRES_ACTION: invoicing_pb2.Invoice.PAYMENT_STATUS_REQUIRES_ACTION,
+}
+_PAYMENT_STATUSES_IN = {number: status for status, number in _PAYMENT_STATUSES.items()}
+
+
+def customer_in(message: invoicing_pb2.Customer, create_time: datetime) -> Customer:
+    time_zone = message.time_zone or "UTC"
+    if not is_time_zone(time_zone):
+        raise InvalidArgument(
+            "TIME_ZONE_UNKNOWN", f"{time_zone[:64]!r} is not an IANA time zone", field="customer.time_zone"
+        )
+    return Customer(
+        id=text_in(message.id, "customer.id"),
+        name=text_in(message.name, "customer.name"),
+        email=text_in(message.email, "customer.email", required=False),
+        time_zone=time_zone,
+        create_time=create_time,
+    )
+
+
+def customer_out(customer: Customer) -> invoicing_pb2.Customer:
+    return invoicing_pb2.Customer(
+        id=customer.id,
+        name=customer.name,
+        email=customer.email,
+        time_zone=customer.time_zone,
+        create_time=timestamp_out(customer.create_time),
+    )
+
+
+def subscription_in(message: invoicing_pb2.Subscription) -> tuple[str, str, str, datetime]:
+    """(id, customer id, plan code, start time)."""
+    return (
+        text_in(message.id, "subscription.id"),
+        text_in(message.customer_id, "subscription.customer_id"),
+        code_in(message.plan_code, "subscription.plan_code"),
+        instant_in(message.start_time, message.HasField("start_time"), "subscription.start_time"),
+    )
+
+
+def subscription_out(subscription: Subscription) -> invoicing_pb2.Subscription:
+    return invoicing_pb2.Subscription(
+        id=subscription.id,
+        customer_id=subscription.customer_id,
+        plan_code=subscription.plan_code,
+        plan_version=subscription.plan_version,
+        start_time=timestamp_out(subscription.start_time),
+        current_period=_period_out(subscription.current_period),
+        create_time=timestamp_out(subscription.create_time),
+    )
+
+
+def instant_in(message: Timestamp, present: bool, field: str) -> datetime:
+    """An instant of billing: from 2000 until 2200."""
+    instant = timestamp_in(message, present, field)
+    if not EARLIEST <= instant < LATEST:
+        raise InvalidArgument(
+            "TIME_OUT_OF_RANGE",
+            f"{field} is {instant.isoformat()}; billing happens from {EARLIEST:%Y} until {LATEST:%Y}",
+            field=field,
+        )
+    return instant
+
+
+def clock_out(clock: BillingClock, real_now: datetime) -> invoicing_pb2.Clock:
+    mode = invoicing_pb2.Clock.MODE_REAL if clock.test_now is None else invoicing_pb2.Clock.MODE_TEST
+    return invoicing_pb2.Clock(mode=mode, now=timestamp_out(clock.now(real_now)))
+
+
+def billing_run_out(run: BillingRun) -> invoicing_pb2.BillingRun:
+    running, completed = invoicing_pb2.BillingRun.STATE_RUNNING, invoicing_pb2.BillingRun.STATE_COMPLETED
+    return invoicing_pb2.BillingRun(
+        id=run.id,
+        as_of_time=timestamp_out(run.as_of),
+        state=running if run.complete_time is None else completed,
+        due_count=run.due_count,
+        finalized_count=run.finalized_count,
+        failures=[
+            invoicing_pb2.BillingFailure(
+                subscription_id=failure.subscription_id,
+                reason=failure.reason,
+                message=failure.message,
+                retry_time=timestamp_out(failure.retry_time),
+            )
+            for failure in run.failures
+        ],
+        create_time=timestamp_out(run.create_time),
+        complete_time=timestamp_out(run.complete_time),
+    )
+
+
+def invoice_out(invoice: Invoice) -> invoicing_pb2.Invoice:
+    is_final = invoice.state is State.FINALIZED
+    return invoicing_pb2.Invoice(
+        id=invoice.id,
+        number=invoice.number or "",
+        customer_id=invoice.customer_id,
+        subscription_id=invoice.subscription_id,
+        plan_code=invoice.plan_code,
+        plan_version=invoice.plan_version,
+        currency_code=invoice.bill.currency,
+        state=_STATES[invoice.state],
+        payment_status=_PAYMENT_STATUSES[invoice.payment_status],
+        period=_period_out(invoice.period),
+        lines=map(line_out, invoice.bill.lines),
+        taxes=map(_tax_out, invoice.bill.taxes),
+        subtotal=money_out(invoice.bill.subtotal),
+        tax=money_out(invoice.bill.tax),
+        total=money_out(invoice.bill.total),
+        amount_paid=money_out(invoice.amount_paid),
+        issue_date=_date_out(invoice.issue_date) if is_final else None,
+        create_time=timestamp_out(invoice.create_time),
+        finalize_time=timestamp_out(invoice.finalize_time),
+    )
+
+
+def line_out(line: Line) -> invoicing_pb2.InvoiceLine:
+    return invoicing_pb2.InvoiceLine(
+        code=line.code,
+        description=line.description,
+        period=_period_out(line.period),
+        amount=money_out(line.amount),
+        unrounded_amount=plain(line.unrounded_amount),
+        proration=_proration_out(line.proration) if line.proration else None,
+        rating=None if line.rating is None else pricing_pb2.RatedCharge.FromString(line.rating),
+        watermark=line.watermark or 0,
+        tax_codes=line.tax_codes,
+    )
+
+
+def payment_status_in(value: "invoicing_pb2.Invoice.PaymentStatus.ValueType", field: str) -> PaymentStatus:
+    if value == invoicing_pb2.Invoice.PAYMENT_STATUS_UNSPECIFIED:
+        raise InvalidArgument("FIELD_MISSING", f"{field} is required", field=field)
+    if (status := _PAYMENT_STATUSES_IN.get(value)) is None:
+        raise InvalidArgument("ENUM_VALUE_UNKNOWN", f"{field} is {value}, which names no status", field=field)
+    return status
+
+
+def revision_in(value: int, field: str) -> int:
+    if value <= 0:
+        raise InvalidArgument("REVISION_NOT_POSITIVE", f"{field} is {value}; revisions start at 1", field=field)
+    return value
+
+
+def paid_in(message: money_pb2.Money, present: bool, currency: str) -> Money:
+    """What has been paid of an invoice in `currency`."""
+    paid = money_in(message, present, "amount_paid")
+    if paid.currency != currency:
+        raise InvalidArgument(
+            "CURRENCY_MISMATCH",
+            f"amount_paid is in {paid.currency}, the invoice in {currency}",
+            field="amount_paid.currency_code",
+        )
+    if paid.minor_units < 0:
+        raise InvalidArgument(
+            "AMOUNT_NEGATIVE", f"amount_paid is {paid}; it must not be negative", field="amount_paid.minor_units"
+        )
+    return paid
+
+
+def plan_version_in(message: pricing_pb2.PlanVersion) -> PlanVersion:
+    """As pricing sent it, who has validated it."""
+    fee = message.base_fee
+    return PlanVersion(
+        plan_code=message.plan_code,
+        version=message.version,
+        currency=message.currency_code,
+        base_fee=Money(fee.minor_units, fee.currency_code) if message.HasField("base_fee") else None,
+        meters=tuple((charge.code, charge.meter_code) for charge in message.charges),
+        tax_codes=tuple(message.tax_codes),
+    )
+
+
+def tax_in(message: pricing_pb2.Tax) -> Tax:
+    """As pricing sent it."""
+    return Tax(message.code, message.name, Decimal(message.rate_percent))
+
+
+def rated_usage_in(message: pricing_pb2.RatedCharge) -> RatedUsage:
+    """As pricing sent it."""
+    return RatedUsage(
+        code=message.charge_code,
+        name=message.name,
+        quantity=Decimal(message.quantity),
+        amount=Money(message.amount.minor_units, message.amount.currency_code),
+        unrounded_amount=Decimal(message.unrounded_amount),
+        rating=message.SerializeToString(),
+    )
+
+
+def rating_in(recorded: bytes) -> Rating:
+    """What pricing said when the line was made."""
+    message = pricing_pb2.RatedCharge.FromString(recorded)
+    return Rating(
+        meter_code=message.meter_code,
+        charge_model=message.charge_model,
+        quantity=Decimal(message.quantity),
+        amount=Money(message.amount.minor_units, message.amount.currency_code),
+        unrounded_amount=Decimal(message.unrounded_amount),
+        tiers=tuple(
+            RatedTier(
+                above=Decimal(getattr(tier, "from")),
+                up_to=Decimal(tier.up_to) if tier.up_to else None,
+                quantity=Decimal(tier.quantity),
+                unit_price=Decimal(tier.unit_price),
+                flat_fee=Decimal(tier.flat_fee or 0),
+                amount=Decimal(tier.amount),
+                free_units=Decimal(tier.free_units or 0),
+            )
+            for tier in message.tiers
+        ),
+    )
+
+
+def _period_out(period: Period) -> money_pb2.Period:
+    return period_out(period.start, period.end)
+
+
+def _proration_out(part: Proration) -> invoicing_pb2.Proration:
+    return invoicing_pb2.Proration(fee=money_out(part.fee), days=part.days, period_days=part.period_days)
+
+
+def _tax_out(tax: InvoiceTax) -> invoicing_pb2.InvoiceTax:
+    return invoicing_pb2.InvoiceTax(
+        code=tax.code,
+        name=tax.name,
+        rate_percent=plain(tax.rate_percent),
+        taxable=money_out(tax.taxable),
+        amount=money_out(tax.amount),
+        unrounded_amount=plain(tax.unrounded_amount),
+    )
+
+
+def _date_out(value: date) -> date_pb2.Date:
+    return date_pb2.Date(year=value.year, month=value.month, day=value.day)

@@ -1,0 +1,108 @@
+"""A line's computation in sentences that a support agent can read aloud."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+from libs.common.money import Money, plain
+from services.invoicing.domain.invoice import Invoice, InvoiceTax, Line
+from services.invoicing.domain.period import Period
+from services.invoicing.domain.proration import Proration
+from services.invoicing.domain.rating import RatedTier, Rating
+
+
+def sentences(invoice: Invoice, line: Line, rating: Rating | None, tz: ZoneInfo) -> list[str]:
+    """`rating` is that of a usage line, None for the base fee."""
+    return [
+        f"{line.description} is billed to customer {invoice.customer_id} for subscription {invoice.subscription_id},"
+        f" by version {invoice.plan_version} of plan {invoice.plan_code}.",
+        _period(line.period, tz),
+        *(_usage(line, rating, invoice.bill.currency) if rating else ()),
+        *(_base_fee(line.proration) if line.proration else ()),
+        _rounding(line.unrounded_amount, line.amount),
+        *_taxes(line, invoice.bill.taxes),
+    ]
+
+
+def _period(period: Period, tz: ZoneInfo) -> str:
+    return (
+        f"The period runs from {_instant(period.start, tz)} to just before {_instant(period.end, tz)} ({tz.key} time)."
+    )
+
+
+def _base_fee(part: Proration) -> Iterator[str]:
+    if part.days == part.period_days:
+        yield f"The base fee of a whole month is {part.fee}, and all {part.days} days of the month are billed."
+    else:
+        yield (
+            f"The base fee of a whole month is {part.fee}; {part.days} of the month's {part.period_days} days are"
+            f" billed, so {part.fee.amount:,f} times {part.days} divided by {part.period_days}."
+        )
+
+
+def _usage(line: Line, rating: Rating, currency: str) -> Iterator[str]:
+    yield (
+        f"In that period meter {rating.meter_code} measured {_units(rating.quantity)}, counting the events that were"
+        f" recorded up to position {line.watermark} of the log."
+    )
+    if not rating.tiers:
+        yield "Corrections outweigh usage, which costs nothing."
+    for tier in rating.tiers:
+        yield _tier(tier, rating.charge_model, currency, len(rating.tiers))
+    if len(rating.tiers) > 1:
+        yield f"Together that is {_exact(rating.unrounded_amount, currency)}."
+
+
+def _tier(tier: RatedTier, charge_model: str, currency: str, tier_count: int) -> str:
+    price, amount = _exact(tier.unit_price, currency), _exact(tier.amount, currency)
+    if charge_model == "package":
+        free = f"The first {_units(tier.free_units)} cost nothing; the rest makes" if tier.free_units else "That makes"
+        packages = "1 package" if tier.quantity == 1 else f"{_count(tier.quantity)} packages"
+        return f"{free} {packages}, a package begun counting as a whole one, at {price} each: {amount}."
+    flat = f" and a flat fee of {_exact(tier.flat_fee, currency)}" if tier.flat_fee else ""
+    if tier_count == 1:
+        return f"{_units(tier.quantity)} at {price} each{flat}: {amount}."
+    place = "next" if tier.above else "first"
+    until = f", up to {_count(tier.up_to)}," if tier.above and tier.up_to is not None else ""
+    return f"The {place} {_units(tier.quantity)}{until} at {price} each{flat}: {amount}."
+
+
+def _rounding(unrounded: Decimal, amount: Money) -> str:
+    if unrounded == amount.amount:
+        return f"The line is {amount}; nothing had to be rounded."
+    return (
+        f"{_exact(unrounded, amount.currency)} is rounded once, to the nearest amount that {amount.currency} has and"
+        f" halves away from zero: the line is {amount}."
+    )
+
+
+def _taxes(line: Line, taxes: Sequence[InvoiceTax]) -> Iterator[str]:
+    if not line.tax_codes:
+        yield "No tax applies to it."
+    for tax in taxes:
+        if tax.code in line.tax_codes:
+            yield (
+                f"{tax.name} of {plain(tax.rate_percent)} % is computed once for the invoice, on the {tax.taxable} of"
+                f" lines it applies to, of which this is one: {_exact(tax.unrounded_amount, tax.amount.currency)},"
+                f" rounded to {tax.amount}."
+            )
+
+
+def _instant(instant: datetime, tz: ZoneInfo) -> str:
+    local = instant.astimezone(tz)
+    return f"{local.day} {local:%B %Y}, {local:%H:%M:%S}".removesuffix(":00")
+
+
+def _count(quantity: Decimal) -> str:
+    """With thousands separated: 1,234.5."""
+    whole, point, fraction = plain(quantity).partition(".")
+    return f"{int(whole):,}{point}{fraction}" if quantity >= 1 else plain(quantity)
+
+
+def _units(quantity: Decimal) -> str:
+    return "1 unit" if quantity == 1 else f"{_count(quantity)} units"
+
+
+def _exact(amount: Decimal, currency: str) -> str:
+    return f"{_count(amount)} {currency}"

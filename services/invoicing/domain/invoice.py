@@ -1,0 +1,200 @@
+"""What a period comes to, and the invoice that says so.
+
+Lines are rounded one by one, each once. A tax is rounded once on the sum of the lines it applies to, so that an invoice
+with many lines is not taxed by their roundings. Every amount before rounding is kept beside the amount.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from enum import StrEnum
+from zoneinfo import ZoneInfo
+
+from libs.common.errors import FailedPrecondition
+from libs.common.money import EXACT, Money
+from services.invoicing.domain.period import Period, days_in, local_date
+from services.invoicing.domain.plan import PlanVersion
+from services.invoicing.domain.proration import Proration
+
+BASE = "base"
+"""Code of the base fee's line; pricing lets no charge have it."""
+
+MAX_MINOR_UNITS = 2**63 - 1
+"""The largest amount that the contract's Money can state."""
+
+_PERCENT = Decimal("0.01")
+
+
+class State(StrEnum):
+    DRAFT = "draft"
+    FINALIZED = "finalized"
+
+
+class PaymentStatus(StrEnum):
+    PENDING = "pending"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    REQUIRES_ACTION = "requires_action"
+
+
+@dataclass(frozen=True, slots=True)
+class Tax:
+    """A tax as pricing has it now: Decimal("8.875") is 8.875 %."""
+
+    code: str
+    name: str
+    rate_percent: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class RatedUsage:
+    """What a charge comes to, as pricing rated it; `rating` is its whole answer, which passes through."""
+
+    code: str
+    name: str
+    quantity: Decimal
+    amount: Money
+    unrounded_amount: Decimal
+    rating: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One amount, with all that it was computed from.
+
+    `unrounded_amount` is in major units. A base fee has a `proration`; usage has a `rating` (the serialized RatedCharge
+    of pricing) and a `watermark` (the point in metering's log up to which events are on this line).
+    """
+
+    code: str
+    description: str
+    period: Period
+    amount: Money
+    unrounded_amount: Decimal
+    tax_codes: tuple[str, ...]
+    proration: Proration | None = None
+    rating: bytes | None = None
+    watermark: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceTax:
+    """What one tax comes to on the sum of the lines it applies to."""
+
+    code: str
+    name: str
+    rate_percent: Decimal
+    taxable: Money
+    amount: Money
+    unrounded_amount: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """What a period comes to; the base fee first, then usage in the plan's order."""
+
+    currency: str
+    lines: tuple[Line, ...]
+    taxes: tuple[InvoiceTax, ...]
+
+    @property
+    def subtotal(self) -> Money:
+        return _sum((line.amount for line in self.lines), self.currency)
+
+    @property
+    def tax(self) -> Money:
+        return _sum((tax.amount for tax in self.taxes), self.currency)
+
+    @property
+    def total(self) -> Money:
+        return self.subtotal + self.tax
+
+
+@dataclass(frozen=True, slots=True)
+class Invoice:
+    """A bill with its place in the books. `number` and `finalize_time` are None in a draft; times are the tenant's."""
+
+    id: str
+    number: str | None
+    customer_id: str
+    subscription_id: str
+    plan_code: str
+    plan_version: int
+    period: Period
+    bill: Bill
+    state: State
+    payment_status: PaymentStatus
+    amount_paid: Money
+    issue_date: date
+    create_time: datetime
+    finalize_time: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class HandOver:
+    """What payments is told of an invoice."""
+
+    tenant_id: str
+    invoice_id: str
+    number: str
+    customer_id: str
+    total: Money
+
+
+def bill(
+    plan: PlanVersion,
+    period: Period,
+    tz: ZoneInfo,
+    usage: Iterable[RatedUsage],
+    watermark: int,
+    taxes: Mapping[str, Tax],
+) -> Bill:
+    """What `period` comes to. `usage` has the plan's charges in order; `taxes` has at least the plan's, by code.
+
+    Usage that is nothing and costs nothing has no line. Raises FailedPrecondition AMOUNT_TOO_LARGE.
+    """
+    lines = [
+        Line(
+            each.code,
+            each.name,
+            period,
+            each.amount,
+            each.unrounded_amount,
+            plan.tax_codes,
+            rating=each.rating,
+            watermark=watermark,
+        )
+        for each in usage
+        if each.quantity or each.amount.minor_units
+    ]
+    if plan.base_fee is not None:
+        part = Proration(plan.base_fee, *days_in(period, tz))
+        base = Line(BASE, "Base fee", period, part.amount, part.unrounded_amount, plan.tax_codes, proration=part)
+        lines.insert(0, base)
+    taxed = tuple(_taxed(taxes[code], lines, plan.currency) for code in plan.tax_codes) if lines else ()
+    whole = Bill(plan.currency, tuple(lines), taxed)
+    if whole.total.minor_units > MAX_MINOR_UNITS:
+        raise FailedPrecondition("AMOUNT_TOO_LARGE", "the invoice comes to more than an amount can state")
+    return whole
+
+
+def issue_date(period: Period, tz: ZoneInfo) -> date:
+    """The date on the invoice: the first day after the period, however late it is made."""
+    return local_date(period.end, tz)
+
+
+def number(issued: date, sequence: int) -> str:
+    """For example INV-202312-000042. `sequence` counts the tenant's invoices from 1 and does not restart."""
+    return f"INV-{issued:%Y%m}-{sequence:06d}"
+
+
+def _taxed(tax: Tax, lines: Iterable[Line], currency: str) -> InvoiceTax:
+    taxable = _sum((line.amount for line in lines if tax.code in line.tax_codes), currency)
+    unrounded = EXACT.multiply(taxable.amount, EXACT.multiply(tax.rate_percent, _PERCENT))
+    amount = Money.rounded(unrounded, currency)
+    return InvoiceTax(tax.code, tax.name, tax.rate_percent, taxable, amount, unrounded)
+
+
+def _sum(amounts: Iterable[Money], currency: str) -> Money:
+    return sum(amounts, Money(0, currency))

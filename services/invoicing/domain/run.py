@@ -1,0 +1,51 @@
+"""Billing runs, and when to try again what failed."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+BILL, HAND_OVER = "bill", "hand_over"
+"""The worker's sweeps, by the names that the alarm rings."""
+
+MAX_RETRY_DELAY = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class BillingFailure:
+    """Why a subscription's last try failed, and when it is tried again, in real time."""
+
+    subscription_id: str
+    reason: str
+    message: str
+    retry_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class BillingRun:
+    """One pass over the subscriptions that fall due up to `as_of` on the tenant's clock. The other times are real.
+
+    `due_count` subscriptions have a period left to bill, `finalized_count` invoices are done; `failures` are at most
+    100 of the last tries that failed.
+    """
+
+    id: str
+    as_of: datetime
+    create_time: datetime
+    complete_time: datetime | None
+    due_count: int
+    finalized_count: int
+    failures: tuple[BillingFailure, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRun:
+    """A run under way: it bills what falls due after `after`, where the tenant's run before it ends, up to `as_of`."""
+
+    tenant_id: str
+    id: str
+    after: datetime | None
+    as_of: datetime
+
+
+def retry_delay(failures: int) -> timedelta:
+    """How long to wait after the `failures`-th failure in a row: a second, doubled each time, up to five minutes."""
+    return min(timedelta(seconds=2 ** min(failures - 1, 10)), MAX_RETRY_DELAY)

@@ -1,0 +1,103 @@
+"""Composition root: settings, pool, peers, server and worker."""
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+from libs.common.clock import Clock, system_clock
+from libs.common.credentials import Issuer, Verifier, load_private_key, load_public_keys
+from libs.common.postgres import create_pool
+from libs.common.rpc.client import channel
+from libs.common.rpc.server import serving, until_signal
+from libs.common.settings import env, load
+from libs.common.worker import Alarm, run_worker
+from services.invoicing import store
+from services.invoicing.peers import Peers
+from services.invoicing.servicer import InvoicingServicer
+from services.invoicing.worker import Biller
+from weir.invoicing.v1 import invoicing_pb2
+from weir.invoicing.v1.invoicing_pb2_grpc import add_InvoicingServiceServicer_to_server
+from weir.metering.v1.metering_pb2_grpc import MeteringServiceStub
+from weir.payments.v1.payments_pb2_grpc import PaymentsServiceStub
+from weir.pricing.v1.pricing_pb2_grpc import PricingServiceStub
+
+NAME = "invoicing"
+SERVICES = (invoicing_pb2.DESCRIPTOR.services_by_name["InvoicingService"].full_name,)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    dsn: str = env("WEIR_INVOICING_DSN")
+    redis_url: str = env("WEIR_REDIS_URL")
+    public_keys: str = env("WEIR_PUBLIC_KEYS")
+    signing_key: str = env("WEIR_SIGNING_KEY")
+    listen: str = env("WEIR_INVOICING_LISTEN", "127.0.0.1:7003")
+    metering_target: str = env("WEIR_METERING_TARGET", "127.0.0.1:7001")
+    pricing_target: str = env("WEIR_PRICING_TARGET", "127.0.0.1:7002")
+    payments_target: str = env("WEIR_PAYMENTS_TARGET", "127.0.0.1:7004")
+    lease_seconds: int = env("WEIR_INVOICING_LEASE_SECONDS", 30)
+    chunk_size: int = env("WEIR_INVOICING_CHUNK_SIZE", 500)
+
+
+@asynccontextmanager
+async def running(settings: Settings, clock: Clock) -> AsyncIterator[int]:
+    """The server, from its start to its orderly stop; yields its port."""
+    verifier = Verifier(load_public_keys(settings.public_keys), clock)
+    async with (
+        await create_pool(settings.dsn) as pool,
+        calling_peers(settings, clock) as peers,
+        aclosing(Alarm(settings.redis_url, NAME)) as alarm,
+    ):
+
+        async def ready() -> None:
+            async with pool.acquire() as conn:
+                await store.check(conn)
+
+        servicer = InvoicingServicer(pool, peers, alarm, clock)
+        async with serving(
+            settings.listen,
+            SERVICES,
+            lambda server: add_InvoicingServiceServicer_to_server(servicer, server),
+            verifier,
+            ready,
+        ) as port:
+            yield port
+
+
+@asynccontextmanager
+async def billing(settings: Settings, clock: Clock) -> AsyncIterator[Biller]:
+    """What the worker runs."""
+    async with (
+        await create_pool(settings.dsn) as pool,
+        calling_peers(settings, clock) as peers,
+        aclosing(Alarm(settings.redis_url, NAME)) as alarm,
+    ):
+        lease = timedelta(seconds=settings.lease_seconds)
+        yield Biller(pool, peers, alarm, clock, lease=lease, chunk_size=settings.chunk_size)
+
+
+@asynccontextmanager
+async def calling_peers(settings: Settings, clock: Clock) -> AsyncIterator[Peers]:
+    async with (
+        channel(settings.metering_target) as metering,
+        channel(settings.pricing_target) as pricing,
+        channel(settings.payments_target) as payments,
+    ):
+        yield Peers(
+            MeteringServiceStub(metering),
+            PricingServiceStub(pricing),
+            PaymentsServiceStub(payments),
+            Issuer(load_private_key(settings.signing_key), clock),
+        )
+
+
+async def server() -> None:
+    async with running(load(Settings), system_clock):
+        await until_signal()
+
+
+async def worker() -> None:
+    settings = load(Settings)
+    async with billing(settings, system_clock) as biller:
+        await run_worker(NAME, settings.redis_url, biller.sweeps())

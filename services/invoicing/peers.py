@@ -1,0 +1,135 @@
+"""The services that invoicing calls: metering for usage, pricing for prices, payments for the money.
+
+Each call carries a key of the tenant it is for. Raises the peers' errors, and Unavailable where one is away.
+"""
+
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from libs.common.credentials import Issuer
+from libs.common.rpc.client import credential
+from libs.common.wire import money_out, period_out
+from services.invoicing import convert
+from services.invoicing.domain.customer import DueSubscription
+from services.invoicing.domain.invoice import HandOver, RatedUsage, Tax
+from services.invoicing.domain.period import Period
+from services.invoicing.domain.plan import PlanVersion
+from weir.metering.v1 import metering_pb2
+from weir.payments.v1 import payments_pb2
+from weir.pricing.v1 import pricing_pb2
+
+if TYPE_CHECKING:
+    from weir.metering.v1.metering_pb2_grpc import MeteringServiceAsyncStub
+    from weir.payments.v1.payments_pb2_grpc import PaymentsServiceAsyncStub
+    from weir.pricing.v1.pricing_pb2_grpc import PricingServiceAsyncStub
+
+PLAN_VERSIONS_KEPT = 4096
+_PAYMENT_REQUESTS = uuid.UUID("5d2f0a3e-9c41-4f0e-8b0f-6f1f3c1f7a52")
+
+Quantities = Mapping[str, str]
+"""Decimals as metering states them, by meter code."""
+
+
+class Peers:
+    def __init__(
+        self,
+        metering: "MeteringServiceAsyncStub",
+        pricing: "PricingServiceAsyncStub",
+        payments: "PaymentsServiceAsyncStub",
+        issuer: Issuer,
+    ) -> None:
+        self._metering = metering
+        self._pricing = pricing
+        self._payments = payments
+        self._issuer = issuer
+        self._plan_versions: dict[tuple[str, str, int], PlanVersion] = {}
+
+    async def latest_version(self, tenant_id: str, plan_code: str) -> int:
+        """Raises NotFound PLAN_NOT_FOUND."""
+        request = pricing_pb2.GetPlanRequest(code=plan_code)
+        response = await self._pricing.GetPlan(request, metadata=self._key(tenant_id))
+        return response.plan.latest_version.version
+
+    async def plan_version(self, tenant_id: str, plan_code: str, version: int) -> PlanVersion:
+        """Asked once and kept: a plan version never changes. Raises NotFound PLAN_VERSION_NOT_FOUND."""
+        key = tenant_id, plan_code, version
+        if (kept := self._plan_versions.get(key)) is not None:
+            return kept
+        request = pricing_pb2.GetPlanVersionRequest(plan_code=plan_code, version=version)
+        response = await self._pricing.GetPlanVersion(request, metadata=self._key(tenant_id))
+        if len(self._plan_versions) >= PLAN_VERSIONS_KEPT:
+            self._plan_versions.pop(next(iter(self._plan_versions)))
+        self._plan_versions[key] = found = convert.plan_version_in(response.version)
+        return found
+
+    async def taxes(self, tenant_id: str, codes: Iterable[str]) -> dict[str, Tax]:
+        """As they are now, by code. Raises NotFound TAX_NOT_FOUND."""
+        found = {}
+        for code in codes:
+            request = pricing_pb2.GetTaxRequest(code=code)
+            response = await self._pricing.GetTax(request, metadata=self._key(tenant_id))
+            found[code] = convert.tax_in(response.tax)
+        return found
+
+    async def usage(
+        self, tenant_id: str, questions: Sequence[tuple[DueSubscription, Sequence[str]]]
+    ) -> tuple[list[Quantities], int]:
+        """What each subscription used of some meters in its period, and the watermark common to all answers.
+
+        Raises NotFound METER_NOT_FOUND.
+        """
+        queries = [_query(due.id, meters, due.period) for due, meters in questions]
+        request = metering_pb2.BatchGetUsageRequest(queries=queries)
+        response = await self._metering.BatchGetUsage(request, metadata=self._key(tenant_id))
+        return [_quantities(answer) for answer in response.answers], response.watermark
+
+    async def usage_at(
+        self, tenant_id: str, subscription_id: str, meters: Sequence[str], period: Period, watermark: int
+    ) -> Quantities:
+        """What was recorded at `watermark`, greater than 0. Raises NotFound METER_NOT_FOUND."""
+        request = _query(subscription_id, meters, period)
+        request.watermark = watermark
+        return _quantities(await self._metering.GetUsage(request, metadata=self._key(tenant_id)))
+
+    async def rate(self, tenant_id: str, questions: Sequence[tuple[PlanVersion, Quantities]]) -> list[list[RatedUsage]]:
+        """Every charge of each plan version, in its order, for what was used of its meters."""
+        requests = [
+            pricing_pb2.RateRequest(
+                plan_code=plan.plan_code,
+                version=plan.version,
+                quantities=[
+                    pricing_pb2.ChargeQuantity(charge_code=charge, quantity=used[meter])
+                    for charge, meter in plan.meters
+                    if meter in used
+                ],
+            )
+            for plan, used in questions
+        ]
+        request = pricing_pb2.BatchRateRequest(requests=requests)
+        response = await self._pricing.BatchRate(request, metadata=self._key(tenant_id))
+        return [[convert.rated_usage_in(charge) for charge in rated.charges] for rated in response.responses]
+
+    async def create_payment(self, invoice: HandOver) -> None:
+        """Asking again is safe: the request's id is derived from the invoice (law 7)."""
+        request = payments_pb2.CreatePaymentRequest(
+            request_id=str(uuid.uuid5(_PAYMENT_REQUESTS, f"{invoice.tenant_id}/{invoice.invoice_id}")),
+            invoice_id=invoice.invoice_id,
+            invoice_number=invoice.number,
+            customer_id=invoice.customer_id,
+            amount=money_out(invoice.total),
+        )
+        await self._payments.CreatePayment(request, metadata=self._key(invoice.tenant_id))
+
+    def _key(self, tenant_id: str) -> tuple[tuple[str, str], ...]:
+        return credential(self._issuer.internal_key(tenant_id))
+
+
+def _query(subscription_id: str, meters: Sequence[str], period: Period) -> metering_pb2.GetUsageRequest:
+    return metering_pb2.GetUsageRequest(
+        subscription_id=subscription_id, meter_codes=meters, period=period_out(period.start, period.end)
+    )
+
+
+def _quantities(response: metering_pb2.GetUsageResponse) -> Quantities:
+    return {usage.meter_code: usage.quantity for usage in response.usages}

@@ -1,0 +1,263 @@
+"""The RPCs: decode, one transaction, encode."""
+
+from typing import Any, TypeAlias, TypeVar
+
+import grpc
+
+from libs.common.clock import Clock
+from libs.common.errors import Conflict, FailedPrecondition, NotFound
+from libs.common.idempotency import fingerprint, require_same
+from libs.common.ids import new_id
+from libs.common.paging import page_in
+from libs.common.postgres import Conn, Pool
+from libs.common.rpc.server import caller
+from libs.common.wire import money_out, request_id_in, text_in
+from libs.common.worker import Alarm
+from services.invoicing import convert, store
+from services.invoicing.billing import recomputed
+from services.invoicing.domain.clock import BillingClock
+from services.invoicing.domain.customer import Subscription
+from services.invoicing.domain.explain import sentences
+from services.invoicing.domain.invoice import Invoice, State
+from services.invoicing.domain.period import first_period, zone
+from services.invoicing.domain.run import BILL
+from services.invoicing.peers import Peers
+from weir.invoicing.v1 import invoicing_pb2 as pb
+from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceServicer
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+T = TypeVar("T")
+
+
+class InvoicingServicer(InvoicingServiceServicer):
+    def __init__(self, pool: Pool, peers: Peers, alarm: Alarm, clock: Clock) -> None:
+        self._pool = pool
+        self._peers = peers
+        self._alarm = alarm
+        self._clock = clock
+
+    async def CreateCustomer(self, request: pb.CreateCustomerRequest, context: Context) -> pb.CreateCustomerResponse:
+        tenant_id = caller().tenant_id
+        request_id, request_hash = request_id_in(request.request_id), fingerprint(request)
+        customer = convert.customer_in(request.customer, self._clock())
+        async with self._pool.acquire() as conn, conn.transaction():
+            await store.clocks.ensure(conn, tenant_id)
+            if not await store.customers.insert(conn, tenant_id, customer, request_id, request_hash):
+                made = await store.customers.made_by(conn, tenant_id, request_id)
+                taken = Conflict(
+                    "CUSTOMER_EXISTS", f"there is a customer {customer.id} already", customer_id=customer.id
+                )
+                customer = _first_answer(made, request_hash, request.request_id, taken)
+        return pb.CreateCustomerResponse(customer=convert.customer_out(customer))
+
+    async def GetCustomer(self, request: pb.GetCustomerRequest, context: Context) -> pb.GetCustomerResponse:
+        customer_id = text_in(request.id, "id")
+        async with self._pool.acquire() as conn:
+            customer = await store.customers.get(conn, caller().tenant_id, customer_id)
+        if customer is None:
+            raise _customer_not_found(customer_id)
+        return pb.GetCustomerResponse(customer=convert.customer_out(customer))
+
+    async def ListCustomers(self, request: pb.ListCustomersRequest, context: Context) -> pb.ListCustomersResponse:
+        page = page_in(request.page_size, request.page_token)
+        async with self._pool.acquire() as conn:
+            found = await store.customers.page(conn, caller().tenant_id, page)
+        customers, token = page.cut(found, lambda each: each.id)
+        return pb.ListCustomersResponse(customers=map(convert.customer_out, customers), next_page_token=token)
+
+    async def CreateSubscription(
+        self, request: pb.CreateSubscriptionRequest, context: Context
+    ) -> pb.CreateSubscriptionResponse:
+        """Answers a repeat before it asks pricing, whose newest version may have changed meanwhile."""
+        tenant_id = caller().tenant_id
+        request_id, request_hash = request_id_in(request.request_id), fingerprint(request)
+        subscription_id, customer_id, plan_code, start_time = convert.subscription_in(request.subscription)
+        taken = Conflict(
+            "SUBSCRIPTION_EXISTS",
+            f"there is a subscription {subscription_id} already",
+            subscription_id=subscription_id,
+        )
+        async with self._pool.acquire() as conn:
+            made = await store.subscriptions.made_by(conn, tenant_id, request_id)
+            customer = await store.customers.get(conn, tenant_id, customer_id)
+        if made is not None:
+            subscription = _first_answer(made, request_hash, request.request_id, taken)
+            return pb.CreateSubscriptionResponse(subscription=convert.subscription_out(subscription))
+        if customer is None:
+            raise _customer_not_found(customer_id)
+        subscription = Subscription(
+            id=subscription_id,
+            customer_id=customer_id,
+            plan_code=plan_code,
+            plan_version=await self._peers.latest_version(tenant_id, plan_code),
+            start_time=start_time,
+            current_period=first_period(start_time, zone(customer.time_zone)),
+            create_time=self._clock(),
+        )
+        async with self._pool.acquire() as conn, conn.transaction():
+            await store.clocks.hold(conn, tenant_id)
+            if not await store.subscriptions.insert(conn, tenant_id, subscription, request_id, request_hash):
+                made = await store.subscriptions.made_by(conn, tenant_id, request_id)
+                subscription = _first_answer(made, request_hash, request.request_id, taken)
+        return pb.CreateSubscriptionResponse(subscription=convert.subscription_out(subscription))
+
+    async def GetSubscription(self, request: pb.GetSubscriptionRequest, context: Context) -> pb.GetSubscriptionResponse:
+        subscription_id = text_in(request.id, "id")
+        async with self._pool.acquire() as conn:
+            found = await store.subscriptions.get(conn, caller().tenant_id, subscription_id)
+        if found is None:
+            raise NotFound(
+                "SUBSCRIPTION_NOT_FOUND",
+                f"there is no subscription {subscription_id}",
+                subscription_id=subscription_id,
+            )
+        return pb.GetSubscriptionResponse(subscription=convert.subscription_out(found))
+
+    async def ListSubscriptions(
+        self, request: pb.ListSubscriptionsRequest, context: Context
+    ) -> pb.ListSubscriptionsResponse:
+        page = page_in(request.page_size, request.page_token)
+        customer_id = text_in(request.customer_id, "customer_id", required=False)
+        async with self._pool.acquire() as conn:
+            found = await store.subscriptions.page(conn, caller().tenant_id, customer_id or None, page)
+        subscriptions, token = page.cut(found, lambda each: each.id)
+        return pb.ListSubscriptionsResponse(
+            subscriptions=map(convert.subscription_out, subscriptions), next_page_token=token
+        )
+
+    async def GetClock(self, request: pb.GetClockRequest, context: Context) -> pb.GetClockResponse:
+        async with self._pool.acquire() as conn:
+            clock = await store.clocks.get(conn, caller().tenant_id)
+        return pb.GetClockResponse(clock=convert.clock_out(clock, self._clock()))
+
+    async def CreateTestClock(self, request: pb.CreateTestClockRequest, context: Context) -> pb.CreateTestClockResponse:
+        tenant_id = _test_tenant()
+        request_id, request_hash = request_id_in(request.request_id), fingerprint(request)
+        start = convert.instant_in(request.start_time, request.HasField("start_time"), "start_time")
+        async with self._pool.acquire() as conn, conn.transaction():
+            clock = await store.clocks.lock(conn, tenant_id)
+            recorded = await store.clocks.made_by(conn, tenant_id, request_id)
+            if recorded is not None:
+                require_same(recorded, request_hash, request.request_id)
+            elif clock.test_now is not None:
+                raise FailedPrecondition("CLOCK_EXISTS", "the tenant has a test clock already")
+            elif await store.subscriptions.exist(conn, tenant_id):
+                raise FailedPrecondition("CLOCK_IN_USE", "the tenant has subscriptions, which run on its present clock")
+            else:
+                await store.clocks.start_test(conn, tenant_id, start, request_id, request_hash)
+        return pb.CreateTestClockResponse(clock=convert.clock_out(BillingClock(start), self._clock()))
+
+    async def AdvanceClock(self, request: pb.AdvanceClockRequest, context: Context) -> pb.AdvanceClockResponse:
+        """The clock moves and the run that bills what falls due starts in one transaction (law 8)."""
+        tenant_id = _test_tenant()
+        request_id, request_hash = request_id_in(request.request_id), fingerprint(request)
+        target = convert.instant_in(request.target_time, request.HasField("target_time"), "target_time")
+        now = self._clock()
+        run_id = new_id("run", now)
+        async with self._pool.acquire() as conn, conn.transaction():
+            clock = await store.clocks.lock(conn, tenant_id)
+            if (made := await store.runs.made_by(conn, tenant_id, request_id)) is not None:
+                run_id, recorded = made
+                require_same(recorded, request_hash, request.request_id)
+            else:
+                clock.require_not_after(target, now)
+                await store.clocks.set_test(conn, tenant_id, target)
+                await store.runs.insert(conn, tenant_id, run_id, target, now, request_id, request_hash)
+            run = await store.runs.get(conn, tenant_id, run_id)
+        await self._alarm.ring(BILL)
+        assert run is not None
+        return pb.AdvanceClockResponse(
+            clock=convert.clock_out(BillingClock(target), now), billing_run=convert.billing_run_out(run)
+        )
+
+    async def GetBillingRun(self, request: pb.GetBillingRunRequest, context: Context) -> pb.GetBillingRunResponse:
+        run_id = text_in(request.id, "id")
+        async with self._pool.acquire() as conn:
+            run = await store.runs.get(conn, caller().tenant_id, run_id)
+        if run is None:
+            raise NotFound("BILLING_RUN_NOT_FOUND", f"there is no billing run {run_id}", billing_run_id=run_id)
+        return pb.GetBillingRunResponse(billing_run=convert.billing_run_out(run))
+
+    async def ListBillingRuns(self, request: pb.ListBillingRunsRequest, context: Context) -> pb.ListBillingRunsResponse:
+        page = page_in(request.page_size, request.page_token)
+        async with self._pool.acquire() as conn:
+            found = await store.runs.page(conn, caller().tenant_id, page)
+        runs, token = page.cut(found, lambda each: each.id)
+        return pb.ListBillingRunsResponse(billing_runs=map(convert.billing_run_out, runs), next_page_token=token)
+
+    async def GetInvoice(self, request: pb.GetInvoiceRequest, context: Context) -> pb.GetInvoiceResponse:
+        invoice_id = text_in(request.id, "id")
+        async with self._pool.acquire() as conn:
+            invoice = await _invoice(conn, caller().tenant_id, invoice_id)
+        return pb.GetInvoiceResponse(invoice=convert.invoice_out(invoice))
+
+    async def ListInvoices(self, request: pb.ListInvoicesRequest, context: Context) -> pb.ListInvoicesResponse:
+        page = page_in(request.page_size, request.page_token)
+        customer_id = text_in(request.customer_id, "customer_id", required=False) or None
+        subscription_id = text_in(request.subscription_id, "subscription_id", required=False) or None
+        number = text_in(request.number, "number", required=False) or None
+        async with self._pool.acquire() as conn:
+            found = await store.invoices.page(conn, caller().tenant_id, customer_id, subscription_id, number, page)
+        invoices, token = page.cut(found, lambda each: each.id)
+        return pb.ListInvoicesResponse(invoices=map(convert.invoice_out, invoices), next_page_token=token)
+
+    async def ExplainLine(self, request: pb.ExplainLineRequest, context: Context) -> pb.ExplainLineResponse:
+        tenant_id = caller().tenant_id
+        invoice_id, line_code = text_in(request.invoice_id, "invoice_id"), text_in(request.line_code, "line_code")
+        async with self._pool.acquire() as conn:
+            invoice = await _invoice(conn, tenant_id, invoice_id)
+            customer = await store.customers.get(conn, tenant_id, invoice.customer_id)
+        assert customer is not None, "invoices refer to customers"
+        line = next((each for each in invoice.bill.lines if each.code == line_code), None)
+        if line is None:
+            raise NotFound("LINE_NOT_FOUND", f"invoice {invoice_id} has no line {line_code}", line_code=line_code)
+        amount = await recomputed(self._peers, tenant_id, invoice, line, customer.time_zone)
+        rating = None if line.rating is None else convert.rating_in(line.rating)
+        return pb.ExplainLineResponse(
+            line=convert.line_out(line),
+            sentences=sentences(invoice, line, rating, zone(customer.time_zone)),
+            recomputed_amount=money_out(amount),
+            reproduced=amount == line.amount,
+        )
+
+    async def RecordPayment(self, request: pb.RecordPaymentRequest, context: Context) -> pb.RecordPaymentResponse:
+        tenant_id = caller().tenant_id
+        invoice_id, payment_id = text_in(request.invoice_id, "invoice_id"), text_in(request.payment_id, "payment_id")
+        revision = convert.revision_in(request.revision, "revision")
+        status = convert.payment_status_in(request.payment_status, "payment_status")
+        async with self._pool.acquire() as conn, conn.transaction():
+            invoice = await _invoice(conn, tenant_id, invoice_id)
+            if invoice.state is not State.FINALIZED:
+                raise FailedPrecondition(
+                    "INVOICE_NOT_FINALIZED", f"invoice {invoice_id} is still a draft", invoice_id=invoice_id
+                )
+            paid = convert.paid_in(request.amount_paid, request.HasField("amount_paid"), invoice.bill.currency)
+            await store.invoices.record_payment(conn, tenant_id, invoice_id, payment_id, revision, status, paid)
+            invoice = await _invoice(conn, tenant_id, invoice_id)
+        return pb.RecordPaymentResponse(invoice=convert.invoice_out(invoice))
+
+
+def _test_tenant() -> str:
+    """The caller's tenant. Raises FailedPrecondition TENANT_LIVE when its money is real."""
+    if caller().live:
+        raise FailedPrecondition("TENANT_LIVE", "time can't be moved for a tenant whose money is real")
+    return caller().tenant_id
+
+
+def _first_answer(made: tuple[T, bytes] | None, request_hash: bytes, request_id: str, taken: Conflict) -> T:
+    """What the first request with this id made. Raises `taken` when there was none: the name is another's."""
+    if made is None:
+        raise taken
+    answer, recorded = made
+    require_same(recorded, request_hash, request_id)
+    return answer
+
+
+async def _invoice(conn: Conn, tenant_id: str, invoice_id: str) -> Invoice:
+    if (invoice := await store.invoices.get(conn, tenant_id, invoice_id)) is None:
+        raise NotFound("INVOICE_NOT_FOUND", f"there is no invoice {invoice_id}", invoice_id=invoice_id)
+    return invoice
+
+
+def _customer_not_found(customer_id: str) -> NotFound:
+    return NotFound("CUSTOMER_NOT_FOUND", f"there is no customer {customer_id}", customer_id=customer_id)

@@ -1,0 +1,138 @@
+"""Billing runs."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+
+from libs.common.paging import Page
+from libs.common.postgres import Conn
+from services.invoicing.domain.run import BillingFailure, BillingRun, OpenRun
+
+MAX_FAILURES_LISTED = 100
+
+_PROGRESS = (
+    "SELECT r.tenant_id, r.id, r.as_of, r.create_time, r.complete_time, r.finalized_count,"
+    " (SELECT count(*) FROM subscription s WHERE r.state = 'running'"
+    "  AND s.tenant_id = r.tenant_id AND s.period_end <= r.as_of) AS due_count"
+    " FROM billing_run r"
+)
+
+_UNCOVERED = (
+    "EXISTS (SELECT FROM subscription s WHERE s.tenant_id = c.tenant_id AND s.period_end <= coalesce(c.now, $1)"
+    " AND NOT EXISTS (SELECT FROM billing_run r"
+    "  WHERE r.tenant_id = s.tenant_id AND r.state = 'running' AND r.as_of >= s.period_end))"
+)
+
+
+async def insert(
+    conn: Conn, tenant_id: str, run_id: str, as_of: datetime, now: datetime, request_id: UUID, request_hash: bytes
+) -> None:
+    await conn.execute(
+        "INSERT INTO billing_run (tenant_id, id, as_of, create_time, request_id, request_hash)"
+        " VALUES ($1, $2, $3, $4, $5, $6)",
+        tenant_id,
+        run_id,
+        as_of,
+        now,
+        request_id,
+        request_hash,
+    )
+
+
+async def made_by(conn: Conn, tenant_id: str, request_id: UUID) -> tuple[str, bytes] | None:
+    """The id of the run that a request made, and that request's hash."""
+    row = await conn.fetchrow(
+        "SELECT id, request_hash FROM billing_run WHERE tenant_id = $1 AND request_id = $2", tenant_id, request_id
+    )
+    return (row["id"], row["request_hash"]) if row else None
+
+
+async def get(conn: Conn, tenant_id: str, run_id: str) -> BillingRun | None:
+    row = await conn.fetchrow(f"{_PROGRESS} WHERE r.tenant_id = $1 AND r.id = $2", tenant_id, run_id)
+    return await _run(conn, row) if row else None
+
+
+async def page(conn: Conn, tenant_id: str, page: Page) -> Sequence[BillingRun]:
+    """Newest first; one more than the page has, if there is one."""
+    rows = await conn.fetch(
+        f"{_PROGRESS} WHERE r.tenant_id = $1 AND ($2::text IS NULL OR r.id < $2) ORDER BY r.id DESC LIMIT $3",
+        tenant_id,
+        page.after,
+        page.size + 1,
+    )
+    return [await _run(conn, row) for row in rows]
+
+
+async def tenants_to_run(conn: Conn, now: datetime) -> Sequence[str]:
+    """Tenants with something due that no open run reaches."""
+    rows = await conn.fetch(f"SELECT tenant_id FROM billing_clock c WHERE {_UNCOVERED}", now)  # noqa: S608
+    return [row["tenant_id"] for row in rows]
+
+
+async def start(conn: Conn, tenant_id: str, run_id: str, as_of: datetime, now: datetime) -> None:
+    """Start a run if it is still needed. The caller has locked the tenant's clock."""
+    await conn.execute(
+        "INSERT INTO billing_run (tenant_id, id, as_of, create_time)"  # noqa: S608
+        f" SELECT c.tenant_id, $3, $4, $1 FROM billing_clock c WHERE c.tenant_id = $2 AND {_UNCOVERED}",
+        now,
+        tenant_id,
+        run_id,
+        as_of,
+    )
+
+
+async def open_runs(conn: Conn) -> Sequence[OpenRun]:
+    """Every tenant's runs under way, those that reach less far first."""
+    rows = await conn.fetch(
+        "SELECT tenant_id, id, lag(as_of) OVER (PARTITION BY tenant_id ORDER BY as_of, id) AS after, as_of"
+        " FROM billing_run WHERE state = 'running' ORDER BY as_of, id"
+    )
+    return [OpenRun(row["tenant_id"], row["id"], row["after"], row["as_of"]) for row in rows]
+
+
+async def count_finalized(conn: Conn, tenant_id: str, run_ids: Sequence[str]) -> None:
+    """One more finalized invoice for each mention of a run."""
+    await conn.execute(
+        "UPDATE billing_run r SET finalized_count = finalized_count + m.mentions"
+        " FROM (SELECT id, count(*) AS mentions FROM unnest($2::text[]) AS id GROUP BY id) m"
+        " WHERE r.tenant_id = $1 AND r.id = m.id",
+        tenant_id,
+        run_ids,
+    )
+
+
+async def complete(conn: Conn, now: datetime) -> None:
+    """Complete the runs that have nothing left: no period to bill, no draft to finalize."""
+    await conn.execute(
+        "UPDATE billing_run r SET state = 'completed', complete_time = $1 WHERE state = 'running'"
+        " AND NOT EXISTS (SELECT FROM subscription s WHERE s.tenant_id = r.tenant_id AND s.period_end <= r.as_of)"
+        " AND NOT EXISTS (SELECT FROM invoice i"
+        "  WHERE i.tenant_id = r.tenant_id AND i.billing_run_id = r.id AND i.state = 'draft')",
+        now,
+    )
+
+
+async def _run(conn: Conn, row: asyncpg.Record) -> BillingRun:
+    failures = []
+    if row["complete_time"] is None:
+        failures = await conn.fetch(
+            "SELECT id, failure_reason, failure_message, available_time FROM subscription"
+            " WHERE tenant_id = $1 AND period_end <= $2 AND failure_count > 0 ORDER BY id LIMIT $3",
+            row["tenant_id"],
+            row["as_of"],
+            MAX_FAILURES_LISTED,
+        )
+    return BillingRun(
+        row["id"],
+        row["as_of"],
+        row["create_time"],
+        row["complete_time"],
+        row["due_count"],
+        row["finalized_count"],
+        tuple(
+            BillingFailure(each["id"], each["failure_reason"], each["failure_message"], each["available_time"])
+            for each in failures
+        ),
+    )

@@ -1,0 +1,167 @@
+"""Subscriptions, and the claims that workers have on them."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+
+from libs.common.paging import Page
+from libs.common.postgres import Conn
+from services.invoicing.domain.customer import DueSubscription, Subscription
+from services.invoicing.domain.period import Period
+from services.invoicing.domain.run import BillingFailure, OpenRun
+
+_COLUMNS = "id, customer_id, plan_code, plan_version, start_time, period_start, period_end, create_time"
+
+
+async def insert(conn: Conn, tenant_id: str, made: Subscription, request_id: UUID, request_hash: bytes) -> bool:
+    """False when the id or the request_id is taken."""
+    inserted = await conn.fetchval(
+        "INSERT INTO subscription (tenant_id, id, customer_id, plan_code, plan_version, start_time, period_start,"
+        " period_end, create_time, request_id, request_hash)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING RETURNING true",
+        tenant_id,
+        made.id,
+        made.customer_id,
+        made.plan_code,
+        made.plan_version,
+        made.start_time,
+        made.current_period.start,
+        made.current_period.end,
+        made.create_time,
+        request_id,
+        request_hash,
+    )
+    return inserted is not None
+
+
+async def made_by(conn: Conn, tenant_id: str, request_id: UUID) -> tuple[Subscription, bytes] | None:
+    """The subscription that a request made, and that request's hash."""
+    row = await conn.fetchrow(
+        f"SELECT {_COLUMNS}, request_hash FROM subscription WHERE tenant_id = $1 AND request_id = $2",  # noqa: S608
+        tenant_id,
+        request_id,
+    )
+    return (_subscription(row), row["request_hash"]) if row else None
+
+
+async def get(conn: Conn, tenant_id: str, subscription_id: str) -> Subscription | None:
+    row = await conn.fetchrow(
+        f"SELECT {_COLUMNS} FROM subscription WHERE tenant_id = $1 AND id = $2",  # noqa: S608
+        tenant_id,
+        subscription_id,
+    )
+    return _subscription(row) if row else None
+
+
+async def page(conn: Conn, tenant_id: str, customer_id: str | None, page: Page) -> Sequence[Subscription]:
+    """By id; one more than the page has, if there is one."""
+    rows = await conn.fetch(
+        f"SELECT {_COLUMNS} FROM subscription"  # noqa: S608
+        " WHERE tenant_id = $1 AND ($2::text IS NULL OR customer_id = $2) AND id > coalesce($3, '')"
+        " ORDER BY id LIMIT $4",
+        tenant_id,
+        customer_id,
+        page.after,
+        page.size + 1,
+    )
+    return [_subscription(row) for row in rows]
+
+
+async def exist(conn: Conn, tenant_id: str) -> bool:
+    """Whether the tenant has any."""
+    found: bool = await conn.fetchval("SELECT EXISTS (SELECT FROM subscription WHERE tenant_id = $1)", tenant_id)
+    return found
+
+
+async def claim_due(
+    conn: Conn, run: OpenRun, now: datetime, leased_until: datetime, limit: int
+) -> Sequence[DueSubscription]:
+    """Lease up to `limit` of those that the run has to bill and that nobody is at, the longest due first."""
+    rows = await conn.fetch(
+        "UPDATE subscription s SET available_time = $5"
+        " FROM (SELECT id FROM subscription WHERE tenant_id = $1 AND period_end <= $2"
+        "  AND period_end > coalesce($3, '-infinity'::timestamptz) AND available_time <= $4"
+        "  ORDER BY period_end, id LIMIT $6 FOR UPDATE SKIP LOCKED) due, customer c"
+        " WHERE s.tenant_id = $1 AND s.id = due.id AND c.tenant_id = $1 AND c.id = s.customer_id"
+        " RETURNING s.id, s.customer_id, s.plan_code, s.plan_version, s.period_start, s.period_end, c.time_zone,"
+        " s.failure_count",
+        run.tenant_id,
+        run.as_of,
+        run.after,
+        now,
+        leased_until,
+        limit,
+    )
+    return [
+        DueSubscription(
+            row["id"],
+            row["customer_id"],
+            row["plan_code"],
+            row["plan_version"],
+            Period(row["period_start"], row["period_end"]),
+            row["time_zone"],
+            row["failure_count"],
+        )
+        for row in rows
+    ]
+
+
+async def advance(conn: Conn, tenant_id: str, billed: Sequence[tuple[str, Period, Period]]) -> set[str]:
+    """Move (id, period billed, period after it) on. Returns the ids of those that still stood at the period billed."""
+    rows = await conn.fetch(
+        "UPDATE subscription s SET period_start = b.next_start, period_end = b.next_end, available_time = '-infinity',"
+        " failure_count = 0, failure_reason = NULL, failure_message = NULL"
+        " FROM unnest($2::text[], $3::timestamptz[], $4::timestamptz[], $5::timestamptz[])"
+        "  AS b (id, period_start, next_start, next_end)"
+        " WHERE s.tenant_id = $1 AND s.id = b.id AND s.period_start = b.period_start RETURNING s.id",
+        tenant_id,
+        [subscription_id for subscription_id, _, _ in billed],
+        [period.start for _, period, _ in billed],
+        [after.start for _, _, after in billed],
+        [after.end for _, _, after in billed],
+    )
+    return {row["id"] for row in rows}
+
+
+async def release(conn: Conn, tenant_id: str, ids: Sequence[str], leased_until: datetime, retry_time: datetime) -> None:
+    """Give back leases for anybody to take from `retry_time` on."""
+    await conn.execute(
+        "UPDATE subscription SET available_time = $4"
+        " WHERE tenant_id = $1 AND id = ANY($2::text[]) AND available_time = $3",
+        tenant_id,
+        ids,
+        leased_until,
+        retry_time,
+    )
+
+
+async def record_failures(
+    conn: Conn, tenant_id: str, failures: Sequence[BillingFailure], leased_until: datetime
+) -> None:
+    """Give back leases on what could not be billed, with the reasons."""
+    await conn.execute(
+        "UPDATE subscription s SET available_time = f.retry_time, failure_count = failure_count + 1,"
+        " failure_reason = f.reason, failure_message = f.message"
+        " FROM unnest($2::text[], $3::text[], $4::text[], $5::timestamptz[]) AS f (id, reason, message, retry_time)"
+        " WHERE s.tenant_id = $1 AND s.id = f.id AND s.available_time = $6",
+        tenant_id,
+        [failure.subscription_id for failure in failures],
+        [failure.reason for failure in failures],
+        [failure.message for failure in failures],
+        [failure.retry_time for failure in failures],
+        leased_until,
+    )
+
+
+def _subscription(row: asyncpg.Record) -> Subscription:
+    return Subscription(
+        row["id"],
+        row["customer_id"],
+        row["plan_code"],
+        row["plan_version"],
+        row["start_time"],
+        Period(row["period_start"], row["period_end"]),
+        row["create_time"],
+    )

@@ -1,0 +1,184 @@
+"""The worker's sweeps: what falls due is billed, finalized, and handed to payments. The row is the job.
+
+A lease is a row's `available_time` or `hand_over_time` set a little ahead: whoever is killed meanwhile loses nothing
+but that little. Two workers on one row do no harm either: only one of them finds the period still to be billed, and
+payments knows the request.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+import grpc
+import structlog
+
+from libs.common.clock import Clock
+from libs.common.errors import BillingError, ResourceExhausted, Unavailable
+from libs.common.ids import new_id
+from libs.common.money import Money
+from libs.common.postgres import Pool
+from libs.common.worker import Alarm, Sweep
+from services.invoicing import store
+from services.invoicing.billing import Billed, Refused, bill_all
+from services.invoicing.domain.invoice import HandOver, Invoice, PaymentStatus, State, issue_date, number
+from services.invoicing.domain.period import following, zone
+from services.invoicing.domain.run import BILL, HAND_OVER, BillingFailure, OpenRun, retry_delay
+from services.invoicing.peers import Peers
+
+log = structlog.get_logger()
+
+FINALIZE_CHUNK = 500
+HAND_OVER_CHUNK = 50
+PEER_AWAY_DELAY = timedelta(seconds=2)
+PAYMENT_REFUSED_DELAY = timedelta(minutes=1)
+
+
+class Biller:
+    """`lease` must outlast the billing of one chunk of `chunk_size` subscriptions."""
+
+    def __init__(
+        self, pool: Pool, peers: Peers, alarm: Alarm, clock: Clock, *, lease: timedelta, chunk_size: int
+    ) -> None:
+        self._pool = pool
+        self._peers = peers
+        self._alarm = alarm
+        self._clock = clock
+        self._lease = lease
+        self._chunk_size = chunk_size
+
+    def sweeps(self) -> Mapping[str, Sweep]:
+        return {BILL: self.bill, HAND_OVER: self.hand_over}
+
+    async def bill(self) -> bool:
+        """One chunk of every open run, so that a big tenant does not keep the others waiting."""
+        await self._start_runs()
+        async with self._pool.acquire() as conn:
+            runs = await store.runs.open_runs(conn)
+        progress = [await self._bill_chunk(run) for run in runs]
+        progress += [await self._finalize(tenant_id) for tenant_id in await self._tenants_with_drafts()]
+        async with self._pool.acquire() as conn:
+            await store.runs.complete(conn, self._clock())
+        return any(progress)
+
+    async def _start_runs(self) -> None:
+        async with self._pool.acquire() as conn:
+            tenants = await store.runs.tenants_to_run(conn, self._clock())
+        for tenant_id in tenants:
+            async with self._pool.acquire() as conn, conn.transaction():
+                now = self._clock()
+                clock = await store.clocks.lock(conn, tenant_id)
+                await store.runs.start(conn, tenant_id, new_id("run", now), clock.now(now), now)
+
+    async def _bill_chunk(self, run: OpenRun) -> bool:
+        """Lease a chunk, bill it while no transaction is open, save the bills. True if there may be more."""
+        now = self._clock()
+        leased_until = now + self._lease
+        async with self._pool.acquire() as conn:
+            due = await store.subscriptions.claim_due(conn, run, now, leased_until, self._chunk_size)
+        if not due:
+            return False
+        try:
+            billed, refused = await bill_all(self._peers, run.tenant_id, due)
+        except (Unavailable, ResourceExhausted) as error:
+            log.warning("billing waits for a peer", tenant=run.tenant_id, run=run.id, cause=str(error))
+            retry_time = self._clock() + PEER_AWAY_DELAY
+            async with self._pool.acquire() as conn:
+                await store.subscriptions.release(
+                    conn, run.tenant_id, [each.id for each in due], leased_until, retry_time
+                )
+            return False
+        await self._save(run, billed, refused, leased_until)
+        return True
+
+    async def _save(
+        self, run: OpenRun, billed: Sequence[Billed], refused: Sequence[Refused], leased_until: datetime
+    ) -> None:
+        now = self._clock()
+        advances = [
+            (each.due.id, each.due.period, following(each.due.period, zone(each.due.time_zone))) for each in billed
+        ]
+        failures = [
+            BillingFailure(each.due.id, each.reason, each.message, now + retry_delay(each.due.failures + 1))
+            for each in refused
+        ]
+        async with self._pool.acquire() as conn, conn.transaction():
+            create_time = (await store.clocks.get(conn, run.tenant_id)).now(now)
+            advanced = await store.subscriptions.advance(conn, run.tenant_id, advances)
+            drafts = [_draft(each, now, create_time) for each in billed if each.due.id in advanced]
+            await store.invoices.insert_drafts(conn, run.tenant_id, run.id, drafts)
+            await store.subscriptions.record_failures(conn, run.tenant_id, failures, leased_until)
+        for failure in failures:
+            log.warning("subscription not billed", tenant=run.tenant_id, run=run.id, failure=failure)
+        log.info("billed", tenant=run.tenant_id, run=run.id, drafts=len(drafts), failures=len(failures))
+
+    async def _tenants_with_drafts(self) -> Sequence[str]:
+        async with self._pool.acquire() as conn:
+            return await store.invoices.tenants_with_drafts(conn)
+
+    async def _finalize(self, tenant_id: str) -> bool:
+        """Number and freeze a chunk of drafts. True if there may be more."""
+        now = self._clock()
+        async with self._pool.acquire() as conn, conn.transaction():
+            drafts = await store.invoices.take_drafts(conn, tenant_id, FINALIZE_CHUNK)
+            if not drafts:
+                return False
+            sequences = await store.invoices.take_sequences(conn, tenant_id, len(drafts))
+            numbered = [
+                (invoice_id, sequence, number(issued, sequence))
+                for (invoice_id, _, issued), sequence in zip(drafts, sequences, strict=True)
+            ]
+            finalize_time = (await store.clocks.get(conn, tenant_id)).now(now)
+            await store.invoices.finalize(conn, tenant_id, numbered, finalize_time, now)
+            await store.runs.count_finalized(conn, tenant_id, [run_id for _, run_id, _ in drafts])
+        await self._alarm.ring(HAND_OVER)
+        log.info("finalized", tenant=tenant_id, first=numbered[0][2], last=numbered[-1][2])
+        return True
+
+    async def hand_over(self) -> bool:
+        """Ask payments to collect what is finalized."""
+        now = self._clock()
+        async with self._pool.acquire() as conn:
+            due = await store.invoices.claim_hand_overs(conn, now, now + self._lease, HAND_OVER_CHUNK)
+        delays = await asyncio.gather(*(self._ask(each) for each in due))
+        now = self._clock()
+        async with self._pool.acquire() as conn:
+            for delay in set(delays):
+                asked = [each for each, its_delay in zip(due, delays, strict=True) if its_delay == delay]
+                await store.invoices.set_hand_over(conn, asked, None if delay is None else now + delay)
+        return None in delays
+
+    async def _ask(self, invoice: HandOver) -> timedelta | None:
+        """None once payments has the invoice; otherwise how long to wait before asking again."""
+        try:
+            await self._peers.create_payment(invoice)
+        except (Unavailable, ResourceExhausted) as error:
+            log.warning(
+                "invoice waits for payments", tenant=invoice.tenant_id, invoice=invoice.invoice_id, cause=str(error)
+            )
+            return PEER_AWAY_DELAY
+        except (BillingError, grpc.aio.AioRpcError) as error:
+            log.error(
+                "payments refused an invoice", tenant=invoice.tenant_id, invoice=invoice.invoice_id, cause=str(error)
+            )
+            return PAYMENT_REFUSED_DELAY
+        return None
+
+
+def _draft(billed: Billed, now: datetime, create_time: datetime) -> Invoice:
+    due = billed.due
+    return Invoice(
+        id=new_id("inv", now),
+        number=None,
+        customer_id=due.customer_id,
+        subscription_id=due.id,
+        plan_code=due.plan_code,
+        plan_version=due.plan_version,
+        period=due.period,
+        bill=billed.bill,
+        state=State.DRAFT,
+        payment_status=PaymentStatus.PENDING,
+        amount_paid=Money(0, billed.bill.currency),
+        issue_date=issue_date(due.period, zone(due.time_zone)),
+        create_time=create_time,
+        finalize_time=None,
+    )

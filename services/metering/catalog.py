@@ -1,0 +1,69 @@
+"""What ingestion must know of each tenant, kept in memory and never stale."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+
+from libs.common.postgres import Conn
+from services.metering import store
+from services.metering.domain.events import EventColumns, Reading
+from services.metering.domain.meters import Meter, TenantCatalog, Watch, value_rules
+
+MAX_NUMBERS = 200_000
+"""Series whose numbers are kept in memory, some 30 MB; beyond, all are forgotten and read again."""
+
+
+class Catalog:
+    """One statement for all the tenants of a write tells which of them have made meters since, on whatever server."""
+
+    def __init__(self) -> None:
+        self._tenants: dict[str, TenantCatalog] = {}
+        self._numbers = 0
+
+    async def current(self, conn: Conn, tenant_ids: Collection[str]) -> Mapping[str, TenantCatalog]:
+        """With every meter that had been made when this was called."""
+        found = {tenant_id: TenantCatalog(tenant_id, 0, 0, {}) for tenant_id in tenant_ids}
+        for tenant_id, tenant_no, version in await store.catalog_versions(conn, tenant_ids):
+            known = self._tenants.get(tenant_id)
+            if known is None or known.version < version:
+                meters = await store.list_meters(conn, tenant_id, None)
+                known = TenantCatalog(tenant_id, tenant_no, version, _watches(meters, known))
+                self._tenants[tenant_id] = known
+            found[tenant_id] = known
+        return found
+
+    async def number(
+        self, conn: Conn, readings: Iterable[tuple[TenantCatalog, Reading]], columns: EventColumns
+    ) -> None:
+        """Fill in the numbers of series that `readings` found to have none in memory."""
+        rows = {
+            row: (catalog, (catalog.tenant_id, subscription_id, code))
+            for catalog, reading in readings
+            for row, subscription_id, code in reading.unnumbered
+        }
+        if not rows:
+            return
+        numbers = await store.number_series(conn, {name for _, name in rows.values()})
+        if self._numbers + len(numbers) > MAX_NUMBERS:
+            self._forget_numbers()
+        self._numbers += len(numbers)
+        for row, (catalog, name) in rows.items():
+            columns.series_nos[row] = numbers[name]
+            catalog.watches[name[2]].series[name[1]] = numbers[name]
+
+    def _forget_numbers(self) -> None:
+        for catalog in self._tenants.values():
+            for watch in catalog.watches.values():
+                watch.series.clear()
+        self._numbers = 0
+
+
+def _watches(meters: Collection[Meter], before: TenantCatalog | None) -> dict[str, Watch]:
+    """By event code; series keep their numbers."""
+    by_code: dict[str, list[Meter]] = defaultdict(list)
+    for meter in meters:
+        by_code[meter.event_code].append(meter)
+    watches = before.watches if before else {}
+    return {
+        code: Watch(value_rules(each), watches[code].series if code in watches else {})
+        for code, each in by_code.items()
+    }

@@ -1,0 +1,142 @@
+"""Events: what makes one the same as another, and what becomes of those that are sent."""
+
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, fields
+from datetime import UTC, date, datetime, timedelta
+from enum import Enum, auto
+from hashlib import blake2b
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def identity(tenant_id: str, subscription_id: str, transaction_id: str) -> bytes:
+    """16 bytes. Each name is preceded by its length, so that no two triples are written alike."""
+    framed = f"{len(tenant_id)}:{tenant_id}{len(subscription_id)}:{subscription_id}{transaction_id}"
+    return blake2b(framed.encode(), digest_size=16).digest()
+
+
+def content_hash(code: str, micros: int, properties: str) -> int:
+    """64 bits, signed, of what an event says beside its identity; `properties` as JSON with sorted names.
+
+    Kept with every event: changing what is hashed makes every later retry look like a reuse of its transaction_id.
+    """
+    digest = blake2b(f"{code}\n{micros}\n{properties}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big", signed=True)
+
+
+def micros_of(instant: datetime) -> int:
+    """Microseconds since 1970, cut down to a whole one."""
+    return (instant - _EPOCH) // timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class EventColumns:
+    """Valid events, a column for each thing known of them, as Postgres takes them. Row i is one event.
+
+    `series_nos` is 0 where the series is not known yet; `micros` counts from 1970 in UTC; `properties` is JSON.
+    """
+
+    keys: list[bytes] = field(default_factory=list)
+    content_hashes: list[int] = field(default_factory=list)
+    tenant_nos: list[int] = field(default_factory=list)
+    series_nos: list[int] = field(default_factory=list)
+    micros: list[int] = field(default_factory=list)
+    transaction_ids: list[str] = field(default_factory=list)
+    properties: list[str] = field(default_factory=list)
+
+    def without_repeats(self) -> "EventColumns":
+        """The first row of each key."""
+        first = {key: row for row, key in reversed(list(enumerate(self.keys)))}
+        if len(first) == len(self.keys):
+            return self
+        rows = sorted(first.values())
+        return EventColumns(*([getattr(self, each.name)[row] for row in rows] for each in fields(self)))
+
+
+def month_of(micros: int) -> date:
+    """The first day of the month, in UTC."""
+    return (_EPOCH + timedelta(microseconds=micros)).date().replace(day=1)
+
+
+def months_without(micros: Sequence[int], known: AbstractSet[date]) -> list[date]:
+    """The months of these instants that are not `known`."""
+    first, last = month_of(min(micros)), month_of(max(micros))
+    if first == last:
+        return [] if first in known else [first]
+    return sorted({month_of(each) for each in micros} - known)
+
+
+class Fate(Enum):
+    """What became of a valid event."""
+
+    ACCEPTED = auto()
+    DUPLICATE = auto()
+    REUSED = auto()
+    """Its identity belongs to an event with other contents, which stands."""
+
+
+def fates(columns: EventColumns, standing: Mapping[bytes, int]) -> list[Fate]:
+    """By row; `standing` are the content hashes of those keys that were recorded before."""
+    first = dict(standing)
+    result = []
+    for key, content in zip(columns.keys, columns.content_hashes, strict=True):
+        if key not in first:
+            first[key] = content
+            result.append(Fate.ACCEPTED)
+        else:
+            result.append(Fate.DUPLICATE if first[key] == content else Fate.REUSED)
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why the event at `index` of a request was not recorded."""
+
+    index: int
+    field: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a request's events; together, every one of them."""
+
+    accepted_count: int
+    duplicate_indexes: Sequence[int]
+    refusals: Sequence[Refusal]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a request holds: the events at `indexes` are valid and stand in the columns from `first_row` on.
+
+    `unnumbered` are the rows whose series has no number yet, with its subscription and event code.
+    """
+
+    first_row: int
+    indexes: Sequence[int]
+    refusals: list[Refusal]
+    unnumbered: list[tuple[int, str, str]]
+
+    def outcome(self, columns: EventColumns, by_row: Sequence[Fate] | None) -> Outcome:
+        """`by_row` None says that every event of the columns was accepted."""
+        if by_row is None:
+            return Outcome(len(self.indexes), (), self.refusals)
+        mine = by_row[self.first_row : self.first_row + len(self.indexes)]
+        reused = [
+            _reused(index, columns.transaction_ids[self.first_row + offset])
+            for offset, (index, fate) in enumerate(zip(self.indexes, mine, strict=True))
+            if fate is Fate.REUSED
+        ]
+        return Outcome(
+            accepted_count=mine.count(Fate.ACCEPTED),
+            duplicate_indexes=[i for i, fate in zip(self.indexes, mine, strict=True) if fate is Fate.DUPLICATE],
+            refusals=sorted([*self.refusals, *reused], key=lambda refusal: refusal.index),
+        )
+
+
+def _reused(index: int, transaction_id: str) -> Refusal:
+    message = f"transaction_id {transaction_id!r} belongs to an event with other contents, which stands"
+    return Refusal(index, "transaction_id", "TRANSACTION_ID_REUSED", message)

@@ -1,0 +1,139 @@
+"""Reading events off the wire: the hottest loop of the service, some six microseconds an event.
+
+An event that is plainly fine passes one condition. Any other is looked at again, rule by rule, in `_violations`,
+which alone decides.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from json.encoder import encode_basestring as quoted
+
+from libs.common.wire import DECIMAL
+from services.metering.domain.events import EventColumns, Reading, Refusal, content_hash, identity, micros_of
+from services.metering.domain.meters import TenantCatalog, ValueRule, Watch
+from weir.metering.v1 import metering_pb2
+
+MAX_ID = 255
+MAX_PROPERTIES = 64
+MAX_PROPERTIES_BYTES = 8 * 1024
+LEAD = timedelta(minutes=5)
+"""How far a sender's clock may be ahead of ours."""
+
+_PLAINLY_SMALL = MAX_PROPERTIES_BYTES // 4  # characters of JSON: UTF-8 has at most four bytes for each
+_OLDEST_MICROS = micros_of(datetime(2000, 1, 1, tzinfo=UTC))
+
+
+def events_in(
+    events: Sequence[metering_pb2.Event], catalog: TenantCatalog, now: datetime, columns: EventColumns
+) -> Reading:
+    """Add the valid ones of `events` to `columns`."""
+    newest = micros_of(now + LEAD)
+    tenant_id, tenant_no, watches = catalog.tenant_id, catalog.tenant_no, catalog.watches
+    first_row = len(columns.keys)
+    refusals: list[Refusal] = []
+    unnumbered: list[tuple[int, str, str]] = []
+    for index, event in enumerate(events):
+        transaction_id, subscription_id, code, stamp = (
+            event.transaction_id, event.subscription_id, event.code, event.timestamp
+        )  # fmt: skip
+        micros = stamp.seconds * 1_000_000 + stamp.nanos // 1000
+        sent = event.properties
+        properties = {name: sent[name] for name in sorted(sent)}
+        text = "{" + ",".join([f"{quoted(name)}:{quoted(value)}" for name, value in properties.items()]) + "}"
+        watch = watches.get(code)
+        if not (
+            watch is not None
+            and 0 < len(transaction_id) <= MAX_ID
+            and 0 < len(subscription_id) <= MAX_ID
+            and _OLDEST_MICROS <= micros <= newest
+            and 0 <= stamp.nanos < 1_000_000_000
+            and len(properties) <= MAX_PROPERTIES
+            and len(text) <= _PLAINLY_SMALL
+            and "\0" not in transaction_id
+            and "\0" not in subscription_id
+            and "\\u0000" not in text
+            and _has_values(watch.rules, properties)
+        ):
+            violation = next(_violations(event, properties, micros, newest, watch), None)
+            if violation is not None:
+                refusals.append(Refusal(index, *violation))
+                continue
+        assert watch is not None
+        series_no = watch.series.get(subscription_id, 0)
+        if not series_no:
+            unnumbered.append((len(columns.keys), subscription_id, code))
+        columns.keys.append(identity(tenant_id, subscription_id, transaction_id))
+        columns.content_hashes.append(content_hash(code, micros, text))
+        columns.tenant_nos.append(tenant_no)
+        columns.series_nos.append(series_no)
+        columns.micros.append(micros)
+        columns.transaction_ids.append(transaction_id)
+        columns.properties.append(text)
+    refused = {refusal.index for refusal in refusals}
+    indexes = [i for i in range(len(events)) if i not in refused] if refused else range(len(events))
+    return Reading(first_row, indexes, refusals, unnumbered)
+
+
+def _has_values(rules: Iterable[ValueRule], properties: Mapping[str, str]) -> bool:
+    for rule in rules:
+        value = properties.get(rule.property, "")
+        if not ((value.isdecimal() and value.isascii() and len(value) <= 26) or DECIMAL.fullmatch(value)):
+            return False
+    return True
+
+
+def _violations(
+    event: metering_pb2.Event, properties: Mapping[str, str], micros: int, newest: int, watch: Watch | None
+) -> Iterator[tuple[str, str, str]]:
+    """Field, reason and message of each rule of the contract that the event breaks."""
+    for field, name in ("transaction_id", event.transaction_id), ("subscription_id", event.subscription_id):
+        if not name:
+            yield field, "FIELD_MISSING", f"{field} is required"
+        if len(name) > MAX_ID:
+            yield field, "FIELD_TOO_LONG", f"{field} has {len(name)} characters, {MAX_ID} at most"
+        if "\0" in name:
+            yield field, "TEXT_MALFORMED", f"{field} contains a NUL character"
+    if not event.code:
+        yield "code", "FIELD_MISSING", "code is required"
+    if watch is None:
+        yield "code", "METER_UNKNOWN", f"no meter watches events with the code {event.code[:64]!r}"
+    yield from _timestamp_violations(event, micros, newest)
+    yield from _property_violations(properties)
+    for rule in watch.rules if watch else ():
+        field, value = f"properties.{rule.property}", properties.get(rule.property)
+        if not rule.applies_to(properties):
+            continue
+        if value is None:
+            yield field, "PROPERTY_MISSING", f"{field} is required: a meter adds up its values"
+        elif not DECIMAL.fullmatch(value):
+            expected = "a decimal in plain notation such as 0.0025, at most 38 digits, 12 of them after the point"
+            yield field, "DECIMAL_MALFORMED", f"{field} is {value[:64]!r}; expected {expected}"
+
+
+def _timestamp_violations(event: metering_pb2.Event, micros: int, newest: int) -> Iterator[tuple[str, str, str]]:
+    stamp = event.timestamp
+    if not event.HasField("timestamp"):
+        yield "timestamp", "FIELD_MISSING", "timestamp is required"
+    shown = f"{stamp.seconds} s and {stamp.nanos} ns after 1970"
+    if not 0 <= stamp.nanos < 1_000_000_000:
+        yield "timestamp", "TIMESTAMP_MALFORMED", f"timestamp is {shown}; nanos are 0 to 999,999,999"
+    if micros < _OLDEST_MICROS:
+        yield "timestamp", "TIMESTAMP_TOO_OLD", f"timestamp is {shown}, which is before the year 2000"
+    if micros > newest:
+        lead = f"{(micros - newest) / 1e6 + LEAD.total_seconds():.0f} s"
+        yield "timestamp", "TIMESTAMP_IN_FUTURE", f"timestamp is {shown}, {lead} ahead of the server's clock"
+
+
+def _property_violations(properties: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    if len(properties) > MAX_PROPERTIES:
+        yield "properties", "PROPERTIES_TOO_MANY", f"{len(properties)} properties, {MAX_PROPERTIES} at most"
+    size = sum(len(name.encode()) + len(value.encode()) for name, value in properties.items())
+    if size > MAX_PROPERTIES_BYTES:
+        yield (
+            "properties",
+            "PROPERTIES_TOO_LARGE",
+            f"names and values have {size} bytes in UTF-8, {MAX_PROPERTIES_BYTES} at most",
+        )
+    for name, value in properties.items():
+        if "\0" in name or "\0" in value:
+            yield f"properties.{name}", "TEXT_MALFORMED", f"property {name!r} contains a NUL character"

@@ -1,0 +1,58 @@
+"""Composition root: settings, pool, writers, server."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from libs.common.clock import Clock, system_clock
+from libs.common.credentials import Verifier, load_public_keys
+from libs.common.postgres import create_pool
+from libs.common.rpc.server import serving, until_signal
+from libs.common.settings import env, load
+from services.metering import store
+from services.metering.ingestion import Ingestion
+from services.metering.servicer import MeteringServicer
+from weir.metering.v1 import metering_pb2
+from weir.metering.v1.metering_pb2_grpc import add_MeteringServiceServicer_to_server
+
+SERVICES = (metering_pb2.DESCRIPTOR.services_by_name["MeteringService"].full_name,)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    dsn: str = env("WEIR_METERING_DSN")
+    public_keys: str = env("WEIR_PUBLIC_KEYS")
+    listen: str = env("WEIR_METERING_LISTEN", "127.0.0.1:7001")
+
+
+@asynccontextmanager
+async def running(settings: Settings, clock: Clock) -> AsyncIterator[int]:
+    """The server, from its start to its orderly stop; yields its port.
+
+    On leaving, streams are ended first, then calls under way, then the queue is emptied.
+    """
+    verifier = Verifier(load_public_keys(settings.public_keys), clock)
+    ingestion = Ingestion(settings.dsn, clock)
+    async with await create_pool(settings.dsn) as pool, ingestion.running():
+
+        async def ready() -> None:
+            async with pool.acquire() as conn:
+                await store.check(conn)
+
+        servicer = MeteringServicer(pool, ingestion, clock)
+        async with serving(
+            settings.listen,
+            SERVICES,
+            lambda server: add_MeteringServiceServicer_to_server(servicer, server),
+            verifier,
+            ready,
+        ) as port:
+            try:
+                yield port
+            finally:
+                servicer.close_streams()
+
+
+async def server() -> None:
+    async with running(load(Settings), system_clock):
+        await until_signal()

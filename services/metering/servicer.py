@@ -1,0 +1,138 @@
+"""The RPCs: decode, ask the store or the ingestion, encode."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, TypeAlias
+
+import grpc
+
+from libs.common.clock import Clock
+from libs.common.errors import Conflict, FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted, Unavailable
+from libs.common.idempotency import fingerprint, require_same
+from libs.common.paging import page_in
+from libs.common.postgres import Pool
+from libs.common.rpc.server import caller
+from libs.common.wire import code_in, request_id_in
+from services.metering import convert, store
+from services.metering.domain.usage import Answers, Question
+from services.metering.ingestion import Ingestion
+from services.metering.streaming import Streams
+from weir.metering.v1 import metering_pb2
+from weir.metering.v1.metering_pb2_grpc import MeteringServiceServicer
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+
+MAX_EVENTS = 10_000
+BATCHES_UNDER_WAY = 16
+"""Of one stream; what it sends beyond is not read until one of them is answered."""
+
+
+class MeteringServicer(MeteringServiceServicer):
+    def __init__(self, pool: Pool, ingestion: Ingestion, clock: Clock) -> None:
+        self._pool = pool
+        self._ingestion = ingestion
+        self._clock = clock
+        self._streams = Streams()
+
+    def close_streams(self) -> None:
+        """Let every stream come to its end: no batch is read any more, those read are answered."""
+        self._streams.close()
+
+    async def CreateMeter(
+        self, request: metering_pb2.CreateMeterRequest, context: Context
+    ) -> metering_pb2.CreateMeterResponse:
+        tenant_id = caller().tenant_id
+        request_id, request_hash = request_id_in(request.request_id), fingerprint(request)
+        meter = convert.meter_in(request.meter, self._clock())
+        async with self._pool.acquire() as conn, conn.transaction():
+            if not await store.insert_meter(conn, tenant_id, meter, request_id, request_hash):
+                recorded = await store.find_meter_request(conn, tenant_id, request_id)
+                if recorded is None:
+                    raise Conflict("METER_EXISTS", f"there is a meter {meter.code} already", meter_code=meter.code)
+                require_same(recorded[0], request_hash, request.request_id)
+                meter = convert.meter_in(request.meter, recorded[1])
+        return metering_pb2.CreateMeterResponse(meter=convert.meter_out(meter))
+
+    async def GetMeter(self, request: metering_pb2.GetMeterRequest, context: Context) -> metering_pb2.GetMeterResponse:
+        code = code_in(request.code, "code")
+        async with self._pool.acquire() as conn:
+            meter = await store.find_meter(conn, caller().tenant_id, code)
+        if meter is None:
+            raise NotFound("METER_NOT_FOUND", f"there is no meter {code}", meter_code=code)
+        return metering_pb2.GetMeterResponse(meter=convert.meter_out(meter))
+
+    async def ListMeters(
+        self, request: metering_pb2.ListMetersRequest, context: Context
+    ) -> metering_pb2.ListMetersResponse:
+        page = page_in(request.page_size, request.page_token)
+        async with self._pool.acquire() as conn:
+            meters, token = page.cut(await store.list_meters(conn, caller().tenant_id, page), lambda meter: meter.code)
+        return metering_pb2.ListMetersResponse(meters=map(convert.meter_out, meters), next_page_token=token)
+
+    async def UpdateMeter(
+        self, request: metering_pb2.UpdateMeterRequest, context: Context
+    ) -> metering_pb2.UpdateMeterResponse:
+        code, name, description = convert.meter_change_in(request.meter, request.update_mask)
+        async with self._pool.acquire() as conn:
+            meter = await store.update_meter(conn, caller().tenant_id, code, name, description)
+        if meter is None:
+            raise NotFound("METER_NOT_FOUND", f"there is no meter {code}", meter_code=code)
+        return metering_pb2.UpdateMeterResponse(meter=convert.meter_out(meter))
+
+    async def IngestEvents(
+        self, request: metering_pb2.IngestEventsRequest, context: Context
+    ) -> metering_pb2.IngestEventsResponse:
+        _require_some(request.events)
+        return convert.outcome_out(await self._ingestion.record(caller().tenant_id, request.events))
+
+    async def IngestEventStream(
+        self, request_iterator: AsyncIterator[metering_pb2.IngestEventStreamRequest], context: Context
+    ) -> AsyncIterator[metering_pb2.IngestEventStreamResponse]:
+        tenant_id = caller().tenant_id
+
+        async def answer(request: metering_pb2.IngestEventStreamRequest) -> metering_pb2.IngestEventStreamResponse:
+            _require_some(request.events)
+            response = metering_pb2.IngestEventStreamResponse(batch_id=request.batch_id)
+            try:
+                outcome = await self._ingestion.record(tenant_id, request.events)
+                response.result.CopyFrom(convert.outcome_out(outcome))
+            except ResourceExhausted as full:
+                response.retry_after_ms = full.retry_after_ms
+            return response
+
+        async for response in self._streams.answers(request_iterator, answer, most=BATCHES_UNDER_WAY):
+            yield response
+        if self._streams.closing:
+            raise Unavailable("SERVER_STOPPING", "this server is stopping; open another stream", retry_after_ms=100)
+
+    async def GetUsage(self, request: metering_pb2.GetUsageRequest, context: Context) -> metering_pb2.GetUsageResponse:
+        question = convert.question_in(request)
+        [answer] = convert.answers_out(await self._usage([question], request.watermark))
+        return answer
+
+    async def BatchGetUsage(
+        self, request: metering_pb2.BatchGetUsageRequest, context: Context
+    ) -> metering_pb2.BatchGetUsageResponse:
+        questions = convert.questions_in(request.queries)
+        answers = await self._usage(questions, request.watermark)
+        return metering_pb2.BatchGetUsageResponse(answers=convert.answers_out(answers), watermark=answers.watermark)
+
+    async def _usage(self, questions: Sequence[Question], watermark: int) -> Answers:
+        asked = convert.watermark_in(watermark)
+        async with self._pool.acquire() as conn:
+            answers = await store.read_usage(conn, caller().tenant_id, questions, asked)
+        if asked is not None and asked > answers.watermark:
+            raise FailedPrecondition(
+                "WATERMARK_AHEAD",
+                f"watermark {asked} has not been reached; the log is at {answers.watermark}",
+                watermark=str(answers.watermark),
+            )
+        return answers
+
+
+def _require_some(events: Sequence[metering_pb2.Event]) -> None:
+    if not events:
+        raise InvalidArgument("EVENTS_EMPTY", "events is empty", field="events")
+    if len(events) > MAX_EVENTS:
+        raise InvalidArgument(
+            "EVENTS_TOO_MANY", f"{len(events)} events in one request, {MAX_EVENTS} at most", field="events"
+        )

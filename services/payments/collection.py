@@ -1,0 +1,244 @@
+"""Collecting: an attempt is recorded, then the processor is asked, then its answer is recorded (law 9).
+
+Whatever is learned of a charge, from the answer, by asking again or after a webhook, comes to `_record`, which moves
+the attempt forward under the payment's lock. So answers may come twice, late and in any order.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import structlog
+
+from libs.common.clock import Clock
+from libs.common.postgres import Conn, Pool
+from services.payments.accounts import Accounts
+from services.payments.domain.attempt import (
+    UNDER_WAY,
+    Attempt,
+    AttemptState,
+    Declined,
+    NotMade,
+    Outcome,
+    Pending,
+    RequiresAction,
+    Succeeded,
+    Unknown,
+    advance,
+    idempotency_key,
+)
+from services.payments.domain.payment import Payment, PaymentState, after_attempt, delay
+from services.payments.domain.webhook import WebhookEvent
+from services.payments.pace import Pace
+from services.payments.providers import Charge, Processor, ProcessorUnavailable, Sighting
+from services.payments.store import attempts, events, methods, payments
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    pool: Pool
+    accounts: Accounts
+    clock: Clock
+    pace: Pace
+
+    async def charge(self, payment: Payment) -> None:
+        """Make the next attempt of a claimed payment."""
+        if not await self._close_last(payment):
+            return
+        async with self.pool.acquire() as conn, conn.transaction():
+            begun = await self._begin(conn, payment)
+        if begun is None:
+            return
+        attempt, charge = begun
+        processor = await self.accounts.get(attempt.tenant_id, attempt.processor_account_id)
+        await self._record(attempt, await processor.charge(charge))
+
+    async def resolve(self, attempt: Attempt) -> None:
+        """Learn what has become of a claimed attempt, by asking about it or by repeating the very same request."""
+        processor = await self.accounts.get(attempt.tenant_id, attempt.processor_account_id)
+        try:
+            if attempt.reference:
+                outcome = _outcome_of(await processor.fetch(attempt.reference))
+            else:
+                async with self.pool.acquire() as conn:
+                    charge = await attempts.find_charge(conn, attempt.tenant_id, attempt.payment_id, attempt.number)
+                outcome = await self._ask_again(processor, charge)
+        except ProcessorUnavailable as error:
+            outcome = Unknown(str(error))
+        await self._record(attempt, outcome)
+
+    async def hear(self, event: WebhookEvent) -> None:
+        """Look at the charge that a claimed event is about. What the event itself says is not relied on."""
+        if not event.reference:
+            return await self._heard(event)
+        async with self.pool.acquire() as conn:
+            known = await attempts.find_by_reference(conn, event.tenant_id, event.processor_account_id, event.reference)
+        if known is not None and known.state is AttemptState.SUCCEEDED:
+            return await self._heard(event)
+        processor = await self.accounts.get(event.tenant_id, event.processor_account_id)
+        try:
+            sighting = await processor.fetch(event.reference)
+        except ProcessorUnavailable as error:
+            return await self._postpone(event, str(error))
+        if sighting is None:
+            return await self._wait_for(event, "the processor knows no such charge")
+        if not sighting.payment_id:
+            return await self._heard(event)
+        return await self._apply(event, sighting)
+
+    async def _close_last(self, payment: Payment) -> bool:
+        """Whether the payment's last attempt can never succeed any more, so that the next one may begin."""
+        async with self.pool.acquire() as conn:
+            last = await attempts.find_last(conn, payment.tenant_id, payment.id)
+        if last is None or not last.reference:
+            return last is None or last.state is AttemptState.DECLINED
+        processor = await self.accounts.get(last.tenant_id, last.processor_account_id)
+        try:
+            outcome = _outcome_of(await processor.cancel(last.reference))
+        except ProcessorUnavailable as error:
+            log.warning("charge not canceled yet", tenant=payment.tenant_id, payment=payment.id, cause=str(error))
+            return False
+        await self._record(last, outcome)
+        return isinstance(outcome, Declined)
+
+    async def _begin(self, conn: Conn, payment: Payment) -> tuple[Attempt, Charge] | None:
+        """Record the next attempt; None where the payment has gone another way, or there is nothing to charge."""
+        now = self.clock()
+        await methods.lock_customer(conn, payment.tenant_id, payment.customer_id)
+        current = await payments.lock(conn, payment.tenant_id, payment.id)
+        last = await attempts.find_last(conn, payment.tenant_id, payment.id)
+        if current is None or current.state is not PaymentState.PENDING or (last and last.state in UNDER_WAY):
+            return None
+        method = await methods.find_default(conn, payment.tenant_id, payment.customer_id)
+        if method is None:
+            await payments.set_state(conn, current, PaymentState.AWAITING_METHOD, now)
+            return None
+        number = last.number + 1 if last else 1
+        attempt = Attempt(
+            tenant_id=payment.tenant_id,
+            payment_id=payment.id,
+            number=number,
+            payment_method_id=method.id,
+            processor_account_id=method.processor_account_id,
+            state=AttemptState.SUBMITTING,
+            idempotency_key=idempotency_key(payment.tenant_id, payment.id, number),
+            reference="",
+            decline_code="",
+            decline_message="",
+            tries=0,
+            create_time=now,
+        )
+        await attempts.insert(conn, attempt, now + self.pace.lease)
+        await payments.set_state(conn, current, PaymentState.PROCESSING, now)
+        return attempt, await attempts.find_charge(conn, payment.tenant_id, payment.id, number)
+
+    async def _ask_again(self, processor: Processor, charge: Charge) -> Outcome:
+        """Raises ProcessorUnavailable."""
+        refusal = NotMade("not_made", "The processor has no record of this charge.", again=True)
+        if self.clock() - charge.create_time < self.pace.key_life:
+            outcome = await processor.charge(charge)
+            if isinstance(outcome, NotMade):
+                refusal = outcome  # of this repeat; what the first request led to is another question
+            elif not (isinstance(outcome, Unknown) and outcome.repeats):
+                return outcome
+        found = await processor.look_up(charge)
+        return refusal if found is None else found.outcome
+
+    async def _record(self, attempt: Attempt, outcome: Outcome) -> None:
+        async with self.pool.acquire() as conn, conn.transaction():
+            payment = await payments.lock(conn, attempt.tenant_id, attempt.payment_id)
+            before = await attempts.lock(conn, attempt.tenant_id, attempt.payment_id, attempt.number)
+            assert payment is not None, "payments are never deleted"
+            assert before is not None, "attempts are never deleted"
+            after = _moved(before, outcome)
+            now = self.clock()
+            await attempts.save(conn, before, after, self._ask_time(after, now))
+            if after.state is before.state:
+                return
+            state = after_attempt(payment.state, after.state, outcome, after.number)
+            if state is not payment.state:
+                due_time = now + delay(self.pace.lost, after.number - 1) if state is PaymentState.PENDING else None
+                await payments.set_state(conn, payment, state, now, due_time)
+        log.info(
+            "attempt moved",
+            tenant=after.tenant_id,
+            payment=after.payment_id,
+            attempt=after.number,
+            state=after.state,
+            cause=outcome.cause if isinstance(outcome, Unknown) else after.decline_code,
+        )
+
+    def _ask_time(self, attempt: Attempt, now: datetime) -> datetime | None:
+        """When to ask the processor about the attempt, unless it tells before."""
+        match attempt.state:
+            case AttemptState.SUBMITTING:
+                return now + self.pace.lease
+            case AttemptState.UNKNOWN:
+                return now + delay(self.pace.unknown, attempt.tries)
+            case AttemptState.PENDING | AttemptState.REQUIRES_ACTION:
+                return now + self.pace.open_poll
+        return None
+
+    async def _apply(self, event: WebhookEvent, sighting: Sighting) -> None:
+        async with self.pool.acquire() as conn:
+            payment = await payments.find(conn, event.tenant_id, sighting.payment_id)
+            attempt = await attempts.find(conn, event.tenant_id, sighting.payment_id, sighting.number)
+        if payment is None or attempt is None or attempt.processor_account_id != event.processor_account_id:
+            return await self._wait_for(event, f"no attempt of ours made {sighting.reference}")
+        if isinstance(sighting.outcome, Unknown):
+            return await self._wait_for(event, sighting.outcome.cause)
+        if problem := _contradiction(payment, attempt, sighting):
+            return await self._park(event, problem)
+        await self._record(attempt, sighting.outcome)
+        return await self._heard(event)
+
+    async def _heard(self, event: WebhookEvent) -> None:
+        async with self.pool.acquire() as conn:
+            await events.process(conn, event, self.clock())
+
+    async def _wait_for(self, event: WebhookEvent, cause: str) -> None:
+        if self.clock() - event.receive_time < self.pace.event_patience:
+            await self._postpone(event, cause)
+        else:
+            await self._park(event, cause)
+
+    async def _postpone(self, event: WebhookEvent, cause: str) -> None:
+        due_time = self.clock() + delay(self.pace.event, event.tries - 1)
+        async with self.pool.acquire() as conn:
+            await events.postpone(conn, event, cause, due_time)
+
+    async def _park(self, event: WebhookEvent, cause: str) -> None:
+        log.warning("webhook parked", tenant=event.tenant_id, event=event.id, type=event.type, cause=cause)
+        async with self.pool.acquire() as conn:
+            await events.park(conn, event, cause)
+
+
+def _outcome_of(sighting: Sighting | None) -> Outcome:
+    return Unknown("the processor no longer shows the charge") if sighting is None else sighting.outcome
+
+
+def _moved(attempt: Attempt, outcome: Outcome) -> Attempt:
+    """The attempt with what `outcome` adds to it; unchanged where that is old news."""
+    state = advance(attempt.state, outcome)
+    if state is attempt.state:
+        return attempt
+    moved = replace(attempt, state=state, decline_code="", decline_message="")
+    match outcome:
+        case Succeeded(reference) | Pending(reference):
+            return replace(moved, reference=reference)
+        case RequiresAction(reference, code, message) | Declined(reference, code, message):
+            return replace(moved, reference=reference, decline_code=code, decline_message=message)
+        case NotMade(code, message):
+            return replace(moved, decline_code=code, decline_message=message)
+        case Unknown():
+            return moved
+
+
+def _contradiction(payment: Payment, attempt: Attempt, sighting: Sighting) -> str:
+    """Why a charge that claims to be this attempt cannot be, or ""."""
+    if attempt.reference not in ("", sighting.reference):
+        return f"{sighting.reference} claims to be the attempt that made {attempt.reference}"
+    if (sighting.amount, sighting.currency) != (payment.amount.amount, payment.amount.currency):
+        return f"{sighting.reference} is over {sighting.amount} {sighting.currency}, the payment over {payment.amount}"
+    return ""

@@ -1,0 +1,124 @@
+"""Protobuf to domain (`_in`, which validate and name the wrong field) and back (`_out`)."""
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+
+from libs.common.errors import InvalidArgument
+from libs.common.money import Money
+from libs.common.wire import money_in, money_out, text_in, timestamp_out
+from services.payments.domain.attempt import Attempt
+from services.payments.domain.method import PaymentMethod, ProcessorAccount
+from services.payments.domain.payment import Payment
+from weir.payments.v1 import payments_pb2
+
+ACCOUNT_ID = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+SECRET_KEY = re.compile(r"(sk|rk)_[\x21-\x7e]{1,250}")
+WEBHOOK_SECRET = re.compile(r"whsec_[\x21-\x7e]{1,250}")
+TOKEN = re.compile(r"[A-Za-z0-9_-]{1,255}")
+
+_PROCESSORS = {payments_pb2.PROCESSOR_STRIPE: "stripe"}
+_PROCESSORS_OUT = {name: number for number, name in _PROCESSORS.items()}
+
+
+def account_in(
+    message: payments_pb2.ProcessorAccount, present: bool, tenant_id: str, create_time: datetime
+) -> ProcessorAccount:
+    """`present` is the request's HasField."""
+    if not present:
+        raise InvalidArgument("FIELD_MISSING", "processor_account is required", field="processor_account")
+    account_id = account_id_in(message.id, "processor_account.id")
+    if message.processor not in _PROCESSORS:
+        raise InvalidArgument(
+            "PROCESSOR_UNKNOWN", "name one of the processors that Weir knows", field="processor_account.processor"
+        )
+    return ProcessorAccount(tenant_id, account_id, _PROCESSORS[message.processor], create_time)
+
+
+def account_id_in(value: str, field: str) -> str:
+    text_in(value, field, most=64)
+    if not ACCOUNT_ID.fullmatch(value):
+        raise InvalidArgument(
+            "CODE_MALFORMED",
+            f"{field} is {value!r}; it must be a letter, then up to 63 of a-z, 0-9, '_' and '-'",
+            field=field,
+        )
+    return value
+
+
+def credentials_in(request: payments_pb2.CreateProcessorAccountRequest) -> dict[str, str]:
+    """The keys to the account. What is wrong with one is said without repeating it."""
+    if request.WhichOneof("credentials") != "stripe":
+        raise InvalidArgument("FIELD_MISSING", "stripe is required", field="stripe")
+    keys = request.stripe
+    for field, value, form in (
+        ("secret_key", keys.secret_key, SECRET_KEY),
+        ("webhook_secret", keys.webhook_secret, WEBHOOK_SECRET),
+    ):
+        text_in(value, f"stripe.{field}")
+        if not form.fullmatch(value):
+            raise InvalidArgument(
+                "CREDENTIALS_MALFORMED", f"stripe.{field} is not one that Stripe issues", field=f"stripe.{field}"
+            )
+    return {"secret_key": keys.secret_key, "webhook_secret": keys.webhook_secret}
+
+
+def token_in(value: str, field: str) -> str:
+    text_in(value, field)
+    if not TOKEN.fullmatch(value):
+        raise InvalidArgument("TOKEN_MALFORMED", f"{field} is not a processor's token", field=field)
+    return value
+
+
+def amount_in(message: payments_pb2.CreatePaymentRequest) -> Money:
+    amount = money_in(message.amount, message.HasField("amount"), "amount")
+    if amount.minor_units <= 0:
+        raise InvalidArgument(
+            "AMOUNT_NOT_POSITIVE", f"amount is {amount}; there is nothing to collect", field="amount.minor_units"
+        )
+    return amount
+
+
+def account_out(account: ProcessorAccount) -> payments_pb2.ProcessorAccount:
+    return payments_pb2.ProcessorAccount(
+        id=account.id,
+        processor=_PROCESSORS_OUT[account.processor],
+        webhook_path=account.webhook_path,
+        create_time=timestamp_out(account.create_time),
+    )
+
+
+def method_out(method: PaymentMethod) -> payments_pb2.PaymentMethod:
+    return payments_pb2.PaymentMethod(
+        id=method.id,
+        customer_id=method.customer_id,
+        processor_account_id=method.processor_account_id,
+        state=payments_pb2.PaymentMethod.State.Value(f"STATE_{method.state}"),
+        label=method.label,
+        create_time=timestamp_out(method.create_time),
+    )
+
+
+def payment_out(payment: Payment, attempts: Sequence[Attempt]) -> payments_pb2.Payment:
+    """`attempts` are the payment's, oldest first."""
+    return payments_pb2.Payment(
+        id=payment.id,
+        invoice_id=payment.invoice_id,
+        customer_id=payment.customer_id,
+        amount=money_out(payment.amount),
+        state=payments_pb2.Payment.State.Value(f"STATE_{payment.state}"),
+        attempts=map(_attempt_out, attempts),
+        create_time=timestamp_out(payment.create_time),
+    )
+
+
+def _attempt_out(attempt: Attempt) -> payments_pb2.PaymentAttempt:
+    return payments_pb2.PaymentAttempt(
+        number=attempt.number,
+        payment_method_id=attempt.payment_method_id,
+        state=payments_pb2.PaymentAttempt.State.Value(f"STATE_{attempt.state}"),
+        processor_reference=attempt.reference,
+        decline_code=attempt.decline_code,
+        decline_message=attempt.decline_message,
+        create_time=timestamp_out(attempt.create_time),
+    )

@@ -1,0 +1,48 @@
+"""Processor accounts and the ways to charge customers that they keep."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class MethodState(StrEnum):
+    SAVING = "SAVING"
+    ACTIVE = "ACTIVE"
+    REFUSED = "REFUSED"
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessorAccount:
+    """An account at a payment processor ("stripe"), without its credentials."""
+
+    tenant_id: str
+    id: str
+    processor: str
+    create_time: datetime
+
+    @property
+    def webhook_path(self) -> str:
+        return f"/webhooks/{self.tenant_id}/{self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentMethod:
+    """`processor_token` is what the caller gave, `reference` what the processor knows the saved method by.
+
+    `key_generation` is part of the idempotency key of saving it: it grows when the processor has recorded an error of
+    its own under the key and would repeat it.
+    """
+
+    tenant_id: str
+    id: str
+    customer_id: str
+    processor_account_id: str
+    processor_token: str
+    state: MethodState
+    reference: str
+    label: str
+    refusal_code: str
+    refusal_message: str
+    key_generation: int
+    tries: int
+    create_time: datetime

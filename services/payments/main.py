@@ -1,0 +1,153 @@
+"""Composition root: settings, pool, processors, servers; and the worker."""
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+from libs.common.clock import Clock, system_clock
+from libs.common.credentials import Issuer, Verifier, load_private_key, load_public_keys
+from libs.common.postgres import create_pool
+from libs.common.rpc.client import channel
+from libs.common.rpc.server import serving, until_signal
+from libs.common.settings import SettingsError, env, load
+from libs.common.worker import Alarm, run_worker
+from services.payments import webhook
+from services.payments.accounts import Accounts
+from services.payments.collection import Collection
+from services.payments.pace import Pace
+from services.payments.providers.stripe import Stripe
+from services.payments.saving import Saving
+from services.payments.servicer import PaymentsServicer
+from services.payments.store import accounts as account_rows
+from services.payments.vault import Vault
+from services.payments.worker import Sweeps
+from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceStub
+from weir.payments.v1 import payments_pb2
+from weir.payments.v1.payments_pb2_grpc import add_PaymentsServiceServicer_to_server
+
+NAME = "payments"
+SERVICES = (payments_pb2.DESCRIPTOR.services_by_name["PaymentsService"].full_name,)
+STRIPE_API_URL = "https://api.stripe.com"
+PROCESSOR_TIMEOUT_SECONDS = 40
+LEASE_MARGIN = timedelta(seconds=2)
+WORKER_CONNECTIONS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    dsn: str = env("WEIR_PAYMENTS_DSN")
+    redis_url: str = env("WEIR_REDIS_URL")
+    public_keys: str = env("WEIR_PUBLIC_KEYS")
+    encryption_key: str = env("WEIR_PAYMENTS_ENCRYPTION_KEY")
+    listen: str = env("WEIR_PAYMENTS_LISTEN", "127.0.0.1:7004")
+    webhook_listen: str = env("WEIR_PAYMENTS_WEBHOOK_LISTEN", "127.0.0.1:7014")
+    stripe_api_url: str = env("WEIR_STRIPE_API_URL", STRIPE_API_URL)
+    processor_timeout_seconds: int = env("WEIR_PAYMENTS_PROCESSOR_TIMEOUT_SECONDS", PROCESSOR_TIMEOUT_SECONDS)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """`processor_timeout_seconds` bounds one call with its retries; a worker killed in one is known dead soon after."""
+
+    dsn: str = env("WEIR_PAYMENTS_DSN")
+    redis_url: str = env("WEIR_REDIS_URL")
+    signing_key: str = env("WEIR_SIGNING_KEY")
+    encryption_key: str = env("WEIR_PAYMENTS_ENCRYPTION_KEY")
+    invoicing_target: str = env("WEIR_INVOICING_TARGET", "127.0.0.1:7003")
+    stripe_api_url: str = env("WEIR_STRIPE_API_URL", STRIPE_API_URL)
+    processor_timeout_seconds: int = env("WEIR_PAYMENTS_PROCESSOR_TIMEOUT_SECONDS", PROCESSOR_TIMEOUT_SECONDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    rpc: int
+    webhook: int
+
+
+@asynccontextmanager
+async def running(settings: Settings, clock: Clock) -> AsyncIterator[Ports]:
+    """The server, from its start to its orderly stop; yields its ports."""
+    vault = _vault(settings.encryption_key)
+    verifier = Verifier(load_public_keys(settings.public_keys), clock)
+    async with (
+        await create_pool(settings.dsn) as pool,
+        _stripe(settings.stripe_api_url, settings.processor_timeout_seconds) as stripe,
+        aclosing(Alarm(settings.redis_url, NAME)) as alarm,
+    ):
+
+        async def ready() -> None:
+            async with pool.acquire() as conn:
+                await account_rows.check(conn)
+
+        accounts = Accounts(pool, vault, {"stripe": stripe.account})
+        saving = Saving(pool, accounts, clock, _pace(settings.processor_timeout_seconds))
+        servicer = PaymentsServicer(pool, vault, saving, alarm, clock)
+        endpoint = webhook.Endpoint(pool, accounts, alarm, clock)
+        async with (
+            webhook.serving(settings.webhook_listen, endpoint.app()) as webhook_port,
+            serving(
+                settings.listen,
+                SERVICES,
+                lambda server: add_PaymentsServiceServicer_to_server(servicer, server),
+                verifier,
+                ready,
+            ) as rpc_port,
+        ):
+            yield Ports(rpc_port, webhook_port)
+
+
+@asynccontextmanager
+async def sweeping(settings: WorkerSettings, clock: Clock, pace: Pace) -> AsyncIterator[Sweeps]:
+    """What the worker does, with all that it needs."""
+    issuer = Issuer(load_private_key(settings.signing_key), clock)
+    vault = _vault(settings.encryption_key)
+    async with (
+        await create_pool(settings.dsn, max_size=WORKER_CONNECTIONS) as pool,
+        _stripe(settings.stripe_api_url, settings.processor_timeout_seconds) as stripe,
+        channel(settings.invoicing_target) as invoicing,
+    ):
+        accounts = Accounts(pool, vault, {"stripe": stripe.account})
+        yield Sweeps(
+            pool=pool,
+            collection=Collection(pool, accounts, clock, pace),
+            saving=Saving(pool, accounts, clock, pace),
+            invoicing=InvoicingServiceStub(invoicing),
+            issuer=issuer,
+            clock=clock,
+            pace=pace,
+        )
+
+
+async def server() -> None:
+    async with running(load(Settings), system_clock):
+        await until_signal()
+
+
+async def worker() -> None:
+    settings = load(WorkerSettings)
+    async with sweeping(settings, system_clock, _pace(settings.processor_timeout_seconds)) as sweeps:
+        await run_worker(NAME, settings.redis_url, sweeps.all())
+
+
+def _pace(processor_timeout_seconds: int) -> Pace:
+    return Pace(lease=timedelta(seconds=processor_timeout_seconds) + LEASE_MARGIN)
+
+
+def _vault(encryption_key: str) -> Vault:
+    try:
+        return Vault(encryption_key)
+    except ValueError:
+        raise SettingsError(
+            "WEIR_PAYMENTS_ENCRYPTION_KEY must be one or more Fernet keys (32 bytes in URL-safe base64), separated by"
+            " commas"
+        ) from None
+
+
+@asynccontextmanager
+async def _stripe(api_url: str, timeout_seconds: int) -> AsyncIterator[Stripe]:
+    stripe = Stripe(api_url, timeout_seconds)
+    try:
+        yield stripe
+    finally:
+        await stripe.close()

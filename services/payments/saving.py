@@ -1,0 +1,83 @@
+"""Saving a payment method at its processor: first the row, then the customer and the method there, then the result.
+
+Each step has an idempotency key made of the row, so whoever goes on after a crash or a timeout repeats it exactly.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+from libs.common.clock import Clock
+from libs.common.postgres import Pool
+from services.payments.accounts import Accounts
+from services.payments.domain.method import PaymentMethod
+from services.payments.domain.payment import delay
+from services.payments.pace import Pace
+from services.payments.providers import MethodRefused, Processor, ProcessorUnavailable, SavedMethod
+from services.payments.store import methods, payments
+
+
+@dataclass(frozen=True, slots=True)
+class Saving:
+    pool: Pool
+    accounts: Accounts
+    clock: Clock
+    pace: Pace
+
+    async def finish(self, method: PaymentMethod) -> PaymentMethod:
+        """Bring a method that is SAVING to its end, and payments that waited for it on their way.
+
+        Raises ProcessorUnavailable; then the method is due again later.
+        """
+        result = await self._save(await self.accounts.get(method.tenant_id, method.processor_account_id), method)
+        async with self.pool.acquire() as conn, conn.transaction():
+            await methods.lock_customer(conn, method.tenant_id, method.customer_id)
+            if isinstance(result, SavedMethod):
+                await methods.activate(conn, method, result.reference, result.label)
+                await payments.wake(conn, method.tenant_id, method.customer_id, self.clock())
+            else:
+                await methods.refuse(conn, method, result.code, result.message)
+            return await methods.find(conn, method.tenant_id, method.id)
+
+    async def _save(self, processor: Processor, method: PaymentMethod) -> SavedMethod | MethodRefused:
+        customer = await self._customer(processor, method)
+        if isinstance(customer, MethodRefused):
+            return customer
+        key = f"method:{method.tenant_id}:{method.id}:{method.key_generation}"
+        try:
+            return await processor.attach(customer, method.processor_token, key)
+        except ProcessorUnavailable as error:
+            await self._postpone(method, next_key=error.repeats)
+            raise
+
+    async def _customer(self, processor: Processor, method: PaymentMethod) -> str | MethodRefused:
+        """The processor's id of the method's customer, made there if need be."""
+        whose = method.tenant_id, method.processor_account_id, method.customer_id
+        async with self.pool.acquire() as conn:
+            customer = await methods.find_customer(conn, *whose)
+        if customer.reference:
+            return customer.reference
+        try:
+            reference = await processor.create_customer(
+                method.tenant_id, method.customer_id, _customer_key(*whose, customer.key_generation)
+            )
+        except ProcessorUnavailable as error:
+            await self._postpone(method, next_key=False)
+            if error.repeats:
+                async with self.pool.acquire() as conn:
+                    await methods.next_customer_key(conn, *whose, customer.key_generation)
+            raise
+        if isinstance(reference, MethodRefused):
+            return reference
+        async with self.pool.acquire() as conn:
+            return await methods.set_customer_reference(conn, *whose, reference)
+
+    async def _postpone(self, method: PaymentMethod, *, next_key: bool) -> None:
+        due_time = self.clock() + delay(self.pace.method, method.tries)
+        async with self.pool.acquire() as conn:
+            await methods.postpone(conn, method, due_time, next_key=next_key)
+
+
+def _customer_key(tenant_id: str, account_id: str, customer_id: str, generation: int) -> str:
+    """A customer's id may have any characters, and too many of them for a key."""
+    identity = hashlib.sha256("\0".join((tenant_id, account_id, customer_id)).encode()).hexdigest()
+    return f"customer:{identity}:{generation}"

@@ -1,0 +1,154 @@
+"""payment_attempt."""
+
+# ruff: noqa: S608 what is interpolated is the list of columns below
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import asyncpg
+
+from libs.common.money import Money
+from libs.common.postgres import Conn
+from services.payments.domain.attempt import Attempt, AttemptState
+from services.payments.providers import Charge
+
+_COLUMNS = (
+    "tenant_id, payment_id, number, payment_method_id, processor_account_id, state, idempotency_key, reference,"
+    " decline_code, decline_message, tries, create_time"
+)
+
+
+def _attempt(row: asyncpg.Record) -> Attempt:
+    return Attempt(**{**row, "state": AttemptState(row["state"])})
+
+
+async def insert(conn: Conn, attempt: Attempt, lease_end: datetime) -> None:
+    await conn.execute(
+        """
+        INSERT INTO payment_attempt (tenant_id, payment_id, number, payment_method_id, processor_account_id, state,
+                                     idempotency_key, due_time, create_time)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+        """,
+        attempt.tenant_id, attempt.payment_id, attempt.number, attempt.payment_method_id,
+        attempt.processor_account_id, attempt.state, attempt.idempotency_key, lease_end, attempt.create_time,
+    )  # fmt: skip
+
+
+async def find_charge(conn: Conn, tenant_id: str, payment_id: str, number: int) -> Charge:
+    """What an attempt asks of its processor account; for attempts that exist."""
+    row = await conn.fetchrow(
+        """
+        SELECT a.idempotency_key, a.create_time, p.invoice_id, p.invoice_number,
+               p.minor_units, p.currency, c.reference AS customer_reference, m.reference AS method_reference
+        FROM payment_attempt a
+        JOIN payment p ON p.tenant_id = a.tenant_id AND p.id = a.payment_id
+        JOIN payment_method m ON m.tenant_id = a.tenant_id AND m.id = a.payment_method_id
+        JOIN processor_customer c ON c.tenant_id = m.tenant_id AND c.processor_account_id = m.processor_account_id
+             AND c.customer_id = m.customer_id
+        WHERE a.tenant_id = $1 AND a.payment_id = $2 AND a.number = $3
+        """,
+        tenant_id, payment_id, number,
+    )  # fmt: skip
+    assert row is not None, "attempts are never deleted"
+    return Charge(
+        tenant_id=tenant_id,
+        payment_id=payment_id,
+        number=number,
+        idempotency_key=row["idempotency_key"],
+        invoice_id=row["invoice_id"],
+        invoice_number=row["invoice_number"],
+        customer_reference=row["customer_reference"],
+        method_reference=row["method_reference"],
+        amount=Money(row["minor_units"], row["currency"]),
+        create_time=row["create_time"],
+    )
+
+
+async def list_of(conn: Conn, tenant_id: str, payment_ids: Sequence[str]) -> Sequence[Attempt]:
+    """Every attempt of these payments, oldest first."""
+    rows = await conn.fetch(
+        f"""
+        SELECT {_COLUMNS} FROM payment_attempt
+        WHERE tenant_id = $1 AND payment_id = ANY($2::text[])
+        ORDER BY payment_id, number
+        """,
+        tenant_id, payment_ids,
+    )  # fmt: skip
+    return [_attempt(row) for row in rows]
+
+
+async def find(conn: Conn, tenant_id: str, payment_id: str, number: int) -> Attempt | None:
+    row = await conn.fetchrow(
+        f"SELECT {_COLUMNS} FROM payment_attempt WHERE tenant_id = $1 AND payment_id = $2 AND number = $3",
+        tenant_id,
+        payment_id,
+        number,
+    )
+    return None if row is None else _attempt(row)
+
+
+async def lock(conn: Conn, tenant_id: str, payment_id: str, number: int) -> Attempt | None:
+    """The attempt, for this transaction alone to change; its payment is locked before it."""
+    row = await conn.fetchrow(
+        f"""
+        SELECT {_COLUMNS} FROM payment_attempt
+        WHERE tenant_id = $1 AND payment_id = $2 AND number = $3 FOR UPDATE
+        """,
+        tenant_id, payment_id, number,
+    )  # fmt: skip
+    return None if row is None else _attempt(row)
+
+
+async def find_last(conn: Conn, tenant_id: str, payment_id: str) -> Attempt | None:
+    row = await conn.fetchrow(
+        f"""
+        SELECT {_COLUMNS} FROM payment_attempt
+        WHERE tenant_id = $1 AND payment_id = $2 ORDER BY number DESC LIMIT 1
+        """,
+        tenant_id, payment_id,
+    )  # fmt: skip
+    return None if row is None else _attempt(row)
+
+
+async def find_by_reference(conn: Conn, tenant_id: str, account_id: str, reference: str) -> Attempt | None:
+    row = await conn.fetchrow(
+        f"""
+        SELECT {_COLUMNS} FROM payment_attempt
+        WHERE tenant_id = $1 AND processor_account_id = $2 AND reference = $3 AND reference <> ''
+        """,
+        tenant_id, account_id, reference,
+    )  # fmt: skip
+    return None if row is None else _attempt(row)
+
+
+async def claim_open(conn: Conn, now: datetime, lease: timedelta, limit: int) -> Sequence[Attempt]:
+    """Attempts whose outcome must be asked for; nobody else gets them before the lease ends.
+
+    One that is still SUBMITTING was abandoned by whoever submitted it: from here on its outcome is unknown.
+    """
+    rows = await conn.fetch(
+        f"""
+        UPDATE payment_attempt SET due_time = $1 + $2::interval, tries = tries + 1,
+               state = CASE state WHEN 'SUBMITTING' THEN 'UNKNOWN' ELSE state END
+        WHERE (tenant_id, payment_id, number) IN (
+            SELECT tenant_id, payment_id, number FROM payment_attempt
+            WHERE due_time <= $1
+            ORDER BY due_time LIMIT $3 FOR UPDATE SKIP LOCKED
+        )
+        RETURNING {_COLUMNS}
+        """,
+        now, lease, limit,
+    )  # fmt: skip
+    return [_attempt(row) for row in rows]
+
+
+async def save(conn: Conn, before: Attempt, after: Attempt, due_time: datetime | None) -> None:
+    """Write what has become of a locked attempt."""
+    await conn.execute(
+        """
+        UPDATE payment_attempt SET state = $5, reference = $6, decline_code = $7, decline_message = $8, due_time = $9
+        WHERE tenant_id = $1 AND payment_id = $2 AND number = $3 AND state = $4
+        """,
+        before.tenant_id, before.payment_id, before.number, before.state,
+        after.state, after.reference, after.decline_code, after.decline_message, due_time,
+    )  # fmt: skip

@@ -1,0 +1,197 @@
+"""payment, and payment_retry: the requests to try one again."""
+
+# ruff: noqa: S608 what is interpolated is the list of columns below
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import asyncpg
+
+from libs.common.money import Money
+from libs.common.paging import Page
+from libs.common.postgres import Conn
+from services.payments.domain.payment import Payment, PaymentState
+
+_COLUMNS = "tenant_id, id, invoice_id, invoice_number, customer_id, minor_units, currency, state, revision, create_time"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A payment that invoicing has not heard the latest of; `tries` counts how often it was told in vain."""
+
+    payment: Payment
+    tries: int
+
+
+def _payment(row: asyncpg.Record) -> Payment:
+    return Payment(
+        tenant_id=row["tenant_id"],
+        id=row["id"],
+        invoice_id=row["invoice_id"],
+        invoice_number=row["invoice_number"],
+        customer_id=row["customer_id"],
+        amount=Money(row["minor_units"], row["currency"]),
+        state=PaymentState(row["state"]),
+        revision=row["revision"],
+        create_time=row["create_time"],
+    )
+
+
+async def insert(conn: Conn, payment: Payment, request_id: UUID, request_hash: bytes) -> bool:
+    """A pending payment is due at once."""
+    made = await conn.fetchval(
+        """
+        INSERT INTO payment (tenant_id, id, invoice_id, invoice_number, customer_id, minor_units, currency, state,
+                             due_time, report_due_time, create_time, request_id, request_hash)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11, $12)
+        ON CONFLICT DO NOTHING RETURNING true
+        """,
+        payment.tenant_id, payment.id, payment.invoice_id, payment.invoice_number, payment.customer_id,
+        payment.amount.minor_units, payment.amount.currency, payment.state,
+        payment.create_time if payment.state is PaymentState.PENDING else None,
+        payment.create_time, request_id, request_hash,
+    )  # fmt: skip
+    return made is True
+
+
+async def find_request(conn: Conn, tenant_id: str, request_id: UUID) -> tuple[Payment, bytes] | None:
+    """The payment made by the request, and the request's hash."""
+    row = await conn.fetchrow(
+        f"SELECT {_COLUMNS}, request_hash FROM payment WHERE tenant_id = $1 AND request_id = $2", tenant_id, request_id
+    )
+    return None if row is None else (_payment(row), row["request_hash"])
+
+
+async def find_of_invoice(conn: Conn, tenant_id: str, invoice_id: str) -> Payment | None:
+    row = await conn.fetchrow(
+        f"SELECT {_COLUMNS} FROM payment WHERE tenant_id = $1 AND invoice_id = $2", tenant_id, invoice_id
+    )
+    return None if row is None else _payment(row)
+
+
+async def find(conn: Conn, tenant_id: str, payment_id: str) -> Payment | None:
+    row = await conn.fetchrow(f"SELECT {_COLUMNS} FROM payment WHERE tenant_id = $1 AND id = $2", tenant_id, payment_id)
+    return None if row is None else _payment(row)
+
+
+async def lock(conn: Conn, tenant_id: str, payment_id: str) -> Payment | None:
+    """The payment, for this transaction alone to change."""
+    row = await conn.fetchrow(
+        f"SELECT {_COLUMNS} FROM payment WHERE tenant_id = $1 AND id = $2 FOR UPDATE", tenant_id, payment_id
+    )
+    return None if row is None else _payment(row)
+
+
+async def list_page(conn: Conn, tenant_id: str, page: Page, invoice_id: str, customer_id: str) -> Sequence[Payment]:
+    """Up to one more than the page, newest first; of one invoice and one customer unless these are empty."""
+    rows = await conn.fetch(
+        f"""
+        SELECT {_COLUMNS} FROM payment
+        WHERE tenant_id = $1 AND ($2::text IS NULL OR id < $2)
+          AND ($3 = '' OR invoice_id = $3) AND ($4 = '' OR customer_id = $4)
+        ORDER BY id DESC LIMIT $5
+        """,
+        tenant_id, page.after, invoice_id, customer_id, page.size + 1,
+    )  # fmt: skip
+    return [_payment(row) for row in rows]
+
+
+async def set_state(
+    conn: Conn, payment: Payment, state: PaymentState, now: datetime, due_time: datetime | None = None
+) -> None:
+    """Move a locked payment, and have it reported; `due_time` is of the next attempt, for a pending one."""
+    await conn.execute(
+        """
+        UPDATE payment SET state = $4, due_time = $6, revision = revision + 1, report_due_time = $5, report_tries = 0
+        WHERE tenant_id = $1 AND id = $2 AND state = $3
+        """,
+        payment.tenant_id, payment.id, payment.state, state, now, due_time,
+    )  # fmt: skip
+
+
+async def wake(conn: Conn, tenant_id: str, customer_id: str, now: datetime) -> int:
+    """The customer, who is locked, has a method now: go on with the payments that wait for one. How many."""
+    woken = await conn.fetch(
+        """
+        UPDATE payment SET state = 'PENDING', due_time = $3, revision = revision + 1, report_due_time = $3
+        WHERE tenant_id = $1 AND customer_id = $2 AND state = 'AWAITING_METHOD'
+        RETURNING id
+        """,
+        tenant_id, customer_id, now,
+    )  # fmt: skip
+    return len(woken)
+
+
+async def claim_due(conn: Conn, now: datetime, lease: timedelta, limit: int) -> Sequence[Payment]:
+    """Payments to be charged; nobody else gets them before the lease ends."""
+    rows = await conn.fetch(
+        f"""
+        UPDATE payment SET due_time = $1 + $2::interval
+        WHERE (tenant_id, id) IN (
+            SELECT tenant_id, id FROM payment
+            WHERE state = 'PENDING' AND due_time <= $1
+            ORDER BY due_time LIMIT $3 FOR UPDATE SKIP LOCKED
+        )
+        RETURNING {_COLUMNS}
+        """,
+        now, lease, limit,
+    )  # fmt: skip
+    return [_payment(row) for row in rows]
+
+
+async def claim_reports(conn: Conn, now: datetime, lease: timedelta, limit: int) -> Sequence[Report]:
+    rows = await conn.fetch(
+        f"""
+        UPDATE payment SET report_due_time = $1 + $2::interval, report_tries = report_tries + 1
+        WHERE (tenant_id, id) IN (
+            SELECT tenant_id, id FROM payment
+            WHERE reported_revision < revision AND report_due_time <= $1
+            ORDER BY report_due_time LIMIT $3 FOR UPDATE SKIP LOCKED
+        )
+        RETURNING {_COLUMNS}, report_tries - 1 AS tries
+        """,
+        now, lease, limit,
+    )  # fmt: skip
+    return [Report(_payment(row), row["tries"]) for row in rows]
+
+
+async def mark_reported(conn: Conn, payment: Payment) -> None:
+    await conn.execute(
+        """
+        UPDATE payment SET reported_revision = greatest(reported_revision, $3), report_tries = 0
+        WHERE tenant_id = $1 AND id = $2
+        """,
+        payment.tenant_id, payment.id, payment.revision,
+    )  # fmt: skip
+
+
+async def postpone_report(conn: Conn, payment: Payment, due_time: datetime) -> None:
+    """Unless the payment has changed since: then there is something new to tell, at once."""
+    await conn.execute(
+        "UPDATE payment SET report_due_time = $4 WHERE tenant_id = $1 AND id = $2 AND revision = $3",
+        payment.tenant_id, payment.id, payment.revision, due_time,
+    )  # fmt: skip
+
+
+async def insert_retry(
+    conn: Conn, tenant_id: str, payment_id: str, now: datetime, request_id: UUID, request_hash: bytes
+) -> bool:
+    made = await conn.fetchval(
+        """
+        INSERT INTO payment_retry (tenant_id, request_id, request_hash, payment_id, create_time)
+        VALUES ($1, $2, $3, $4, $5)
+        ON CONFLICT DO NOTHING RETURNING true
+        """,
+        tenant_id, request_id, request_hash, payment_id, now,
+    )  # fmt: skip
+    return made is True
+
+
+async def find_retry(conn: Conn, tenant_id: str, request_id: UUID) -> bytes:
+    """The hash of a retry request that is known to have been recorded."""
+    request_hash: bytes = await conn.fetchval(
+        "SELECT request_hash FROM payment_retry WHERE tenant_id = $1 AND request_id = $2", tenant_id, request_id
+    )
+    return request_hash

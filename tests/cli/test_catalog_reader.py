@@ -1,0 +1,155 @@
+from pathlib import Path
+
+import pytest
+
+from cli.catalog.nodes import MAX_BYTES, CatalogError
+from cli.catalog.reader import Catalog, read_catalog
+from cli.demo.month import CATALOG
+from weir.metering.v1.metering_pb2 import Meter
+from weir.pricing.v1.pricing_pb2 import PlanVersion
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+GOOD = """\
+meters:
+  - code: tokens
+    aggregation: sum
+    value_property: n
+    filters:
+      - property: model
+        values: [large, "no"]
+taxes:
+  - {code: vat, name: VAT, rate_percent: 19}
+plans:
+  - code: pro
+    name: Pro
+    currency_code: JPY
+    billing_interval: monthly
+    base_fee: 1000
+    tax_codes: [vat]
+    charges:
+      - code: tokens
+        meter_code: tokens
+        graduated:
+          tiers:
+            - {up_to: 10, unit_price: 0.100000000000, flat_fee: 1}
+            - {unit_price: 0.000000000001}
+"""
+
+
+def read(text: str) -> Catalog:
+    return read_catalog(text.encode(), "c.yaml")
+
+
+def problem(text: str) -> str:
+    with pytest.raises(CatalogError) as caught:
+        read(text)
+    return str(caught.value)
+
+
+def changed(old: str, new: str) -> str:
+    assert GOOD.count(old) == 1, old
+    return problem(GOOD.replace(old, new))
+
+
+def test_a_catalog_becomes_the_messages_of_the_contract() -> None:
+    catalog = read(GOOD)
+    [meter], [tax], [plan] = catalog.meters, catalog.taxes, catalog.plans
+    assert (meter.code, meter.aggregation, meter.value_property) == ("tokens", Meter.AGGREGATION_SUM, "n")
+    assert list(meter.filters[0].values) == ["large", "no"]
+    assert (tax.code, tax.rate_percent) == ("vat", "19")
+    assert plan.version.billing_interval == PlanVersion.BILLING_INTERVAL_MONTHLY
+    assert (plan.version.base_fee.currency_code, plan.version.base_fee.minor_units) == ("JPY", 1000)
+
+
+def test_prices_never_pass_through_a_float() -> None:
+    tiers = read(GOOD).plans[0].version.charges[0].graduated.tiers
+    assert [tier.unit_price for tier in tiers] == ["0.1", "0.000000000001"]
+    exact = "12345678901234567890123456.123456789012"
+    catalog = read(GOOD.replace("flat_fee: 1}", f"flat_fee: {exact}}}"))
+    assert catalog.plans[0].version.charges[0].graduated.tiers[0].flat_fee == exact
+
+
+@pytest.mark.parametrize("path", [CATALOG, *sorted(EXAMPLES.glob("*.yaml"))], ids=lambda path: path.name)
+def test_the_catalogs_that_we_ship_are_good(path: Path) -> None:
+    assert read_catalog(path.read_bytes(), path.name).plans
+
+
+@pytest.mark.parametrize("text", ["", "# nothing yet\n", "meters: []\nplans:\n"])
+def test_an_empty_catalog_says_nothing(text: str) -> None:
+    assert read(text) == Catalog("c.yaml", lines={"": 1})
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("code: vat", "kode: vat", "c.yaml:9: taxes[0].code: is required"),
+        ("value_property: n", "value_prop: n", "c.yaml:2: meters[0].value_property: is required"),
+        ("    base_fee: 1000", "    base: 1", "c.yaml:15: plans[0].base: unknown key; the keys here are"),
+        ("base_fee: 1000", "base_fee: 1000.5", "c.yaml:15: plans[0].base_fee: is 1000.5, which is no whole number of"),
+        ("base_fee: 1000", "base_fee: -1", "c.yaml:15: plans[0].base_fee: base_fee is -1; it must not be negative"),
+        ("base_fee: 1000", "base_fee: 1e3", "c.yaml:15: plans[0].base_fee: base_fee is '1e3'; expected a decimal"),
+        ("base_fee: 1000", "base_fee: .nan", "c.yaml:15: plans[0].base_fee: base_fee is '.nan'; expected a decimal"),
+        ("base_fee: 1000", "base_fee:", "c.yaml:15: plans[0].base_fee: has no value"),
+        ("base_fee: 1000", "base_fee: [1]", "c.yaml:15: plans[0].base_fee: expected a text or a number"),
+        ("currency_code: JPY", "currency_code: XXX", "c.yaml:13: plans[0].currency_code: 'XXX' is not an ISO 4217"),
+        ("monthly", "hourly", "c.yaml:14: plans[0].billing_interval: is 'hourly'; expected monthly"),
+        ("aggregation: sum", "aggregation: count", "c.yaml:4: meters[0].value_property: a count has no value"),
+        ("aggregation: sum", "aggregation: avg", "c.yaml:3: meters[0].aggregation: is 'avg'; expected count or sum"),
+        ("rate_percent: 19", "rate_percent: 101", "c.yaml:9: taxes[0].rate_percent: is 101; expected 0 to 100"),
+        ('"no"', "large", "c.yaml:7: meters[0].filters[0].values[1]: 'large' stands here twice"),
+        ("up_to: 10, ", "", "c.yaml:21: plans[0].charges[0].graduated.tiers: tier 1: only the last tier may lack"),
+        ("{unit_price: 0.000000000001}", "{up_to: 9, unit_price: 1}", "tier 2: the last tier has no end"),
+        (
+            "            - {unit_price: 0.000000000001}",
+            "            - {up_to: 10, unit_price: 1}\n            - {unit_price: 1}",
+            "c.yaml:21: plans[0].charges[0].graduated.tiers: tier 2 ends at 10, which is not after 10",
+        ),
+        ("graduated:", "gradual:", "c.yaml:18: plans[0].charges[0].code: charge 'tokens' needs one price"),
+        ("      - code: tokens\n", "      - code: base\n", 'plans[0].charges[0].code: "base" is the line of the base'),
+        ("code: pro", "code: Pro!", "c.yaml:11: plans[0].code: code is 'Pro!'; a code is a letter"),
+        ("meters:", "meters: 7\nx:", "c.yaml:1: meters: expected a list"),
+        ("  - code: pro", "  - pro\n  - code: pro", "c.yaml:11: plans[0]: expected a mapping"),
+    ],
+)
+def test_each_mistake_is_named_by_line_and_path(old: str, new: str, expected: str) -> None:
+    assert expected in changed(old, new)
+
+
+def test_a_code_is_used_once() -> None:
+    twice = GOOD.replace("taxes:\n", "taxes:\n  - {code: vat, name: A, rate_percent: 1}\n")
+    assert problem(twice) == "c.yaml:10: taxes[1]: a second 'vat' among taxes"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("meters: []\nmeters: []\n", "c.yaml:2: duplicate key 'meters', which is also on line 1"),
+        ("a: &x [1]\nb: *x\n", "c.yaml:2: aliases are not supported: *x"),
+        ("taxes: !!python/object:os.system [x]\n", "c.yaml:1: tags are not supported: tag:yaml.org,2002:python/obj"),
+        ("taxes: []\n---\ntaxes: []\n", "c.yaml:2: a catalog is one YAML document"),
+        ("taxes:\n  - [\n", "c.yaml:3: not YAML: "),
+        ("? [1]\n: 2\n", "c.yaml:1: a key must be a name"),
+        ("a: " + "[" * 100_000, "c.yaml:1: nested more than 16 deep"),
+        ("taxes: \x00", "c.yaml:1: not YAML: "),
+        ("- 1\n", "c.yaml:1: expected a mapping"),
+    ],
+)
+def test_yaml_is_kept_simple(text: str, expected: str) -> None:
+    assert expected in problem(text)
+
+
+def test_bytes_that_are_no_text_are_refused() -> None:
+    with pytest.raises(CatalogError, match=r"c\.yaml:1: not YAML"):
+        read_catalog(b"name: \xff\xfe\xfa", "c.yaml")
+
+
+def test_a_file_has_a_limit() -> None:
+    with pytest.raises(CatalogError, match="10485760 at most"):
+        read_catalog(b"#" * (MAX_BYTES + 1), "c.yaml")
+
+
+def test_a_bomb_of_aliases_is_refused_at_once() -> None:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
+    assert "aliases are not supported" in problem("\n".join(lines))

@@ -1,0 +1,91 @@
+"""Requests of the service, with what a test does not care about filled in."""
+
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from libs.common.wire import period_out, timestamp_out
+from weir.metering.v1.metering_pb2 import (
+    CreateMeterRequest,
+    DimensionFilter,
+    Event,
+    GetUsageRequest,
+    IngestEventsRequest,
+    IngestEventsResponse,
+    Meter,
+)
+
+if TYPE_CHECKING:
+    from weir.metering.v1.metering_pb2_grpc import MeteringServiceAsyncStub
+
+NOW = datetime(2023, 11, 20, 12, 30, 0, 123456, tzinfo=UTC)
+"""What the service's clock always shows."""
+
+START = datetime(2023, 11, 1, tzinfo=UTC)
+END = datetime(2023, 12, 1, tzinfo=UTC)
+
+
+def count_meter(code: str = "requests", **fields: str) -> Meter:
+    return Meter(code=code, aggregation=Meter.AGGREGATION_COUNT, **fields)
+
+
+def sum_meter(
+    code: str = "tokens", event_code: str = "llm", value_property: str = "tokens", **filters: Sequence[str]
+) -> Meter:
+    return Meter(
+        code=code,
+        event_code=event_code,
+        aggregation=Meter.AGGREGATION_SUM,
+        value_property=value_property,
+        filters=[DimensionFilter(property=name, values=values) for name, values in filters.items()],
+    )
+
+
+def create_meter(meter: Meter, request_id: str | None = None) -> CreateMeterRequest:
+    return CreateMeterRequest(request_id=request_id or str(uuid.uuid4()), meter=meter)
+
+
+def event(
+    transaction_id: str = "t-0",
+    subscription_id: str = "sub-0",
+    code: str = "llm",
+    at: datetime = NOW - timedelta(hours=1),
+    **properties: str,
+) -> Event:
+    return Event(
+        transaction_id=transaction_id,
+        subscription_id=subscription_id,
+        code=code,
+        timestamp=timestamp_out(at),
+        properties=properties,
+    )
+
+
+def usage_of(
+    *meter_codes: str,
+    subscription_id: str = "sub-0",
+    start: datetime = START,
+    end: datetime = END,
+    watermark: int = 0,
+) -> GetUsageRequest:
+    return GetUsageRequest(
+        subscription_id=subscription_id, meter_codes=meter_codes, period=period_out(start, end), watermark=watermark
+    )
+
+
+async def make_meters(metering: "MeteringServiceAsyncStub", *meters: Meter) -> None:
+    for meter in meters or (count_meter(event_code="llm"), sum_meter()):
+        await metering.CreateMeter(create_meter(meter))
+
+
+async def ingest(metering: "MeteringServiceAsyncStub", events: Iterable[Event]) -> IngestEventsResponse:
+    return await metering.IngestEvents(IngestEventsRequest(events=events))
+
+
+async def used(
+    metering: "MeteringServiceAsyncStub", *meter_codes: str, subscription_id: str = "sub-0", watermark: int = 0
+) -> Mapping[str, str]:
+    """Quantity by meter in November 2023."""
+    request = usage_of(*meter_codes, subscription_id=subscription_id, watermark=watermark)
+    return {usage.meter_code: usage.quantity for usage in (await metering.GetUsage(request)).usages}
