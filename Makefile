@@ -39,7 +39,7 @@ fmt: setup
 
 lock: .boot/bin/uv  ## renew the lock files after editing pyproject.toml
 	.boot/bin/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header --all-extras pyproject.toml -o requirements.lock
-	.boot/bin/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header pyproject.toml -o deploy/requirements.lock
+	.boot/bin/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header --extra connectors pyproject.toml -o deploy/requirements.lock
 
 image: setup
 	docker build --tag weir:$$($(BIN)/python -c 'from importlib.metadata import version; print(version("weir"))') .
