@@ -22,6 +22,7 @@ log = structlog.get_logger()
 Sweep = Callable[[], Awaitable[bool]]
 """Handle some due rows; True if there may be more."""
 
+DRAIN_SECONDS = 60
 SWEEP_TIMEOUT_SECONDS = 300
 COMPLETION_WAIT_SECONDS = 60
 
@@ -101,9 +102,14 @@ def _create_worker(service: str, redis: ArqRedis, sweeps: Mapping[str, Sweep], h
 
 
 async def _drain(name: str, sweep: Sweep) -> None:
-    """Sweep until nothing is left. An error ends this drain, not the worker: the rows are still there, and due."""
+    """Sweep until nothing is left, for a minute at most: the next ring goes on.
+
+    An error ends this drain, not the worker: the rows are still there, and due.
+    """
+    loop = asyncio.get_running_loop()
+    end = loop.time() + DRAIN_SECONDS
     try:
-        while await sweep():
+        while await sweep() and loop.time() < end:
             pass
     except Exception:
         log.exception("sweep failed", sweep=name)

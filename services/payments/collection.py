@@ -209,7 +209,7 @@ class Collection:
             await events.postpone(conn, event, cause, due_time)
 
     async def _park(self, event: WebhookEvent, cause: str) -> None:
-        log.warning("webhook parked", tenant=event.tenant_id, event=event.id, type=event.type, cause=cause)
+        log.warning("webhook parked", tenant=event.tenant_id, webhook=event.id, type=event.type, cause=cause)
         async with self.pool.acquire() as conn:
             await events.park(conn, event, cause)
 

@@ -26,6 +26,7 @@ class Pace:
     event_patience: timedelta = timedelta(minutes=10)
     method: tuple[timedelta, ...] = _seconds(5, 30, 120, 600, 3600)
     report: tuple[timedelta, ...] = _seconds(1, 2, 5, 15, 60)
+    refused_report: timedelta = timedelta(hours=1)
     concurrency: int = 16
     """Rows in work at a time, for each sweep of a worker process."""
     stint: timedelta = timedelta(seconds=60)

@@ -22,6 +22,7 @@ from libs.common.worker import Alarm
 from services.payments.accounts import Accounts
 from services.payments.convert import ACCOUNT_ID
 from services.payments.domain.webhook import WebhookEvent
+from services.payments.providers import SignatureRefused
 from services.payments.store import accounts as account_rows
 from services.payments.store import events
 
@@ -78,9 +79,10 @@ class Endpoint:
         processor = await self.accounts.find(tenant_id, account_id)
         if processor is None:
             return Response(status_code=404)
-        received = processor.event(body, request.headers)
-        if received is None:
-            log.warning("webhook refused", tenant=tenant_id, account=account_id, bytes=len(body))
+        try:
+            received = processor.event(body, request.headers)
+        except SignatureRefused as error:
+            log.warning("webhook refused", tenant=tenant_id, account=account_id, bytes=len(body), cause=str(error))
             return Response(status_code=400)
         event = WebhookEvent(
             tenant_id=tenant_id,
@@ -93,7 +95,7 @@ class Endpoint:
         )
         async with self.pool.acquire() as conn:
             is_new = await events.insert(conn, event, body, received.error)
-        log.info("webhook received", tenant=tenant_id, event=event.id, type=event.type, new=is_new)
+        log.info("webhook received", tenant=tenant_id, webhook=event.id, type=event.type, new=is_new)
         return Response(status_code=200, background=BackgroundTask(self.alarm.ring, "events"))
 
 

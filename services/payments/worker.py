@@ -118,9 +118,11 @@ class Sweeps:
                 request, metadata=credential(self.issuer.internal_key(payment.tenant_id))
             )
         except BillingError as error:
+            wait = delay(self.pace.report, report.tries)
             if not isinstance(error, Unavailable):
                 log.error("invoicing refused a report", tenant=payment.tenant_id, payment=payment.id, cause=str(error))
-            due_time = self.clock() + delay(self.pace.report, report.tries)
+                wait = self.pace.refused_report
+            due_time = self.clock() + wait
             async with self.pool.acquire() as conn:
                 await payments.postpone_report(conn, payment, due_time)
             return

@@ -29,7 +29,8 @@ FORBIDDEN = [
     "INSERT INTO invoice_line SELECT tenant_id, invoice_id, 9, 'more', description, period_start, period_end,"
     " amount_minor, unrounded_amount, tax_codes, NULL, NULL, NULL, ''::bytea, 1 FROM invoice_line LIMIT 1",
     "INSERT INTO invoice_line SELECT tenant_id, 'inv_nowhere', 9, code, description, period_start, period_end,"
-    " amount_minor, unrounded_amount, tax_codes, fee_minor, days, period_days, rating, watermark FROM invoice_line",
+    " amount_minor, unrounded_amount, tax_codes, fee_minor, days, period_days, rating, watermark FROM invoice_line"
+    " LIMIT 1",
     "TRUNCATE invoice_line",
     "UPDATE invoice_tax SET amount_minor = 0",
     "DELETE FROM invoice_tax",

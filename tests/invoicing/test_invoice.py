@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from libs.common.errors import FailedPrecondition
@@ -87,6 +87,7 @@ def test_a_currency_without_minor_units_is_taxed_in_whole_units() -> None:
     assert (whole.tax, whole.total) == (Money(89, "JPY"), Money(1089, "JPY"))
 
 
+@settings(deadline=None)
 @given(st.lists(st.decimals(0, 10**9, places=6), max_size=6), st.integers(0, 10**9))
 def test_the_total_is_the_lines_and_the_taxes(amounts: list[Decimal], fee: int) -> None:
     whole = november(*(used(f"c{i}", str(amount)) for i, amount in enumerate(amounts)), of=plan(fee))

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import available_timezones
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.invoicing.domain.period import (
@@ -27,6 +27,7 @@ def utc(text: str) -> datetime:
     return datetime.fromisoformat(text).astimezone(UTC)
 
 
+@settings(deadline=None)
 @given(ZONES, INSTANTS)
 def test_periods_tile_time_without_gap_or_overlap_in_every_zone(tz, start):  # type: ignore[no-untyped-def]
     period = first_period(start, tz)
@@ -38,6 +39,7 @@ def test_periods_tile_time_without_gap_or_overlap_in_every_zone(tz, start):  # t
         period = after
 
 
+@settings(deadline=None)
 @given(ZONES, INSTANTS)
 def test_a_month_begins_at_the_first_instant_that_the_clocks_date_on_its_first_day(tz, instant):  # type: ignore[no-untyped-def]
     month = month_of(instant, tz)
@@ -47,6 +49,7 @@ def test_a_month_begins_at_the_first_instant_that_the_clocks_date_on_its_first_d
         assert local_date(boundary - INSTANT, tz).month != local_date(boundary, tz).month
 
 
+@settings(deadline=None)
 @given(ZONES, INSTANTS)
 def test_days_before_an_instant_and_days_from_it_share_only_its_own_day(tz, instant):  # type: ignore[no-untyped-def]
     month = month_of(instant, tz)

@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from libs.common.money import Money
@@ -33,6 +33,7 @@ def test_half_a_minor_unit_is_rounded_away_from_zero() -> None:
     assert Proration(Money(5, "JPY"), 14, 28).amount == Money(3, "JPY")
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10**15), st.integers(28, 31), st.data())
 def test_two_parts_of_a_month_differ_from_the_whole_by_their_rounding_at_most(
     fee: int, month_days: int, data: st.DataObject
@@ -43,6 +44,7 @@ def test_two_parts_of_a_month_differ_from_the_whole_by_their_rounding_at_most(
     assert abs(sum(part.unrounded_amount for part in parts) - Money(fee, "KWD").amount) <= Decimal("1e-12")
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10**15), st.integers(28, 31), st.data())
 def test_the_digits_kept_never_change_the_amount(fee: int, month_days: int, data: st.DataObject) -> None:
     days = data.draw(st.integers(1, month_days))

@@ -56,10 +56,10 @@ class Deployment:
     sandbox: RunningSandbox
     redis_url: str
     ports: Ports
-    sweeps: Sweeps
     clock: MovableClock
     encryption_key: str
     stack: AsyncExitStack
+    sweeps: Sweeps = field(init=False)
 
     def later(self, by: timedelta = WHILE) -> Sweeps:
         """The worker's sweeps, a while from now."""
@@ -79,7 +79,7 @@ class Deployment:
         return await self.stack.enter_async_context(sweeping(self.worker_settings(**changes), self.clock, QUICK))
 
     def worker_settings(self, **changes: Any) -> WorkerSettings:
-        settings = {
+        settings: dict[str, Any] = {
             "dsn": self.database.dsns["payments"],
             "redis_url": self.redis_url,
             "signing_key": self.keys.private_pem,
@@ -120,17 +120,7 @@ async def deployed(
     )
     async with AsyncExitStack() as stack:
         ports = await stack.enter_async_context(running(settings, clock))
-        deployment = Deployment(
-            database,
-            keys,
-            sandbox,
-            redis_url,
-            ports,
-            None,
-            clock,
-            encryption_key,
-            stack,  # type: ignore[arg-type]
-        )
+        deployment = Deployment(database, keys, sandbox, redis_url, ports, clock, encryption_key, stack)
         deployment.sweeps = await deployment.another_worker()
         yield deployment
 
@@ -264,7 +254,7 @@ def states(payment: pb.Payment) -> tuple[str, Sequence[str]]:
     return name, [attempt(each.state).removeprefix("STATE_") for each in payment.attempts]
 
 
-async def eventually(reached: Callable[[], Awaitable[bool]], within_seconds: float = 10) -> None:
+async def eventually(reached: Callable[[], Awaitable[object]], within_seconds: float = 10) -> None:
     """Other processes do not say when they are done."""
     async with asyncio.timeout(within_seconds):
         while not await reached():  # noqa: ASYNC110

@@ -7,7 +7,7 @@ import pytest
 
 from libs.common.errors import FailedPrecondition
 from services.payments.vault import Vault
-from tests.payments.shop import Shop, states
+from tests.payments.shop import Shop, eventually, states
 
 TRIES = 3
 """What one call makes of a request: the first, and two repeats by the SDK."""
@@ -102,6 +102,7 @@ async def test_an_attempt_whose_worker_vanished_is_taken_over_when_its_lease_end
     assert states(await shop.payment(payment.id)) == ("PROCESSING", ["SUBMITTING"])
     await shop.later().resolve()
     assert states(await shop.payment(payment.id)) == ("PROCESSING", ["SUBMITTING"])
+    await eventually(lambda: asyncio.to_thread(shop.charges))
     await shop.later(timedelta(seconds=61)).resolve()
     assert states(await shop.payment(payment.id)) == ("SUCCEEDED", ["SUCCEEDED"])
     assert len(shop.charges()) == 1

@@ -104,6 +104,7 @@ def from_postgres_error(error: Exception) -> BillingError | None:
         asyncpg.TooManyConnectionsError,
         asyncpg.AdminShutdownError,
         asyncpg.CrashShutdownError,
+        asyncpg.InternalClientError,  # what asyncpg makes of a server that dies between a statement and its end
         OSError,  # refused, reset, no such host, timed out
     )
     if isinstance(error, away):

@@ -21,8 +21,8 @@ _PROGRESS = (
 
 _UNCOVERED = (
     "EXISTS (SELECT FROM subscription s WHERE s.tenant_id = c.tenant_id AND s.period_end <= coalesce(c.now, $1)"
-    " AND NOT EXISTS (SELECT FROM billing_run r"
-    "  WHERE r.tenant_id = s.tenant_id AND r.state = 'running' AND r.as_of >= s.period_end))"
+    " AND s.period_end > coalesce((SELECT max(r.as_of) FROM billing_run r"
+    "  WHERE r.tenant_id = c.tenant_id AND r.state = 'running'), '-infinity'))"
 )
 
 

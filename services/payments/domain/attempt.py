@@ -1,9 +1,9 @@
 """One try to charge one method: what a processor can say about it, and where that leads.
 
-    SUBMITTING ──┬──> UNKNOWN ──┬──> PENDING <──> REQUIRES_ACTION      any of them ──> DECLINED ──> SUCCEEDED
-                 └──────────────┘                                      any of them ──────────────> SUCCEEDED
+    SUBMITTING ──> UNKNOWN ──> REQUIRES_ACTION <──> PENDING ──> DECLINED ──> SUCCEEDED
 
-DECLINED is not the end of the truth: what the processor collected after all is recorded, so that nobody charges again.
+An attempt moves to the right, over as many states as the news is ahead, and back only from PENDING to REQUIRES_ACTION.
+DECLINED is not the end of the truth: what was collected after all is recorded, so that nobody charges again.
 """
 
 from dataclasses import dataclass
@@ -24,16 +24,15 @@ class AttemptState(StrEnum):
 UNDER_WAY = frozenset({AttemptState.SUBMITTING, AttemptState.PENDING, AttemptState.UNKNOWN})
 """Money may be moving: no other attempt of the payment may begin."""
 
-_AHEAD = {
-    AttemptState.SUBMITTING: frozenset(AttemptState) - {AttemptState.SUBMITTING},
-    AttemptState.UNKNOWN: frozenset(AttemptState) - {AttemptState.SUBMITTING, AttemptState.UNKNOWN},
-    AttemptState.PENDING: frozenset(
-        {AttemptState.REQUIRES_ACTION, AttemptState.DECLINED, AttemptState.SUCCEEDED},
-    ),
-    AttemptState.REQUIRES_ACTION: frozenset({AttemptState.PENDING, AttemptState.DECLINED, AttemptState.SUCCEEDED}),
-    AttemptState.DECLINED: frozenset({AttemptState.SUCCEEDED}),
-    AttemptState.SUCCEEDED: frozenset[AttemptState](),
-}
+_ORDER = (
+    AttemptState.SUBMITTING,
+    AttemptState.UNKNOWN,
+    AttemptState.REQUIRES_ACTION,
+    AttemptState.PENDING,
+    AttemptState.DECLINED,
+    AttemptState.SUCCEEDED,
+)
+_BACK = AttemptState.PENDING, AttemptState.REQUIRES_ACTION
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +116,10 @@ def observed(outcome: Outcome) -> AttemptState:
 
 def advance(state: AttemptState, outcome: Outcome) -> AttemptState:
     """Where an attempt in `state` is once `outcome` is known. Late and repeated news leave it where it is."""
-    ahead = observed(outcome)
-    return ahead if ahead in _AHEAD[state] else state
+    news = observed(outcome)
+    if _ORDER.index(news) > _ORDER.index(state) or (state, news) == _BACK:
+        return news
+    return state
 
 
 def idempotency_key(tenant_id: str, payment_id: str, number: int) -> str:

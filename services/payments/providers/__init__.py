@@ -75,6 +75,10 @@ class ProcessorUnavailable(Exception):
         self.repeats = repeats
 
 
+class SignatureRefused(Exception):
+    """Nothing proves that the processor sent the webhook."""
+
+
 class Processor(Protocol):
     """One account at a processor. All but `charge` and `event` raise ProcessorUnavailable without a usable answer."""
 
@@ -96,8 +100,5 @@ class Processor(Protocol):
     async def cancel(self, reference: str) -> Sighting | None:
         """Make sure that the charge can never succeed, unless it has: the sighting tells."""
 
-    def event(self, body: bytes, headers: Mapping[str, str]) -> Event | None:
-        """The event in a webhook's raw body; None where its signature does not prove that the processor sent it.
-
-        `headers` have lower-case names.
-        """
+    def event(self, body: bytes, headers: Mapping[str, str]) -> Event:
+        """The event in a webhook's raw body. `headers` have lower-case names. Raises SignatureRefused."""

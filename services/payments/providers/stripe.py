@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 import httpx
 import stripe
-import structlog
 
 from services.payments.domain.attempt import (
     Declined,
@@ -32,13 +31,12 @@ from services.payments.providers import (
     ProcessorUnavailable,
     SavedMethod,
     Sighting,
+    SignatureRefused,
 )
 from services.payments.providers.stripe_amounts import AmountRefused, from_stripe, to_stripe
 
 if TYPE_CHECKING:
     from stripe.params import PaymentIntentCreateParams
-
-log = structlog.get_logger()
 
 T = TypeVar("T")
 
@@ -172,13 +170,12 @@ class StripeAccount:
                 return await self.fetch(reference)
             raise _unavailable(error) from error
 
-    def event(self, body: bytes, headers: Mapping[str, str]) -> Event | None:
+    def event(self, body: bytes, headers: Mapping[str, str]) -> Event:
         header = headers.get("stripe-signature")
         try:
             stripe.WebhookSignature.verify_header(body, header, self._webhook_secret, SIGNATURE_TOLERANCE_SECONDS)
-        except Exception as error:  # noqa: BLE001 whatever goes wrong while verifying, it has not been verified
-            log.warning("webhook signature refused", cause=type(error).__name__)
-            return None
+        except Exception as error:
+            raise SignatureRefused(type(error).__name__) from error
         return _event(body, self._live)
 
     async def _answer(self, call: Awaitable[T]) -> T:
@@ -302,9 +299,17 @@ def _event(body: bytes, live: bool) -> Event:
     """Signed, so Stripe sent it; what cannot be read is kept all the same, under a name made of its contents."""
     try:
         read = json.loads(body)
-        identity, kind = str(read["id"]), str(read["type"])
-        reference = str(read["data"]["object"]["id"]) if kind in CHARGE_EVENTS else ""
+        identity, kind = _text(read["id"]), _text(read["type"])
+        reference = _text(read["data"]["object"]["id"]) if kind in CHARGE_EVENTS else ""
         error = "" if bool(read.get("livemode")) == live else "livemode is not that of the account's key"
-    except (ValueError, TypeError, KeyError, AttributeError) as malformed:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as malformed:
         return Event("sha256_" + hashlib.sha256(body).hexdigest(), "", "", f"malformed: {type(malformed).__name__}")
     return Event(identity, kind, reference, error)
+
+
+def _text(value: object) -> str:
+    """Raises ValueError for what a text column does not take."""
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise ValueError(value)
+    value.encode()
+    return value
