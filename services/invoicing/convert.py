@@ -6,7 +6,7 @@ from decimal import Decimal
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.type import date_pb2
 
-from libs.common.errors import InvalidArgument
+from libs.common.errors import FailedPrecondition, InvalidArgument
 from libs.common.money import Money, plain
 from libs.common.wire import (
     code_in,
@@ -198,7 +198,19 @@ def paid_in(message: money_pb2.Money, present: bool, currency: str) -> Money:
 
 
 def plan_version_in(message: pricing_pb2.PlanVersion) -> PlanVersion:
-    """As pricing sent it, who has validated it."""
+    """As pricing sent it, who has validated it.
+
+    Raises FailedPrecondition CHARGE_UNSUPPORTED for what an invoice has no lines for yet: priced without its filters or
+    groups, such a charge would be billed wrongly.
+    """
+    for charge in message.charges:
+        if charge.filters or charge.group_keys or charge.minimum_amount or charge.maximum_amount:
+            raise FailedPrecondition(
+                "CHARGE_UNSUPPORTED",
+                f"charge {charge.code} of {message.plan_code} v{message.version} has filters, group keys, a minimum"
+                " or a maximum, which can be rated but not yet be invoiced",
+                charge_code=charge.code,
+            )
     fee = message.base_fee
     return PlanVersion(
         plan_code=message.plan_code,

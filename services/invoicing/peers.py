@@ -46,13 +46,16 @@ class Peers:
         self._plan_versions: dict[tuple[str, str, int], PlanVersion] = {}
 
     async def latest_version(self, tenant_id: str, plan_code: str) -> int:
-        """Raises NotFound PLAN_NOT_FOUND."""
+        """Raises NotFound PLAN_NOT_FOUND, and FailedPrecondition CHARGE_UNSUPPORTED."""
         request = pricing_pb2.GetPlanRequest(code=plan_code)
         response = await self._pricing.GetPlan(request, metadata=self._key(tenant_id))
-        return response.plan.latest_version.version
+        return convert.plan_version_in(response.plan.latest_version).version
 
     async def plan_version(self, tenant_id: str, plan_code: str, version: int) -> PlanVersion:
-        """Asked once and kept: a plan version never changes. Raises NotFound PLAN_VERSION_NOT_FOUND."""
+        """Asked once and kept: a plan version never changes.
+
+        Raises NotFound PLAN_VERSION_NOT_FOUND, and FailedPrecondition CHARGE_UNSUPPORTED.
+        """
         key = tenant_id, plan_code, version
         if (kept := self._plan_versions.get(key)) is not None:
             return kept

@@ -156,9 +156,10 @@ class PricingServicer(PricingServiceServicer):
     async def _rate(self, request: pricing_pb2.RateRequest, field: str) -> pricing_pb2.RateResponse:
         plan_code = code_in(request.plan_code, f"{field}plan_code")
         number = convert.version_number_in(request.version, f"{field}version")
-        quantities = convert.quantities_in(request.quantities, f"{field}quantities")
+        usages = convert.usages_in(request.quantities, f"{field}quantities")
+        proration = convert.proration_in(request, f"{field}proration")
         version = await self._versions.get(caller().tenant_id, plan_code, number)
-        return convert.rated_out(rate_version(version, quantities))
+        return convert.rated_out(rate_version(version, usages, proration))
 
 
 async def _require_taxes(conn: Conn, tenant_id: str, codes: Sequence[str]) -> None:

@@ -3,26 +3,20 @@
 Inserts answer False when their key or their request_id is taken: `find_*_request` says which.
 """
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, assert_never
 from uuid import UUID
 
 import asyncpg
 
-from libs.common.money import Money, plain
+from libs.common.money import Money
 from libs.common.paging import Page
 from libs.common.postgres import Conn
-from services.pricing.domain.graduated import GraduatedPrice, PriceTier
-from services.pricing.domain.package import PackagePrice
-from services.pricing.domain.plans import BillingInterval, Charge, Plan, PlanVersion, Price
-from services.pricing.domain.standard import StandardPrice
+from services.pricing.documents import charges_from_json, charges_json
+from services.pricing.domain.plans import BillingInterval, Plan, PlanVersion
 from services.pricing.domain.tax import Tax
-
-Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,67 +191,6 @@ async def list_versions(conn: Conn, tenant_id: str, plan_code: str, before: int 
         tenant_id, plan_code, before, size + 1,
     )  # fmt: skip
     return [_version(row) for row in rows]
-
-
-def charges_json(charges: Iterable[Charge]) -> str:
-    """The charges as the column `charges` holds them: every decimal is a string in plain notation."""
-    return json.dumps([_charge_json(charge) for charge in charges])
-
-
-def charges_from_json(text: str) -> tuple[Charge, ...]:
-    return tuple(_charge(each) for each in json.loads(text))
-
-
-def _charge_json(charge: Charge) -> Json:
-    price: Json
-    match charge.price:
-        case StandardPrice(unit_price):
-            price = {"unit_price": plain(unit_price)}
-        case GraduatedPrice(tiers):
-            price = {"tiers": [_tier_json(tier) for tier in tiers]}
-        case PackagePrice(package_size, package_price, free_units):
-            price = {
-                "package_size": plain(package_size),
-                "package_price": plain(package_price),
-                "free_units": plain(free_units),
-            }
-        case unknown:
-            assert_never(unknown)
-    return {
-        "code": charge.code,
-        "name": charge.name,
-        "meter_code": charge.meter_code,
-        "price": {"model": charge.price.model, **price},
-    }
-
-
-def _charge(value: Json) -> Charge:
-    return Charge(value["code"], value["name"], value["meter_code"], _price(value["price"]))
-
-
-def _price(value: Json) -> Price:
-    match value:
-        case {"model": StandardPrice.model, "unit_price": unit_price}:
-            return StandardPrice(Decimal(unit_price))
-        case {"model": GraduatedPrice.model, "tiers": tiers}:
-            return GraduatedPrice(tuple(_tier(tier) for tier in tiers))
-        case {"model": PackagePrice.model, "package_size": size, "package_price": price, "free_units": free_units}:
-            return PackagePrice(Decimal(size), Decimal(price), Decimal(free_units))
-        case _:
-            raise ValueError(f"not a price that this release knows: {value}")
-
-
-def _tier_json(tier: PriceTier) -> Json:
-    return {
-        "up_to": None if tier.up_to is None else plain(tier.up_to),
-        "unit_price": plain(tier.unit_price),
-        "flat_fee": plain(tier.flat_fee),
-    }
-
-
-def _tier(value: Json) -> PriceTier:
-    up_to = None if value["up_to"] is None else Decimal(value["up_to"])
-    return PriceTier(up_to, Decimal(value["unit_price"]), Decimal(value["flat_fee"]))
 
 
 def _plan(row: asyncpg.Record) -> Plan:

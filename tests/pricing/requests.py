@@ -5,18 +5,27 @@ from uuid import uuid4
 from weir.common.v1.money_pb2 import Money
 from weir.pricing.v1.pricing_pb2 import (
     Charge,
+    ChargeFilter,
     ChargeQuantity,
     CreatePlanRequest,
     CreatePlanVersionRequest,
     CreateTaxRequest,
+    DynamicPrice,
+    GraduatedPercentagePrice,
     GraduatedPrice,
+    MatrixCell,
+    MatrixPrice,
     PackagePrice,
+    PercentagePrice,
+    PercentageTier,
     Plan,
     PlanVersion,
     PriceTier,
+    PropertyFilter,
     RateRequest,
     StandardPrice,
     Tax,
+    VolumePrice,
 )
 
 
@@ -47,6 +56,64 @@ def llm_api() -> PlanVersion:
             Charge(code="output_tokens", meter_code="output_tokens", standard=StandardPrice(unit_price="0.00001")),
         ],
         tax_codes=["ny-sales"],
+    )
+
+
+def marketplace() -> PlanVersion:
+    """The charge models that `llm_api` does not have."""
+    return PlanVersion(
+        currency_code="USD",
+        billing_interval=PlanVersion.BILLING_INTERVAL_MONTHLY,
+        charges=[
+            Charge(
+                code="seats",
+                meter_code="seats",
+                volume=VolumePrice(tiers=[PriceTier(up_to="10", unit_price="20"), PriceTier(unit_price="15")]),
+                minimum_amount="100",
+                maximum_amount="1000",
+            ),
+            Charge(
+                code="payments",
+                name="Card payments",
+                meter_code="payments",
+                percentage=PercentagePrice(rate_percent="2.9", fixed_per_transaction="0.3"),
+                filters=[
+                    ChargeFilter(
+                        code="amex",
+                        name="American Express",
+                        properties=[PropertyFilter(property="scheme", values=["amex"])],
+                        percentage=PercentagePrice(
+                            rate_percent="3.5",
+                            free_transactions=1,
+                            free_amount="1000",
+                            minimum_per_transaction="0.5",
+                            maximum_per_transaction="20",
+                        ),
+                    )
+                ],
+            ),
+            Charge(
+                code="sales",
+                meter_code="sales",
+                graduated_percentage=GraduatedPercentagePrice(
+                    tiers=[
+                        PercentageTier(up_to="1000", rate_percent="5", flat_fee="1"),
+                        PercentageTier(rate_percent="2.5"),
+                    ]
+                ),
+            ),
+            Charge(code="resale", meter_code="resale", dynamic=DynamicPrice()),
+            Charge(
+                code="tokens",
+                meter_code="tokens",
+                matrix=MatrixPrice(
+                    dimensions=["model", "direction"],
+                    cells=[MatrixCell(values=["large", "out"], unit_price="0.00006")],
+                    default_unit_price="0.00001",
+                ),
+                group_keys=["direction", "model"],
+            ),
+        ],
     )
 
 

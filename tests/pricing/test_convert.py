@@ -11,7 +11,7 @@ from services.pricing.domain.plans import Plan
 from tests.pricing.conftest import NOW
 from tests.pricing.requests import llm_api
 from tests.pricing.strategies import plans
-from weir.pricing.v1.pricing_pb2 import Charge, ChargeQuantity, PlanVersion, PriceTier, RateRequest, Tax
+from weir.pricing.v1.pricing_pb2 import Charge, PlanVersion, PriceTier, Tax
 
 REQUESTS, INPUT, OUTPUT = 0, 1, 2
 """Positions of the charges of `llm_api`."""
@@ -184,28 +184,6 @@ def test_only_a_name_and_a_rate_can_change(paths: list[str], reason: str) -> Non
 def test_only_the_fields_that_change_are_read() -> None:
     tax = Tax(code="vat", name="", rate_percent="20")
     assert convert.tax_change_in(tax, FieldMask(paths=["rate_percent"])) == ("vat", None, Decimal(20))
-
-
-@pytest.mark.parametrize(
-    ("quantities", "reason", "field"),
-    [
-        ([ChargeQuantity(quantity="1")], "FIELD_MISSING", "quantities[0].charge_code"),
-        ([ChargeQuantity(charge_code="a")], "FIELD_MISSING", "quantities[0].quantity"),
-        ([ChargeQuantity(charge_code="a", quantity="NaN")], "DECIMAL_MALFORMED", "quantities[0].quantity"),
-        ([ChargeQuantity(charge_code="a", quantity="1")] * 2, "CHARGE_CODE_DUPLICATE", "quantities[1].charge_code"),
-    ],
-)
-def test_a_quantity_that_cannot_be_rated_is_named(quantities: list[ChargeQuantity], reason: str, field: str) -> None:
-    with pytest.raises(InvalidArgument) as caught:
-        convert.quantities_in(quantities, "quantities")
-    assert (caught.value.reason, caught.value.field) == (reason, field)
-
-
-@pytest.mark.parametrize(("count", "reason"), [(0, "FIELD_MISSING"), (10_001, "REQUESTS_TOO_MANY")])
-def test_a_batch_has_1_to_10000_requests(count: int, reason: str) -> None:
-    with pytest.raises(InvalidArgument) as caught:
-        convert.require_batch([RateRequest()] * count)
-    assert (caught.value.reason, caught.value.field) == (reason, "requests")
 
 
 def test_a_charge_without_a_name_is_called_by_its_code_on_invoices_and_stays_nameless_in_its_plan() -> None:

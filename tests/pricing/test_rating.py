@@ -1,154 +1,69 @@
-from dataclasses import replace
+"""What holds under every charge model, and for a plan version as a whole."""
+
 from decimal import Decimal
 from fractions import Fraction
-from math import ceil, floor
+from math import floor
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.common.errors import InvalidArgument, NotFound
-from libs.common.money import EXACT, Money, exponent
-from services.pricing.domain.breakdown import RatedTier, total
-from services.pricing.domain.graduated import GraduatedPrice, PriceTier, rate_graduated
-from services.pricing.domain.package import PackagePrice, rate_package
-from services.pricing.domain.plans import BillingInterval, Charge, PlanVersion, Price
-from services.pricing.domain.rating import RatedCharge, rate, rate_version
+from libs.common.money import Money, exponent
+from services.pricing.domain.breakdown import EXACT, total
+from services.pricing.domain.dynamic import DynamicPrice
+from services.pricing.domain.graduated import GraduatedPrice
+from services.pricing.domain.matrix import MatrixPrice
+from services.pricing.domain.package import PackagePrice
+from services.pricing.domain.percentage import PercentagePrice
+from services.pricing.domain.plans import BillingInterval, Charge, ChargeFilter, PlanVersion, Price, PropertyFilter
+from services.pricing.domain.rating import rate_version
 from services.pricing.domain.standard import StandardPrice, rate_standard
+from services.pricing.domain.tiers import PriceTier
+from services.pricing.domain.usage import EventValue, Usage
+from services.pricing.domain.volume import VolumePrice
 from tests.pricing.conftest import NOW
-from tests.pricing.strategies import decimals, graduated_prices, package_prices, prices
-
-MODEST = 19
-"""Digits of a quantity or a price, 7 before the point: what they make fits into Money."""
-
-INPUT_TOKENS = GraduatedPrice(
-    (
-        PriceTier(Decimal(1_000_000), Decimal("0.0000025")),
-        PriceTier(Decimal(5_000_000), Decimal("0.000002")),
-        PriceTier(None, Decimal("0.0000015")),
-    )
-)
+from tests.pricing.costs import MODEST, charge, cost, of_events
+from tests.pricing.strategies import decimals, monotonic_prices, prices, usages
 
 
-def charge(price: Price, code: str = "tokens") -> Charge:
-    return Charge(code, "", "meter", price)
-
-
-def cost(price: Price, quantity: str | Decimal, currency: str = "USD") -> RatedCharge:
-    return rate(charge(price), Decimal(quantity), currency)
-
-
-@given(decimals(38), decimals(38))
-def test_a_standard_price_of_38_digits_stays_exact(unit_price: Decimal, quantity: Decimal) -> None:
+@given(decimals(38), decimals(52))
+def test_a_standard_price_of_38_digits_stays_exact_for_a_quantity_of_52(unit_price: Decimal, quantity: Decimal) -> None:
     steps = rate_standard(StandardPrice(unit_price), quantity)
     assert Fraction(total(steps)) == Fraction(unit_price) * Fraction(quantity)
 
 
-@given(graduated_prices(37), decimals(37))
-def test_a_graduated_price_is_the_sum_over_the_tiers_reached(price: GraduatedPrice, quantity: Decimal) -> None:
-    expected = Fraction(0)
-    bottom = Fraction(0)
-    for index, tier in enumerate(price.tiers):
-        top = Fraction(quantity) if tier.up_to is None else min(Fraction(quantity), Fraction(tier.up_to))
-        expected += max(top - bottom, Fraction(0)) * Fraction(tier.unit_price)
-        expected += Fraction(tier.flat_fee) if index == 0 or quantity > bottom else 0
-        bottom = Fraction(tier.up_to or 0)
-    assert Fraction(total(rate_graduated(price, quantity))) == expected
-
-
-@given(package_prices(38), decimals(38))
-def test_a_package_begun_is_a_package_sold(price: PackagePrice, quantity: Decimal) -> None:
-    paid = max(Fraction(quantity) - Fraction(price.free_units), Fraction(0))
-    [step] = rate_package(price, quantity)
-    assert step.quantity == ceil(paid / Fraction(price.package_size))
-    assert Fraction(step.amount) == Fraction(step.quantity) * Fraction(price.package_price)
-
-
-@given(prices(MODEST), decimals(MODEST), decimals(MODEST))
+@given(monotonic_prices(MODEST), decimals(MODEST), decimals(MODEST))
 def test_more_usage_never_costs_less(price: Price, one: Decimal, other: Decimal) -> None:
     less, more = sorted((one, other))
     assert cost(price, less).unrounded_amount <= cost(price, more).unrounded_amount
     assert cost(price, less).amount.minor_units <= cost(price, more).amount.minor_units
 
 
-@given(prices(MODEST), decimals(MODEST), st.sampled_from(["USD", "JPY", "KWD", "CLF"]))
+@given(prices(MODEST), usages(MODEST - 1), st.sampled_from(["USD", "JPY", "KWD", "CLF"]))
 def test_the_steps_add_up_to_the_unrounded_amount_which_is_rounded_once(
-    price: Price, quantity: Decimal, currency: str
+    price: Price, usage: Usage, currency: str
 ) -> None:
-    rated = cost(price, quantity, currency)
+    rated = cost(price, usage, currency)
+    for step in rated.tiers:
+        assert Fraction(step.amount) == Fraction(step.quantity) * Fraction(step.unit_price) + Fraction(step.flat_fee)
     exact = sum((Fraction(step.amount) for step in rated.tiers), Fraction(0))
     assert exact == Fraction(rated.unrounded_amount)
     assert rated.amount == Money(floor(exact * 10 ** exponent(currency) + Fraction(1, 2)), currency)
 
 
-@given(graduated_prices(37), decimals(37))
-def test_the_steps_of_a_graduated_price_cover_the_quantity_without_gaps(
-    price: GraduatedPrice, quantity: Decimal
-) -> None:
-    steps = rate_graduated(price, quantity)
-    assert sum((Fraction(step.quantity) for step in steps), Fraction(0)) == Fraction(quantity)
-    assert [step.above for step in steps] == [Decimal(0), *(step.up_to for step in steps[:-1])]
-    assert steps[-1].up_to is None or quantity <= steps[-1].up_to
-
-
-@given(graduated_prices(37), decimals(37), decimals(37).filter(bool))
-def test_a_tier_split_anywhere_costs_the_same(price: GraduatedPrice, quantity: Decimal, at: Decimal) -> None:
-    ends = [tier.up_to for tier in price.tiers]
-    index = next(i for i, end in enumerate(ends) if end is None or at <= end)
-    tier = price.tiers[index]
-    halves = () if at == tier.up_to else (replace(tier, up_to=at), replace(tier, flat_fee=Decimal(0)))
-    split = GraduatedPrice((*price.tiers[:index], *(halves or (tier,)), *price.tiers[index + 1 :]))
-    assert total(rate_graduated(split, quantity)) == total(rate_graduated(price, quantity))
-
-
-@given(graduated_prices(37), decimals(37), decimals(37))
-def test_a_quantity_split_anywhere_costs_the_same(price: GraduatedPrice, one: Decimal, other: Decimal) -> None:
-    """What the first part costs, and what the rest adds to it tier by tier, is what the whole costs."""
-    part, whole = sorted((one, other))
-    first, all_steps = rate_graduated(price, part), rate_graduated(price, whole)
-    added = Fraction(0)
-    for index, step in enumerate(all_steps):
-        before = Fraction(first[index].quantity) if index < len(first) else Fraction(0)
-        added += (Fraction(step.quantity) - before) * Fraction(step.unit_price)
-        added += Fraction(step.flat_fee) if index >= len(first) else 0
-    assert Fraction(total(first)) + added == Fraction(total(all_steps))
+@given(prices(MODEST), usages(MODEST - 1))
+def test_nothing_that_is_used_costs_less_than_nothing(price: Price, usage: Usage) -> None:
+    rated = cost(price, usage)
+    assert rated.unrounded_amount >= 0
+    assert all(step.free_units >= 0 for step in rated.tiers)
 
 
 @given(prices(MODEST), decimals(MODEST).filter(bool))
 def test_a_negative_quantity_costs_nothing(price: Price, quantity: Decimal) -> None:
     rated = cost(price, -quantity)
-    assert rated == RatedCharge(charge(price), -quantity, Money(0, "USD"), Decimal(0), tiers=())
-
-
-@pytest.mark.parametrize(
-    ("quantity", "flat_fees"),
-    [("0", ["5"]), ("10", ["5"]), ("10.000000000001", ["5", "7"]), ("11", ["5", "7"])],
-)
-def test_the_first_flat_fee_is_always_due_and_the_next_ones_once_their_tier_is_reached(
-    quantity: str, flat_fees: list[str]
-) -> None:
-    price = GraduatedPrice((PriceTier(Decimal(10), Decimal(0), Decimal(5)), PriceTier(None, Decimal(0), Decimal(7))))
-    assert [str(step.flat_fee) for step in cost(price, quantity).tiers] == flat_fees
-
-
-@pytest.mark.parametrize(
-    ("quantity", "packages", "minor_units"),
-    [("0", 0, 0), ("500", 0, 0), ("500.000000000001", 1, 100), ("1500", 1, 100), ("1501", 2, 200), ("2940", 3, 300)],
-)
-def test_a_package_counts_what_lies_above_the_free_units(quantity: str, packages: int, minor_units: int) -> None:
-    price = PackagePrice(package_size=Decimal(1000), package_price=Decimal("1.00"), free_units=Decimal(500))
-    rated = cost(price, quantity)
-    [step] = rated.tiers
-    assert step == RatedTier(Decimal(0), None, Decimal(packages), Decimal("1.00"), free_units=Decimal(500))
-    assert rated.amount == Money(minor_units, "USD")
-
-
-@pytest.mark.parametrize(
-    ("quantity", "amount"),
-    [("1000000", "2.5"), ("5000000", "10.5"), ("6000001", "12.0000015"), ("6000000.5", "12.00000075")],
-)
-def test_input_tokens_are_graduated(quantity: str, amount: str) -> None:
-    assert cost(INPUT_TOKENS, quantity).unrounded_amount == Decimal(amount)
+    assert (rated.amount, rated.tiers) == (Money(0, "USD"), ())
+    assert rated.unrounded_amount == rated.unit_amount == 0
 
 
 @pytest.mark.parametrize(
@@ -166,6 +81,7 @@ def test_a_fee_is_rounded_half_away_from_zero(unit_price: str, currency: str, mi
 
 
 HUGE = Decimal("9" * 26 + "." + "9" * 12)
+LONGEST = Decimal("9" * 40 + "." + "9" * 12)
 
 
 @pytest.mark.parametrize(
@@ -173,13 +89,16 @@ HUGE = Decimal("9" * 26 + "." + "9" * 12)
     [
         StandardPrice(HUGE),
         GraduatedPrice((PriceTier(Decimal(1), HUGE, HUGE), PriceTier(None, HUGE, HUGE))),
+        VolumePrice((PriceTier(HUGE, HUGE, HUGE), PriceTier(None, HUGE, HUGE))),
         PackagePrice(Decimal("0.000000000001"), HUGE),
+        PercentagePrice(HUGE, HUGE, minimum_per_transaction=HUGE),
         StandardPrice(Decimal("0.000000001")),
     ],
 )
-def test_an_amount_that_money_cannot_state_is_refused(price: Price) -> None:
+@pytest.mark.parametrize("quantity", [HUGE, LONGEST])
+def test_an_amount_that_money_cannot_state_is_refused(price: Price, quantity: Decimal) -> None:
     with pytest.raises(InvalidArgument) as refused:
-        cost(price, HUGE)
+        cost(price, of_events(quantity))
     assert refused.value.reason == "AMOUNT_TOO_LARGE"
 
 
@@ -190,6 +109,30 @@ def test_the_largest_amount_that_money_can_state_is_not_refused() -> None:
         cost(StandardPrice(EXACT.add(largest, Decimal("0.005"))), "1")
 
 
+def test_a_quantity_of_40_digits_stays_exact() -> None:
+    quantity = "1234567890123456789012345678.123456789012"
+    rated = cost(StandardPrice(Decimal("0.000000000007")), quantity)
+    assert rated.unrounded_amount == Decimal("8641975230864197.523086419746864197523084")
+    tiered = GraduatedPrice((PriceTier(Decimal(1), Decimal(1)), PriceTier(None, Decimal("0.000000000001"))))
+    assert cost(tiered, quantity).unrounded_amount == Decimal("1234567890123457.789012345677123456789012")
+
+
+@pytest.mark.parametrize(
+    ("price", "usage", "unit_amount"),
+    [
+        (StandardPrice(Decimal(5)), Usage("tokens", Decimal(10)), "5"),
+        (StandardPrice(Decimal(5)), Usage("tokens", Decimal(10), full_quantity=Decimal(100)), "0.5"),
+        (StandardPrice(Decimal(5)), Usage("tokens", Decimal(0)), "0"),
+        (StandardPrice(Decimal(5)), Usage("tokens", Decimal(10), full_quantity=Decimal(0)), "0"),
+        (PackagePrice(Decimal(10), Decimal(100), Decimal(7)), Usage("tokens", Decimal(22)), "13.333333333333"),
+        (PackagePrice(Decimal(10), Decimal(100), Decimal(7)), Usage("tokens", Decimal(7)), "0"),
+        (GraduatedPrice((PriceTier(None, Decimal(1), Decimal(9)),)), Usage("tokens", Decimal(0)), "0"),
+    ],
+)
+def test_a_unit_amount_is_what_a_unit_costs_in_the_end(price: Price, usage: Usage, unit_amount: str) -> None:
+    assert cost(price, usage).unit_amount == Decimal(unit_amount)
+
+
 def version(*charges: Charge) -> PlanVersion:
     return PlanVersion("llm-api", 1, "USD", BillingInterval.MONTHLY, None, charges, (), NOW)
 
@@ -197,13 +140,100 @@ def version(*charges: Charge) -> PlanVersion:
 def test_charges_are_rated_in_the_order_of_the_version_and_those_left_out_at_0() -> None:
     flat = GraduatedPrice((PriceTier(None, Decimal(1), Decimal(9)),))
     plan = version(charge(flat, "b"), charge(StandardPrice(Decimal(2)), "a"))
-    rated = rate_version(plan, {"a": Decimal(3)})
+    rated = rate_version(plan, [Usage("a", Decimal(3))])
     assert [each.charge.code for each in rated] == ["b", "a"]
     assert [each.amount.minor_units for each in rated] == [900, 600]
 
 
-def test_a_quantity_for_a_charge_that_the_version_lacks_is_refused() -> None:
-    with pytest.raises(NotFound) as refused:
-        rate_version(version(), {"tokens": Decimal(1)})
-    assert refused.value.reason == "CHARGE_NOT_FOUND"
-    assert refused.value.metadata["charge_code"] == "tokens"
+MATRIX = MatrixPrice(
+    ("model", "direction"), {("large", "in"): Decimal(3), ("large", "out"): Decimal(15)}, Decimal("0.5")
+)
+FLAT = GraduatedPrice((PriceTier(None, Decimal(1), Decimal(2)),))
+EVERYTHING = Charge(
+    "tokens",
+    "Tokens",
+    "tokens",
+    MATRIX,
+    filters=(
+        ChargeFilter("eu", "In Europe", (PropertyFilter("region", ("eu",)),), StandardPrice(Decimal(7))),
+        ChargeFilter("us", "", (PropertyFilter("region", ()),), FLAT),
+    ),
+    group_keys=("model", "direction"),
+)
+
+
+def group(model: str, direction: str) -> tuple[tuple[str, str], ...]:
+    return (("direction", direction), ("model", model))
+
+
+def test_each_group_and_each_filter_has_an_entry_priced_by_itself() -> None:
+    rated = rate_version(
+        version(EVERYTHING),
+        [
+            Usage("tokens", Decimal(2), "eu"),
+            Usage("tokens", Decimal(1), group=group("large", "out")),
+            Usage("tokens", Decimal(1), group=group("small", "in")),
+            Usage("tokens", Decimal(1), group=(("model", "large"),)),
+            Usage("tokens", Decimal(1), group=group("large", "in")),
+        ],
+    )
+    assert [(each.usage.filter_code, each.usage.group, each.unrounded_amount) for each in rated] == [
+        ("", group("large", "out"), 15),
+        ("", group("small", "in"), Decimal("0.5")),
+        ("", (("model", "large"),), Decimal("0.5")),
+        ("", group("large", "in"), 3),
+        ("eu", (), 14),
+        ("us", (), 2),
+    ]
+    assert [each.model for each in rated] == ["matrix"] * 4 + ["standard", "graduated"]
+
+
+@given(st.lists(st.tuples(st.sampled_from(["", "eu", "us"]), decimals(MODEST)), max_size=8))
+def test_every_quantity_is_in_exactly_one_entry(quantities: list[tuple[str, Decimal]]) -> None:
+    told = [Usage("tokens", quantity, code) for code, quantity in quantities]
+    rated = rate_version(version(EVERYTHING), told)
+    for code in ("", "eu", "us"):
+        of_filter = [each.usage for each in rated if each.usage.filter_code == code]
+        assert of_filter == (
+            [usage for usage in told if usage.filter_code == code] or [Usage("tokens", Decimal(0), code)]
+        )
+    assert len(rated) == sum(max(1, sum(usage.filter_code == code for usage in told)) for code in ("", "eu", "us"))
+
+
+@pytest.mark.parametrize(
+    ("usage", "reason"),
+    [
+        (Usage("gpu_hours", Decimal(1)), "CHARGE_NOT_FOUND"),
+        (Usage("tokens", Decimal(1), "asia"), "CHARGE_FILTER_NOT_FOUND"),
+        (Usage("tokens", Decimal(1), group=(("colour", "red"),)), "GROUP_KEY_UNKNOWN"),
+    ],
+)
+def test_a_quantity_for_what_the_version_lacks_is_refused(usage: Usage, reason: str) -> None:
+    with pytest.raises((NotFound, InvalidArgument)) as refused:
+        rate_version(version(EVERYTHING), [usage])
+    assert refused.value.reason == reason
+    assert refused.value.metadata["charge_code"] == usage.charge_code
+
+
+def carrying(quantity: int, *amounts: str) -> Usage:
+    return Usage("tokens", Decimal(quantity), events=tuple(EventValue(amount=Decimal(amount)) for amount in amounts))
+
+
+@pytest.mark.parametrize(
+    ("usage", "amount"),
+    [
+        (carrying(3, "0.402", "1.000000000001"), "1.402000000001"),
+        (carrying(3, "5", "-2"), "3"),
+        (carrying(3, "2", "-5"), "0"),
+        (carrying(0, "40.2"), "0"),
+        (carrying(0), "0"),
+    ],
+)
+def test_events_bring_the_prices_of_a_dynamic_charge_along(usage: Usage, amount: str) -> None:
+    assert cost(DynamicPrice(), usage).unrounded_amount == Decimal(amount)
+
+
+def test_a_dynamic_charge_is_not_rated_as_nothing_when_the_amounts_were_not_told() -> None:
+    with pytest.raises(InvalidArgument) as refused:
+        cost(DynamicPrice(), "3")
+    assert (refused.value.reason, refused.value.metadata) == ("EVENTS_MISSING", {"charge_code": "tokens"})

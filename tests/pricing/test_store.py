@@ -1,5 +1,6 @@
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from decimal import Decimal
 from uuid import uuid4
 
 import asyncpg
@@ -7,8 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from libs.common.postgres import Conn
-from services.pricing import convert, store
-from services.pricing.domain.plans import Plan
+from services.pricing import convert, documents, store
+from services.pricing.domain.plans import Charge, Plan
+from services.pricing.domain.standard import StandardPrice
 from tests.conftest import Database
 from tests.pricing.conftest import NOW
 from tests.pricing.requests import create_plan
@@ -34,12 +36,19 @@ async def plan(conn: Conn) -> Plan:
 @given(plans)
 def test_charges_read_from_json_are_those_written(plan: Plan) -> None:
     charges = plan.latest_version.charges
-    assert store.charges_from_json(store.charges_json(charges)) == charges
+    assert documents.charges_from_json(documents.charges_json(charges)) == charges
+
+
+async def test_charges_that_say_nothing_of_filters_groups_and_limits_have_none() -> None:
+    """As the first release wrote them."""
+    text = '[{"code": "a", "name": "", "meter_code": "b", "price": {"model": "standard", "unit_price": "2"}}]'
+    assert documents.charges_from_json(text) == (Charge("a", "", "b", StandardPrice(Decimal(2))),)
+    assert documents.charges_json(documents.charges_from_json(text)) == text
 
 
 async def test_charges_of_a_charge_model_that_this_release_lacks_are_not_guessed() -> None:
-    with pytest.raises(ValueError, match="volume"):
-        store.charges_from_json('[{"code": "a", "name": "", "meter_code": "a", "price": {"model": "volume"}}]')
+    with pytest.raises(ValueError, match="lottery"):
+        documents.charges_from_json('[{"code": "a", "name": "", "meter_code": "a", "price": {"model": "lottery"}}]')
 
 
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)

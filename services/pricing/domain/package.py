@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import ClassVar
 
-from libs.common.money import EXACT
-from services.pricing.domain.breakdown import ZERO, RatedTier
+from services.pricing.domain.breakdown import EXACT, ONE, ZERO, RatedTier, StepKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +20,24 @@ class PackagePrice:
 
 def rate_package(price: PackagePrice, quantity: Decimal) -> tuple[RatedTier, ...]:
     """One step, whose quantity is the number of packages."""
-    paid_units = max(EXACT.subtract(quantity, price.free_units), ZERO)
-    packages, begun = EXACT.divmod(paid_units, price.package_size)
+    packages, begun = EXACT.divmod(paid_units(price, quantity), price.package_size)
     if begun:
-        packages = EXACT.add(packages, Decimal(1))
-    return (RatedTier(ZERO, None, packages, price.package_price, free_units=price.free_units),)
+        packages = EXACT.add(packages, ONE)
+    amount = EXACT.multiply(packages, price.package_price)
+    return (
+        RatedTier(
+            ZERO,
+            None,
+            packages,
+            price.package_price,
+            amount,
+            free_units=price.free_units,
+            kind=StepKind.PACKAGES,
+            package_size=price.package_size,
+        ),
+    )
+
+
+def paid_units(price: PackagePrice, quantity: Decimal) -> Decimal:
+    """Units above the free ones."""
+    return max(EXACT.subtract(quantity, price.free_units), ZERO)

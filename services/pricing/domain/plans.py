@@ -6,15 +6,32 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from libs.common.money import Money
+from services.pricing.domain.dynamic import DynamicPrice
 from services.pricing.domain.graduated import GraduatedPrice
+from services.pricing.domain.graduated_percentage import GraduatedPercentagePrice
+from services.pricing.domain.limits import Limits
+from services.pricing.domain.matrix import MatrixPrice
 from services.pricing.domain.package import PackagePrice
+from services.pricing.domain.percentage import PercentagePrice
 from services.pricing.domain.standard import StandardPrice
+from services.pricing.domain.volume import VolumePrice
 
-Price: TypeAlias = StandardPrice | GraduatedPrice | PackagePrice
+Price: TypeAlias = (
+    StandardPrice
+    | GraduatedPrice
+    | PackagePrice
+    | VolumePrice
+    | PercentagePrice
+    | GraduatedPercentagePrice
+    | DynamicPrice
+    | MatrixPrice
+)
 """One dataclass for each charge model."""
 
 BASE_FEE_CODE = "base"
 """The code of the base fee's invoice line, which no charge may have."""
+
+UNLIMITED = Limits()
 
 
 class BillingInterval(StrEnum):
@@ -22,13 +39,42 @@ class BillingInterval(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class PropertyFilter:
+    """Admits an event whose `property` has one of `values`, or any value if they are empty."""
+
+    property: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeFilter:
+    """A part of a charge's usage with a price of its own: what every one of `properties` admits.
+
+    An event that several filters admit belongs to the one with the most properties; then to the one whose values are
+    among the other's; then to the first.
+    """
+
+    code: str
+    name: str
+    properties: tuple[PropertyFilter, ...]
+    price: Price
+
+
+@dataclass(frozen=True, slots=True)
 class Charge:
-    """The price of one meter's usage. `name` may be empty: invoices then show the code."""
+    """The price of one meter's usage. `name` may be empty: invoices then show the code.
+
+    `price` is that of usage which no filter has. Usage is priced apart by the values of `group_keys`, which are event
+    properties; a matrix price has its dimensions among them.
+    """
 
     code: str
     name: str
     meter_code: str
     price: Price
+    filters: tuple[ChargeFilter, ...] = ()
+    group_keys: tuple[str, ...] = ()
+    limits: Limits = UNLIMITED
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import ClassVar
 
-from services.pricing.domain.breakdown import ZERO, RatedTier
+from services.pricing.domain.breakdown import EXACT, ZERO, RatedTier
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,4 +18,5 @@ class StandardPrice:
 
 def rate_standard(price: StandardPrice, quantity: Decimal) -> tuple[RatedTier, ...]:
     """One step. `quantity` is not negative."""
-    return (RatedTier(above=ZERO, up_to=None, quantity=quantity, unit_price=price.unit_price),)
+    unit_price = price.unit_price
+    return (RatedTier(ZERO, None, quantity, unit_price, EXACT.multiply(quantity, unit_price)),)

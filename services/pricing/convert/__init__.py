@@ -1,0 +1,28 @@
+"""Protobuf to domain (`_in`, which validate and name the wrong field) and back (`_out`)."""
+
+from services.pricing.convert.plans import (
+    plan_in,
+    plan_out,
+    version_in,
+    version_number_in,
+    version_out,
+    versions_page_in,
+)
+from services.pricing.convert.rating import proration_in, rated_out, require_batch, usages_in
+from services.pricing.convert.taxes import tax_change_in, tax_in, tax_out
+
+__all__ = [
+    "plan_in",
+    "plan_out",
+    "proration_in",
+    "rated_out",
+    "require_batch",
+    "tax_change_in",
+    "tax_in",
+    "tax_out",
+    "usages_in",
+    "version_in",
+    "version_number_in",
+    "version_out",
+    "versions_page_in",
+]

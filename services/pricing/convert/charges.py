@@ -1,0 +1,113 @@
+"""Charges and their filters on the wire."""
+
+from collections.abc import Sequence
+from functools import partial
+
+from libs.common.errors import InvalidArgument
+from libs.common.wire import code_in, text_in
+from services.pricing.convert.collected import read_all, require_unique
+from services.pricing.convert.prices import optional_amount_in, optional_out, price_in, require_ascending, set_price
+from services.pricing.domain.limits import Limits
+from services.pricing.domain.matrix import MatrixPrice
+from services.pricing.domain.plans import BASE_FEE_CODE, Charge, ChargeFilter, Price, PropertyFilter
+from weir.pricing.v1 import pricing_pb2
+
+
+def charge_in(message: pricing_pb2.Charge, field: str) -> Charge:
+    code = code_in(message.code, f"{field}.code")
+    if code == BASE_FEE_CODE:
+        raise InvalidArgument(
+            "CHARGE_CODE_RESERVED", f"{field}.code is {code!r}, the line of the base fee", field=f"{field}.code"
+        )
+    charge = Charge(
+        code=code,
+        name=text_in(message.name, f"{field}.name", required=False),
+        meter_code=code_in(message.meter_code, f"{field}.meter_code"),
+        price=price_in(message, field),
+        filters=_filters_in(message.filters, f"{field}.filters"),
+        group_keys=_group_keys_in(message.group_keys, f"{field}.group_keys"),
+        limits=_limits_in(message, field),
+    )
+    _require_grouped(charge.price, charge.group_keys, field)
+    for index, each in enumerate(charge.filters):
+        _require_grouped(each.price, charge.group_keys, f"{field}.filters[{index}]")
+    return charge
+
+
+def charge_out(charge: Charge) -> pricing_pb2.Charge:
+    message = pricing_pb2.Charge(
+        code=charge.code,
+        name=charge.name,
+        meter_code=charge.meter_code,
+        filters=[_filter_out(each) for each in charge.filters],
+        group_keys=charge.group_keys,
+        minimum_amount=optional_out(charge.limits.minimum_amount),
+        maximum_amount=optional_out(charge.limits.maximum_amount),
+    )
+    set_price(message, charge.price)
+    return message
+
+
+def _filters_in(messages: Sequence[pricing_pb2.ChargeFilter], field: str) -> tuple[ChargeFilter, ...]:
+    filters = read_all(partial(_filter_in, message, f"{field}[{index}]") for index, message in enumerate(messages))
+    require_unique("FILTER_DUPLICATE", [each.code for each in filters], field + "[{}].code")
+    admitted = [frozenset((one.property, frozenset(one.values)) for one in each.properties) for each in filters]
+    require_unique("FILTER_DUPLICATE", admitted, field + "[{}].properties")
+    return filters
+
+
+def _filter_in(message: pricing_pb2.ChargeFilter, field: str) -> ChargeFilter:
+    if not message.properties:
+        raise InvalidArgument("FIELD_MISSING", f"{field}.properties is required", field=f"{field}.properties")
+    properties = read_all(
+        partial(_property_in, each, f"{field}.properties[{index}]") for index, each in enumerate(message.properties)
+    )
+    require_unique("PROPERTY_DUPLICATE", [each.property for each in properties], field + ".properties[{}].property")
+    return ChargeFilter(
+        code=code_in(message.code, f"{field}.code"),
+        name=text_in(message.name, f"{field}.name", required=False),
+        properties=properties,
+        price=price_in(message, field),
+    )
+
+
+def _filter_out(each: ChargeFilter) -> pricing_pb2.ChargeFilter:
+    message = pricing_pb2.ChargeFilter(
+        code=each.code,
+        name=each.name,
+        properties=[
+            pricing_pb2.PropertyFilter(property=admits.property, values=admits.values) for admits in each.properties
+        ],
+    )
+    set_price(message, each.price)
+    return message
+
+
+def _property_in(message: pricing_pb2.PropertyFilter, field: str) -> PropertyFilter:
+    values = read_all(partial(text_in, value, f"{field}.values[{index}]") for index, value in enumerate(message.values))
+    return PropertyFilter(text_in(message.property, f"{field}.property"), values)
+
+
+def _group_keys_in(keys: Sequence[str], field: str) -> tuple[str, ...]:
+    read = read_all(partial(text_in, key, f"{field}[{index}]") for index, key in enumerate(keys))
+    require_unique("PROPERTY_DUPLICATE", read, field + "[{}]")
+    return read
+
+
+def _limits_in(message: pricing_pb2.Charge, field: str) -> Limits:
+    minimum = optional_amount_in(message.minimum_amount, f"{field}.minimum_amount")
+    maximum = optional_amount_in(message.maximum_amount, f"{field}.maximum_amount")
+    require_ascending(minimum, maximum, f"{field}.maximum_amount")
+    return Limits(minimum, maximum)
+
+
+def _require_grouped(price: Price, group_keys: Sequence[str], field: str) -> None:
+    """A quantity tells its cell by its group, so a matrix price needs its dimensions in the charge's group_keys."""
+    if not isinstance(price, MatrixPrice):
+        return
+    for index, dimension in enumerate(price.dimensions):
+        if dimension not in group_keys:
+            path = f"{field}.matrix.dimensions[{index}]"
+            raise InvalidArgument(
+                "MATRIX_DIMENSION_UNGROUPED", f"{path} is {dimension!r}, not one of the charge's group_keys", field=path
+            )

@@ -1,0 +1,33 @@
+"""Reading many fields, so that everything wrong with them is named at once."""
+
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import TypeVar
+
+from libs.common.errors import FieldViolation, InvalidArgument
+
+T = TypeVar("T")
+
+
+def read_all(readers: Iterable[Callable[[], T]]) -> tuple[T, ...]:
+    """What each reader reads; raises InvalidArgument with everything that any of them finds wrong."""
+    values: list[T] = []
+    violations: list[FieldViolation] = []
+    for read in readers:
+        try:
+            values.append(read())
+        except InvalidArgument as error:
+            violations.extend(error.violations)
+    if violations:
+        raise InvalidArgument.of(tuple(violations))
+    return tuple(values)
+
+
+def require_unique(reason: str, keys: Sequence[Hashable], path: str) -> None:
+    """`path` has {} where the position goes."""
+    seen: set[Hashable] = set()
+    for index, key in enumerate(keys):
+        if key in seen:
+            field = path.format(index)
+            named = f"{key!r} once more" if isinstance(key, str) else "the same as one before"
+            raise InvalidArgument(reason, f"{field} is {named}", field=field)
+        seen.add(key)

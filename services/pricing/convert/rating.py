@@ -1,0 +1,156 @@
+"""What Rate and BatchRate are asked, and what they answer, on the wire."""
+
+import re
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from functools import partial
+
+from libs.common.errors import InvalidArgument
+from libs.common.money import plain
+from libs.common.wire import code_in, decimal_in, money_out, text_in
+from services.pricing.convert.collected import read_all, require_unique
+from services.pricing.convert.prices import optional_out
+from services.pricing.domain.breakdown import ZERO, RatedTier, StepKind
+from services.pricing.domain.limits import Proration
+from services.pricing.domain.rating import RatedCharge
+from services.pricing.domain.usage import EventValue, Group, Usage
+from weir.pricing.v1 import pricing_pb2
+
+MAX_REQUESTS = 10_000
+
+QUANTITY = re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,12})?", re.ASCII)
+"""Wider than a price: sums of units of the smallest size may be long."""
+
+_KINDS = {
+    StepKind.UNITS: pricing_pb2.RatedTier.KIND_UNITS,
+    StepKind.PACKAGES: pricing_pb2.RatedTier.KIND_PACKAGES,
+    StepKind.TRANSACTIONS: pricing_pb2.RatedTier.KIND_TRANSACTIONS,
+    StepKind.EVENT_AMOUNTS: pricing_pb2.RatedTier.KIND_EVENT_AMOUNTS,
+    StepKind.LIMIT: pricing_pb2.RatedTier.KIND_LIMIT,
+}
+
+
+def require_batch(requests: Sequence[pricing_pb2.RateRequest]) -> None:
+    """1 to MAX_REQUESTS of them."""
+    if not requests:
+        raise InvalidArgument("FIELD_MISSING", "requests is required", field="requests")
+    if len(requests) > MAX_REQUESTS:
+        raise InvalidArgument(
+            "REQUESTS_TOO_MANY", f"{len(requests)} requests; at most {MAX_REQUESTS} in one call", field="requests"
+        )
+
+
+def usages_in(messages: Sequence[pricing_pb2.ChargeQuantity], field: str) -> tuple[Usage, ...]:
+    usages = read_all(partial(_usage_in, message, f"{field}[{index}]") for index, message in enumerate(messages))
+    require_unique(
+        "CHARGE_CODE_DUPLICATE",
+        [(usage.charge_code, usage.filter_code, usage.group) for usage in usages],
+        field + "[{}].charge_code",
+    )
+    return usages
+
+
+def proration_in(message: pricing_pb2.RateRequest, field: str) -> Proration | None:
+    if not message.HasField("proration"):
+        return None
+    days, period_days = message.proration.days, message.proration.period_days
+    if not 1 <= days <= period_days:
+        raise InvalidArgument(
+            "PRORATION_MALFORMED", f"{field} is {days} of {period_days} days; expected 1 or more of them", field=field
+        )
+    return Proration(days, period_days)
+
+
+def rated_out(charges: Iterable[RatedCharge]) -> pricing_pb2.RateResponse:
+    return pricing_pb2.RateResponse(charges=[_rated_charge_out(charge) for charge in charges])
+
+
+def _usage_in(message: pricing_pb2.ChargeQuantity, field: str) -> Usage:
+    return Usage(
+        charge_code=code_in(message.charge_code, f"{field}.charge_code"),
+        quantity=_quantity_in(message.quantity, f"{field}.quantity"),
+        filter_code=code_in(message.filter, f"{field}.filter") if message.filter else "",
+        group=_group_in(message, f"{field}.group") if message.group else (),
+        full_quantity=_quantity_in(message.full_quantity, f"{field}.full_quantity") if message.full_quantity else None,
+        event_count=_event_count_in(message.event_count, f"{field}.event_count")
+        if message.HasField("event_count")
+        else None,
+        events=_events_in(message.events, f"{field}.events") if message.events else (),
+    )
+
+
+def _quantity_in(value: str, field: str) -> Decimal:
+    if not value:
+        raise InvalidArgument("FIELD_MISSING", f"{field} is required", field=field)
+    if not QUANTITY.fullmatch(value):
+        raise InvalidArgument(
+            "DECIMAL_MALFORMED",
+            f"{field} is {value[:64]!r}; expected a decimal in plain notation such as 0.0025, at most 40 digits before"
+            " the point and 12 after it",
+            field=field,
+        )
+    return Decimal(value)
+
+
+def _group_in(message: pricing_pb2.ChargeQuantity, field: str) -> Group:
+    return tuple(sorted((text_in(key, field), text_in(value, field)) for key, value in message.group.items()))
+
+
+def _event_count_in(value: int, field: str) -> int:
+    if value < 0:
+        raise InvalidArgument("AMOUNT_NEGATIVE", f"{field} is {value}; it must not be negative", field=field)
+    return value
+
+
+def _events_in(messages: Sequence[pricing_pb2.EventValue], field: str) -> tuple[EventValue, ...]:
+    events = read_all(partial(_event_in, message, f"{field}[{index}]") for index, message in enumerate(messages))
+    prorated = sum(event.prorated_value is not None for event in events)
+    if prorated not in (0, len(events)):
+        raise InvalidArgument(
+            "PRORATION_MALFORMED", f"{field} has prorated_value in some events, but not in all", field=field
+        )
+    return events
+
+
+def _event_in(message: pricing_pb2.EventValue, field: str) -> EventValue:
+    value = _quantity_in(message.value, f"{field}.value") if message.value else ZERO
+    path = f"{field}.prorated_value"
+    prorated = _quantity_in(message.prorated_value, path) if message.prorated_value else None
+    if prorated and not value:
+        raise InvalidArgument("PRORATION_MALFORMED", f"{path} is {plain(prorated)} of no units", field=path)
+    return EventValue(value, prorated, decimal_in(message.amount, f"{field}.amount", default=ZERO))
+
+
+def _rated_charge_out(rated: RatedCharge) -> pricing_pb2.RatedCharge:
+    charge, part, usage = rated.charge, rated.filter, rated.usage
+    return pricing_pb2.RatedCharge(
+        charge_code=charge.code,
+        name=(part is not None and part.name) or charge.name or charge.code,
+        meter_code=charge.meter_code,
+        charge_model=rated.model,
+        quantity=plain(usage.quantity),
+        amount=money_out(rated.amount),
+        unrounded_amount=plain(rated.unrounded_amount),
+        tiers=[_rated_tier_out(tier) for tier in rated.tiers],
+        unit_amount=plain(rated.unit_amount),
+        filter=usage.filter_code,
+        group=dict(usage.group),
+        full_quantity=optional_out(usage.full_quantity),
+        event_count=usage.event_count,
+    )
+
+
+def _rated_tier_out(tier: RatedTier) -> pricing_pb2.RatedTier:
+    begin = {"from": plain(tier.above)}  # a keyword of Python
+    return pricing_pb2.RatedTier(
+        **begin,
+        up_to=optional_out(tier.up_to),
+        quantity=plain(tier.quantity),
+        unit_price=plain(tier.unit_price),
+        flat_fee=plain(tier.flat_fee),
+        amount=plain(tier.amount),
+        free_units=plain(tier.free_units),
+        kind=_KINDS[tier.kind],
+        rate_percent=optional_out(tier.rate_percent),
+        package_size=optional_out(tier.package_size),
+    )

@@ -1,0 +1,29 @@
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from tests.reference import aggregation, charge_model
+from tests.reference.cases import DEFAULT_FILE, Case, Unsupported, World, read_cases
+from tests.reference.conftest import cases_file
+
+RUNNERS: dict[str, Callable[[Case, World], Awaitable[list[str]]]] = {
+    "aggregation": aggregation.run,
+    "charge_model": charge_model.run,
+}
+"""By kind: plays a case and returns what differs from the expected figures."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    cases = read_cases(cases_file(metafunc.config) or DEFAULT_FILE)
+    metafunc.parametrize("case", cases, ids=[case.id for case in cases])
+
+
+async def test_reference(case: Case, world: World) -> None:
+    if case.kind not in RUNNERS:
+        pytest.fail(f"no runner for cases of the kind {case.kind!r}", pytrace=False)
+    try:
+        wrong = await RUNNERS[case.kind](case, world)
+    except Unsupported as unsupported:
+        pytest.fail(f"the runner of {case.kind} does not support {unsupported}", pytrace=False)
+    if wrong:
+        pytest.fail("\n".join(wrong), pytrace=False)
