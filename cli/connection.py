@@ -27,11 +27,16 @@ class Connection:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
-        self._channels: dict[str, grpc.aio.Channel] = {}
+        self._channels: dict[tuple[str, bool], grpc.aio.Channel] = {}
 
     @property
     def metering(self) -> "MeteringServiceAsyncStub":
         return MeteringServiceStub(self._channel("metering"))
+
+    @property
+    def ingestion(self) -> "MeteringServiceAsyncStub":
+        """Metering for streams of events, whose sender itself sends again what was not answered."""
+        return MeteringServiceStub(self._channel("metering", retries=False))
 
     @property
     def pricing(self) -> "PricingServiceAsyncStub":
@@ -45,10 +50,12 @@ class Connection:
     def payments(self) -> "PaymentsServiceAsyncStub":
         return PaymentsServiceStub(self._channel("payments"))
 
-    def _channel(self, service: str) -> grpc.aio.Channel:
-        if service not in self._channels:
-            self._channels[service] = channel(self.endpoint.services[service], self.endpoint.api_key)
-        return self._channels[service]
+    def _channel(self, service: str, *, retries: bool = True) -> grpc.aio.Channel:
+        key = (service, retries)
+        if key not in self._channels:
+            target, api_key = self.endpoint.services[service], self.endpoint.api_key
+            self._channels[key] = channel(target, api_key, retries=retries)
+        return self._channels[key]
 
     async def close(self) -> None:
         for each in self._channels.values():

@@ -24,9 +24,6 @@ root = typer.Typer(
 for part in (stack, catalog, events, usage, billing, keys):
     part.add_to(root)
 
-USAGE_EXIT_CODE = 2
-INTERRUPTED_EXIT_CODE = 130
-
 
 def app() -> None:
     sys.exit(run(sys.argv[1:]))
@@ -37,9 +34,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         return root(list(arguments) or ["--help"], prog_name="weir", standalone_mode=False) or 0
     except typer.Abort:
-        return _fail("interrupted", INTERRUPTED_EXIT_CODE)
-    except KeyboardInterrupt:
-        return _fail("interrupted", INTERRUPTED_EXIT_CODE)
+        return _fail("not confirmed, nothing was changed", 1)
     except BrokenPipeError:
         sys.stderr.close()  # the reader has gone; Python would complain about it once more at exit
         return 1

@@ -20,17 +20,20 @@ Data = Annotated[
         help="Data directory of the weir to talk to.",
     ),
 ]
+INTERRUPTED_EXIT_CODE = 130
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 
 
-def execute(work: Coroutine[Any, Any, int | None]) -> None:
-    """Run `work` to its end. Ctrl-C and SIGTERM cancel it, once, so that it can clean up."""
-    code = asyncio.run(_cancelled_by_signals(work))
+def execute(work: Coroutine[Any, Any, int | None], *, interrupted: int = INTERRUPTED_EXIT_CODE) -> None:
+    """Run `work` to its end. Ctrl-C and SIGTERM cancel it, once, so that it can clean up; the exit code is then
+    `interrupted`."""
+    code = asyncio.run(_cancelled_by_signals(work, interrupted))
     if code:
         raise typer.Exit(code)
 
 
-async def _cancelled_by_signals(work: Coroutine[Any, Any, int | None]) -> int | None:
+async def _cancelled_by_signals(work: Coroutine[Any, Any, int | None], interrupted: int) -> int | None:
     task = asyncio.create_task(work)
     received: list[signal.Signals] = []
 
@@ -45,6 +48,4 @@ async def _cancelled_by_signals(work: Coroutine[Any, Any, int | None]) -> int | 
     try:
         return await task
     except asyncio.CancelledError:
-        if received:
-            raise KeyboardInterrupt from None
-        raise
+        return interrupted

@@ -21,7 +21,7 @@ def up(data: Data, as_json: Json = False) -> None:
     """
     from cli.commands.up import run_stack
 
-    execute(run_stack(data, as_json=as_json))
+    execute(run_stack(data, as_json=as_json), interrupted=0)
 
 
 def demo(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Literal, TypeAlias, TypeVar
 
-from cli.catalog.reader import AGGREGATIONS, INTERVALS, Catalog, Coded, PlanSource
+from cli.catalog.reader import AGGREGATIONS, INTERVALS, ROUNDINGS, Catalog, Coded, PlanSource
 from libs.common.money import Money, plain
 from weir.common.v1 import money_pb2
 from weir.metering.v1.metering_pb2 import Meter
@@ -21,6 +21,7 @@ Action: TypeAlias = Literal["create", "update", "new_version", "unchanged"]
 Fields: TypeAlias = Mapping[str, str]
 
 _AGGREGATION_NAMES = {value: name for name, value in AGGREGATIONS.items()}
+_ROUNDING_NAMES = {value: name for name, value in ROUNDINGS.items()}
 _INTERVAL_NAMES = {value: name for name, value in INTERVALS.items()}
 UPDATABLE_IN_METER = ("name", "description")
 PLAN_FIELDS = ("name", "description")
@@ -128,8 +129,18 @@ def meter_fields(meter: Meter) -> Fields:
         "event_code": meter.event_code or meter.code,
         "aggregation": _AGGREGATION_NAMES.get(meter.aggregation, str(meter.aggregation)),
         "value_property": meter.value_property,
+        "recurring": "true" if meter.recurring else "",
+        "dimensions": ", ".join(meter.dimensions),
+        "rounding": _rounding(meter),
+        "percentile": _decimal(meter.percentile) if meter.percentile else "",
         **filters,
     }
+
+
+def _rounding(meter: Meter) -> str:
+    if not meter.HasField("rounding"):
+        return ""
+    return f"{_ROUNDING_NAMES.get(meter.rounding.function, '?')} to {meter.rounding.precision} digits"
 
 
 def tax_fields(tax: Tax) -> Fields:

@@ -14,7 +14,7 @@ from libs.common.errors import InvalidArgument
 from libs.common.money import Money, plain
 from libs.common.wire import amount_in, code_in, currency_in, text_in
 from weir.common.v1 import money_pb2
-from weir.metering.v1.metering_pb2 import DimensionFilter, Meter
+from weir.metering.v1.metering_pb2 import DimensionFilter, Meter, Rounding
 from weir.pricing.v1.pricing_pb2 import (
     Charge,
     GraduatedPrice,
@@ -28,11 +28,26 @@ from weir.pricing.v1.pricing_pb2 import (
 
 T = TypeVar("T")
 
-AGGREGATIONS = {"count": Meter.AGGREGATION_COUNT, "sum": Meter.AGGREGATION_SUM}
+AGGREGATIONS = {
+    "count": Meter.AGGREGATION_COUNT,
+    "sum": Meter.AGGREGATION_SUM,
+    "max": Meter.AGGREGATION_MAX,
+    "min": Meter.AGGREGATION_MIN,
+    "average": Meter.AGGREGATION_AVERAGE,
+    "latest": Meter.AGGREGATION_LATEST,
+    "unique_count": Meter.AGGREGATION_UNIQUE_COUNT,
+    "weighted_sum": Meter.AGGREGATION_WEIGHTED_SUM,
+    "percentile": Meter.AGGREGATION_PERCENTILE,
+}
+RECURRING = ("sum", "unique_count", "weighted_sum")
+ROUNDINGS = {"round": Rounding.FUNCTION_ROUND, "ceil": Rounding.FUNCTION_CEIL, "floor": Rounding.FUNCTION_FLOOR}
+PRECISIONS = {str(digits): digits for digits in range(-20, 21)}
+FLAGS = {"true": True, "false": False}
 INTERVALS = {"monthly": PlanVersion.BILLING_INTERVAL_MONTHLY}
 PRICES = ("standard", "graduated", "package")
 MAX_TAX_PERCENT = Decimal(100)
 MAX_TAX_DIGITS = 6
+MAX_PERCENTILE = Decimal(100)
 
 
 class Coded(Protocol):
@@ -226,15 +241,36 @@ def _meter(table: _Table) -> Meter:
         aggregation=table.one_of("aggregation", AGGREGATIONS),
         value_property=table.text("value_property"),
         filters=table.tables("filters", _filter),
+        recurring=table.has("recurring") and table.one_of("recurring", FLAGS),
+        dimensions=table.texts("dimensions", text_in),
+        rounding=table.table("rounding", _rounding) if table.has("rounding") else None,
+        percentile=table.amount("percentile", required=False),
     )
+    _require_sense(table, meter)
     is_count = meter.aggregation == Meter.AGGREGATION_COUNT
     if is_count and meter.value_property:
         raise table.error("value_property", "a count has no value to read; remove it")
     if not is_count and not meter.value_property:
-        raise table.error("value_property", "is required: the event property that is added up")
+        raise table.error("value_property", "is required: the event property that is measured")
     if len({each.property for each in meter.filters}) < len(meter.filters):
         raise table.error("filters", "two filters on one property; list all its values in one")
     return meter
+
+
+def _require_sense(table: _Table, meter: Meter) -> None:
+    """Of what only some aggregations have."""
+    if meter.recurring and meter.aggregation not in [AGGREGATIONS[name] for name in RECURRING]:
+        raise table.error("recurring", f"only {', '.join(RECURRING[:-1])} and {RECURRING[-1]} can be recurring")
+    if meter.aggregation != Meter.AGGREGATION_PERCENTILE:
+        if meter.percentile:
+            raise table.error("percentile", "only the aggregation percentile has one; remove it")
+    elif not 0 < Decimal(meter.percentile or 0) <= MAX_PERCENTILE:
+        raise table.error("percentile", "is required: more than 0, at most 100")
+
+
+def _rounding(table: _Table) -> Rounding:
+    precision = table.one_of("precision", PRECISIONS) if table.has("precision") else 0
+    return Rounding(function=table.one_of("function", ROUNDINGS), precision=precision)
 
 
 def _filter(table: _Table) -> DimensionFilter:

@@ -29,7 +29,7 @@ async def run_demo(trace: Path | None, data: Path | None, *, keep: bool, as_json
         with display.phase("read", "Reading the trace" if trace else "Making up a month of requests"):
             rows = _read(trace)
         async with AsyncExitStack() as cleanup:
-            with display.phase("start", "Starting databases, services, workers and the payment sandbox"):
+            with display.phase("start", "Starting databases, services, workers"):
                 stack = await cleanup.enter_async_context(running(directory, _report))
             outcomes, billed = await bill_month(stack.endpoint, rows, display)
             with display.phase("stop", "Stopping"):
@@ -47,13 +47,13 @@ async def bill_month(
 ) -> tuple[Sequence[Outcome], Mapping[str, Billed]]:
     """From an empty tenant to paid invoices."""
     async with connected(endpoint) as services:
-        with display.phase("prepare", "Applying the catalog, subscribing three customers, saving their cards"):
+        with display.phase("prepare", "Applying the catalog, adding customers"):
             await month.prepare(services)
         with display.phase("ingest", f"Sending {len(rows):,} events twice", CLIENTS * len(rows)) as sent:
             outcomes = await _send_twice(endpoint, rows, sent)
-        with display.phase("bill", "Moving the test clock to 2023-12-01 and billing", len(CUSTOMERS)) as finalized:
+        with display.phase("bill", "Moving the clock to December, billing", len(CUSTOMERS)) as finalized:
             await month.finish_month(services, finalized)
-        with display.phase("collect", "Collecting through Stripe's SDK and webhooks", len(CUSTOMERS)) as paid:
+        with display.phase("collect", "Collecting through Stripe, webhooks", len(CUSTOMERS)) as paid:
             billed = await month.collect(services, paid)
     return outcomes, billed
 

@@ -73,7 +73,7 @@ async def send_file(
                 show()
 
             async with connected_to(data) as services:
-                sender = Sender(services.metering, answered, concurrency)
+                sender = Sender(services.ingestion, answered, concurrency)
                 try:
                     await sender.send(notes.watched(batches(events, outcome, from_row=notes.start.row), sender))
                 finally:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cli.output import console, print_json
+from cli.stack.endpoint import home
 from cli.stack.stack import Stack, running
 
 
@@ -13,12 +14,16 @@ async def run_stack(data: Path, *, as_json: bool) -> None:
     """Until cancelled."""
     if not as_json:
         console.print(f"Starting weir on {data.resolve()} …")
-    async with running(data, _report) as stack:
+    async with running(data, _report, usual_ports=True) as stack:
         if as_json:
             print_json(_document(stack))
         else:
             _print_welcome(stack)
-        await asyncio.Event().wait()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            if not as_json:
+                console.print("\nStopping …")
 
 
 def _report(line: str) -> None:
@@ -51,7 +56,7 @@ def _print_welcome(stack: Stack) -> None:
         console.print(f"\nThe usual ports of {', '.join(stack.ports.moved)} are taken; these are others.")
     console.print(f"\nTest key of tenant {endpoint.tenant_id}, sent as metadata `authorization: Bearer KEY`:\n")
     console.print(f"  {endpoint.api_key}\n", soft_wrap=True)
-    option = f" --data {stack.data}"
+    option = "" if stack.data == home().resolve() else f" --data {stack.data}"
     console.print("In another terminal:\n")
     console.print(f"  weir apply{option} -f catalog.yaml", soft_wrap=True)
     console.print(f"  weir invoices list{option}", soft_wrap=True)

@@ -38,15 +38,15 @@ WAIT_SECONDS = 90.0
 _NAMESPACE = uuid.UUID("0b1d6e52-52d5-5f0e-8f5c-3d1a1f0c7a11")
 
 
-async def prepare(services: Connection) -> None:
-    """The catalog, a test clock at the start of the month, three customers with a subscription and a saved card."""
+async def prepare(services: Connection, customers: Sequence[str] = CUSTOMERS) -> None:
+    """The catalog, a test clock at the start of the month, customers with a subscription and a saved card."""
     catalog = read_catalog(CATALOG.read_bytes(), CATALOG.name)
     await apply_changes(services, catalog, changes(catalog, await read_existing(services)))
     await services.invoicing.CreateTestClock(
         invoicing_pb2.CreateTestClockRequest(request_id=_request_id("clock"), start_time=timestamp(START))
     )
     await _connect_stripe(services)
-    for customer in CUSTOMERS:
+    for customer in customers:
         await _subscribe(services, customer)
 
 
@@ -105,7 +105,7 @@ async def send(endpoint: Endpoint, rows: Sequence[Row], sent: Callable[[int], No
         sent(outcome.sent)
 
     async with connected(endpoint) as services:
-        await Sender(services.metering, answered).send(batches(rows, outcome))
+        await Sender(services.ingestion, answered).send(batches(rows, outcome))
     if outcome.failures:
         more = f" (and {outcome.failure_count - 1} more rows)" if outcome.failure_count > 1 else ""
         raise CliError(f"the trace has a row that was refused: {outcome.failures[0]}{more}")
@@ -131,19 +131,21 @@ async def finish_month(services: Connection, finalized: Callable[[int], None]) -
             finalized(run.finalized_count)
 
 
-async def collect(services: Connection, paid: Callable[[int], None]) -> dict[str, Billed]:
+async def collect(
+    services: Connection, paid: Callable[[int], None], customers: Sequence[str] = CUSTOMERS
+) -> dict[str, Billed]:
     """Wait until every invoice is paid; answer with what was used and owed."""
     invoices: dict[str, Invoice] = {}
-    async with _patience(lambda: f"{len(invoices)} of {len(CUSTOMERS)} invoices are paid"):
-        while len(invoices) < len(CUSTOMERS):
-            for customer in CUSTOMERS:
+    async with _patience(lambda: f"{len(invoices)} of {len(customers)} invoices are paid"):
+        while len(invoices) < len(customers):
+            for customer in customers:
                 invoice = await _invoice(services, customer)
                 if invoice.payment_status == Invoice.PAYMENT_STATUS_SUCCEEDED:
                     invoices[customer] = invoice
             paid(len(invoices))
-            if len(invoices) < len(CUSTOMERS):
+            if len(invoices) < len(customers):
                 await asyncio.sleep(POLL_SECONDS)
-    return {customer: Billed(await _usage(services, customer), invoices[customer]) for customer in CUSTOMERS}
+    return {customer: Billed(await _usage(services, customer), invoices[customer]) for customer in customers}
 
 
 async def _invoice(services: Connection, subscription: str) -> Invoice:

@@ -36,7 +36,7 @@ class Display:
         columns = (
             SpinnerColumn(finished_text="✓"),
             TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=10),
             TextColumn("{task.fields[count]}"),
             TimeElapsedColumn(),
         )

@@ -4,11 +4,12 @@ Sending a batch again is always safe: the services count each transaction_id onc
 """
 
 import asyncio
+from bisect import insort
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import grpc
 
@@ -16,16 +17,26 @@ from cli.errors import CliError
 from cli.events.rows import BadRow, Place, Row
 from libs.common.errors import ResourceExhausted, Unavailable
 from libs.common.rpc.client import typed_errors
-from weir.metering.v1.metering_pb2 import Event, IngestEventsResponse, IngestEventStreamRequest
+from weir.metering.v1.metering_pb2 import (
+    Event,
+    IngestEventsResponse,
+    IngestEventStreamRequest,
+    IngestEventStreamResponse,
+)
 
 if TYPE_CHECKING:
     from weir.metering.v1.metering_pb2_grpc import MeteringServiceAsyncStub
 
 BATCH_EVENTS = 1000
 BATCHES_IN_FLIGHT = 4
+Outbox: TypeAlias = "asyncio.Queue[IngestEventStreamRequest | None]"
+"""What goes out on a stream; None ends it."""
+
 PATIENCE_SECONDS = 60.0
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 2.0
+DEFECT = "internal error"
+"""What a service says of an error of its own, which sending again would only repeat."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +50,7 @@ class Batch:
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of the rows so far. At most MAX_KEPT failures are kept, all are counted."""
+    """What became of the rows so far. At most MAX_KEPT failures are kept, by row; all are counted."""
 
     MAX_KEPT = 1000
 
@@ -52,7 +63,7 @@ class Outcome:
     def fail(self, bad: BadRow) -> None:
         self.failure_count += 1
         if len(self.failures) < self.MAX_KEPT:
-            self.failures.append(bad)
+            insort(self.failures, bad, key=lambda each: each.place.row)
 
     def record(self, batch: Batch, result: IngestEventsResponse, column_of: Callable[[str], str]) -> None:
         self.sent += len(batch.places)
@@ -88,7 +99,7 @@ def batches(rows: Iterable[Row | BadRow], outcome: Outcome, *, from_row: int = 0
 
 
 class Sender:
-    """One client. `answered` is called with each batch and its result, in the order of the answers."""
+    """One client, on a channel without retries. `answered` is called with each batch and its result, as they come."""
 
     def __init__(
         self,
@@ -123,28 +134,40 @@ class Sender:
 
     async def _stream(self, waiting: Iterator[Batch]) -> None:
         """One stream, until all is answered or it breaks (Unavailable)."""
-        outbox: asyncio.Queue[IngestEventStreamRequest | None] = asyncio.Queue()
+        outbox: Outbox = asyncio.Queue()
         for batch in self._unanswered.values():
             outbox.put_nowait(batch.request)
         self._fill(outbox, waiting)
         if not self._unanswered:
             return
-        with _stream_errors():
-            call = self._metering.IngestEventStream(_until_none(outbox))
-            async for answer in call:
-                self._answer_time = monotonic()
-                if answer.retry_after_ms:
-                    await asyncio.sleep(answer.retry_after_ms / 1000)
-                    outbox.put_nowait(self._unanswered[answer.batch_id].request)
-                else:
-                    self._done(self._unanswered.pop(answer.batch_id), answer.result)
-                    self._fill(outbox, waiting)
-                    if not self._unanswered:
-                        outbox.put_nowait(None)
+        call = self._metering.IngestEventStream(_until_none(outbox))
+        try:
+            with _stream_errors():
+                async for answer in call:
+                    self._answer_time = monotonic()
+                    await self._take(answer, outbox, waiting)
+        finally:
+            outbox.put_nowait(None)
+            call.cancel()
         if self._unanswered:
             raise Unavailable("STREAM_ENDED", "the service ended the stream before it had answered")
 
-    def _fill(self, outbox: "asyncio.Queue[IngestEventStreamRequest | None]", waiting: Iterator[Batch]) -> None:
+    async def _take(
+        self,
+        answer: IngestEventStreamResponse,
+        outbox: Outbox,
+        waiting: Iterator[Batch],
+    ) -> None:
+        if answer.retry_after_ms:
+            await asyncio.sleep(answer.retry_after_ms / 1000)
+            outbox.put_nowait(self._unanswered[answer.batch_id].request)
+            return
+        self._done(self._unanswered.pop(answer.batch_id), answer.result)
+        self._fill(outbox, waiting)
+        if not self._unanswered:
+            outbox.put_nowait(None)
+
+    def _fill(self, outbox: Outbox, waiting: Iterator[Batch]) -> None:
         while len(self._unanswered) < self._in_flight and (batch := next(waiting, None)) is not None:
             if not batch.places:  # nothing but bad rows at the end
                 self._done(batch, IngestEventsResponse())
@@ -164,18 +187,18 @@ class Sender:
 
 @contextmanager
 def _stream_errors() -> Iterator[None]:
-    """BillingError; a stream that the server cancels while it stops is one that broke."""
+    """BillingError. What gRPC itself says of a connection that is cut (INTERNAL, CANCELLED …) is Unavailable."""
     try:
         with typed_errors():
             yield
     except grpc.aio.AioRpcError as error:
-        if error.code() is not grpc.StatusCode.CANCELLED:
+        if error.details() == DEFECT:
             raise
-        raise Unavailable("STREAM_CANCELLED", "the service cancelled the stream") from None
+        raise Unavailable("STREAM_BROKEN", f"the stream broke: {error.details()}") from None
 
 
 async def _until_none(
-    outbox: "asyncio.Queue[IngestEventStreamRequest | None]",
+    outbox: Outbox,
 ) -> AsyncIterator[IngestEventStreamRequest]:
     while (request := await outbox.get()) is not None:
         yield request

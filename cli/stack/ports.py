@@ -1,4 +1,4 @@
-"""Where each program listens on loopback: where its documentation says, unless somebody is there already."""
+"""Where each program listens on loopback."""
 
 import socket
 from dataclasses import dataclass
@@ -26,8 +26,9 @@ class Ports:
         return f"{HOST}:{self.by_name[name]}"
 
 
-def choose_ports() -> Ports:
-    taken = tuple(name for name, port in DEFAULTS.items() if not _is_free(port))
+def choose_ports(*, usual: bool) -> Ports:
+    """Free ports; with `usual` those that the documentation names, save where somebody listens already."""
+    taken = tuple(name for name, port in DEFAULTS.items() if not (usual and _is_free(port)))
     chosen = {name: port for name, port in DEFAULTS.items() if name not in taken}
     for name in taken:
         chosen[name] = next(port for port in iter(free_port, None) if port not in chosen.values())

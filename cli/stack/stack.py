@@ -23,7 +23,7 @@ from libs.embedded.postgres import Postgres, provision
 from libs.embedded.valkey import Valkey
 from services.__main__ import migrations
 
-WORKERS = ("invoicing", "payments")
+WORKERS = ("metering", "invoicing", "payments")
 WEBHOOKS_HEALTH = "/health"
 SANDBOX_HEALTH = "/_sandbox/health"
 
@@ -31,10 +31,10 @@ SANDBOX_HEALTH = "/_sandbox/health"
 class Stack:
     """A running stack: where it answers, its children by name, how long each phase of the start took."""
 
-    def __init__(self, data: Path, environ: Mapping[str, str], report: Callable[[str], None]) -> None:
+    def __init__(self, data: Path, ports: Ports, environ: Mapping[str, str], report: Callable[[str], None]) -> None:
         self.data = data
+        self.ports = ports
         self.report = report
-        self.ports: Ports = choose_ports()
         self.children: dict[str, Child] = {}
         self.seconds: dict[str, float] = {}
         self._environ = environ
@@ -161,9 +161,11 @@ class Stack:
 
 @asynccontextmanager
 async def running(
-    data: Path, report: Callable[[str], None], environ: Mapping[str, str] = os.environ
+    data: Path, report: Callable[[str], None], environ: Mapping[str, str] = os.environ, *, usual_ports: bool = False
 ) -> AsyncIterator[Stack]:
     """A stack on `data`, ready, until the block is left. `report` gets a line for whatever happens to a child.
+
+    Listens on free ports, so that several stacks go together; with `usual_ports` where the documentation says.
 
     Raises CliError where the directory can't be used or is in use, and CliError or EmbeddedServerError, with nothing
     left running, where something does not start.
@@ -175,7 +177,7 @@ async def running(
         raise CliError(f"the data directory {data} can't be used: {error.strerror}") from None
     async with AsyncExitStack() as cleanup:
         cleanup.enter_context(locked(data))
-        stack = Stack(data, environ, report)
+        stack = Stack(data, choose_ports(usual=usual_ports), environ, report)
         cleanup.push_async_callback(stack.stop)
         await stack.start()
         write_endpoint(data, stack.endpoint)

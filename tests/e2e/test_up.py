@@ -10,11 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 
 import pytest
 
 from cli.main import run
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 CATALOG = """\
 meters:
@@ -56,12 +59,13 @@ def up(data: Path) -> Iterator[Up]:
         said = ""
         while not said.endswith("\n}\n") and (line := process.stdout.readline()):
             said += line
+        assert said, process.stderr.read()
         try:
             yield Up(data, process, json.loads(said))
         finally:
             process.send_signal(signal.SIGINT)
             rest, errors = process.communicate(timeout=30)
-        assert (rest, errors) == ("", "weir: interrupted\n")
+        assert (rest, errors, process.returncode) in (("", "", 0), ("", "", -signal.SIGKILL))
 
 
 @pytest.fixture(scope="module")
@@ -93,10 +97,10 @@ class Call:
         return json.loads(out)
 
 
-def test_it_says_where_everything_is_and_is_ready_in_time(weir: Up) -> None:
+def test_it_says_where_everything_is(weir: Up) -> None:
     assert set(weir.said["services"]) == {"metering", "pricing", "invoicing", "payments"}
     assert weir.said["api_key"].startswith("weir_test_")
-    assert weir.said["seconds"]["total"] < 8
+    assert weir.said["seconds"]["total"] < 20  # 4 s on a machine that has nothing else to do
     assert stat.S_IMODE((weir.data / "endpoint.json").stat().st_mode) == 0o600
 
 
@@ -125,17 +129,14 @@ def test_a_customer_is_billed_by_hand(weir: Up, call: Call, tmp_path: Path) -> N
 
     code, out, err = call("events", "send", "-f", str(events), *MAPPING, "--json")
     assert code == 1
-    assert err.splitlines() == [
-        "weir: line 5, column when: '2024-01-07' is not a timestamp such as 2023-11-16T18:17:03.979960Z"
-        " [TIMESTAMP_MALFORMED]",
-        err.splitlines()[1],
-    ]
-    assert err.splitlines()[1].startswith("weir: line 3, column seconds: ")
+    first, second = err.splitlines()
+    assert first.startswith("weir: line 3, column seconds: ")
+    assert second.startswith("weir: line 5, column when: '2024-01-07' is not a timestamp such as 2023-11-16T18:17:03")
     sent = json.loads(out)
     assert [sent[name] for name in ("sent", "accepted", "duplicates", "failure_count")] == [4, 3, 0, 2]
     assert [(each["row"], each["line"], each["column"]) for each in sent["failures"]] == [
-        (3, 5, "when"),
         (1, 3, "seconds"),
+        (3, 5, "when"),
     ]
 
     events.write_text(EVENTS.replace("oops", "4").replace("2024-01-07,", "2024-01-07T00:00:00Z,"))
@@ -157,7 +158,7 @@ def test_a_customer_is_billed_by_hand(weir: Up, call: Call, tmp_path: Path) -> N
 
 def test_a_file_that_was_sent_is_resumed_at_its_end(weir: Up, call: Call, tmp_path: Path) -> None:
     events = tmp_path / "more.csv"
-    events.write_text("id,customer,when,seconds\n" + "x{0},other,2024-01-05T10:00:00Z,1\n".format(0))
+    events.write_text("id,customer,when,seconds\n" + "x0,other,2024-01-05T10:00:00Z,1\n")
     assert call.json("events", "send", "-f", str(events), *MAPPING)["sent"] == 1
     with events.open("a") as more:
         more.write("x1,other,2024-01-05T10:00:00Z,1\n")
@@ -227,21 +228,48 @@ def test_a_changed_meter_is_refused_and_nothing_is_applied(call: Call, tmp_path:
     assert call.json("plans", "list")["plans"][0]["latest_version"]["version"] == 1
 
 
+def test_the_example_comes_to_the_invoice_that_one_expects(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEIR_API_KEY", call.json("keys", "create", "--tenant", "example")["api_key"])
+    call.json("apply", "-f", str(EXAMPLES / "gpu-cloud.yaml"))
+    call.json("clock", "create", "--at", "2024-03-01")
+    call.json("customers", "create", "initech", "--name", "Initech")
+    subscribed = ["--customer", "initech", "--plan", "gpu-cloud", "--start", "2024-03-01"]
+    call.json("subscriptions", "create", "initech-gpu", *subscribed)
+    assert call.json("events", "send", "-f", str(EXAMPLES / "gpu-hours.ndjson"))["accepted"] == 3
+    call.json("clock", "advance", "--to", "2024-04-01", "--wait")
+    invoice = call.json("invoices", "show", "INV-202404-000001")["invoice"]
+    amounts = {line["code"]: int(line["amount"]["minor_units"]) for line in invoice["lines"]}
+    assert amounts == {"a100": 1229, "h100": 34900 + 3663}  # 6.5 × 1.89; 100 × 3.49 and 12.25 × 2.99
+    assert invoice["tax"]["minor_units"] == "7560"
+
+
 def test_ctrl_c_stops_everything_and_the_next_start_finds_its_data(tmp_path: Path) -> None:
     data = tmp_path / "data"
     with up(data) as first:
         assert run(["customers", "create", "acme", "--name", "Acme", "--data", str(data)]) == 0
-        processes = first.said["process_ids"].values()
-    assert [each for each in processes if _lives(each)] == []
+    assert _alive(first) == []
     assert not (data / "endpoint.json").exists()
     with up(data) as second:
         assert second.said["api_key"] == first.said["api_key"]
         assert run(["customers", "create", "acme", "--name", "Acme", "--data", str(data)]) == 1
+        second.process.kill()
+        _wait_until_none_is_alive(second)
 
 
-def _lives(process_id: int) -> bool:
-    try:
-        os.kill(process_id, 0)
-    except ProcessLookupError:
-        return False
-    return True
+def _alive(weir: Up) -> list[int]:
+    found = []
+    for process_id in weir.said["process_ids"].values():
+        try:
+            os.kill(process_id, 0)
+            found.append(process_id)
+        except ProcessLookupError:
+            continue
+    return found
+
+
+def _wait_until_none_is_alive(weir: Up) -> None:
+    """On Linux children end with their parent, however it ends; elsewhere a killed parent leaves them."""
+    deadline = monotonic() + 10
+    while sys.platform == "linux" and _alive(weir):
+        assert monotonic() < deadline, _alive(weir)
+        sleep(0.05)

@@ -32,17 +32,22 @@ _SERVICE_CONFIG = json.dumps(
 )
 
 
-def channel(target: str, api_key: Callable[[], str] | str | None = None) -> grpc.aio.Channel:
+def channel(target: str, api_key: Callable[[], str] | str | None = None, *, retries: bool = True) -> grpc.aio.Channel:
     """A channel to `target` ("host:port").
 
     Calls without a timeout get 30 s; UNAVAILABLE is retried up to three times, which is safe because every mutation
     has a request_id; errors arrive as BillingError. `api_key` is sent with each call; per-tenant callers leave it out
     and pass `credential(...)` as the call's metadata.
+
+    A channel for streams of requests should have no `retries`: the sender alone knows what was not answered, and
+    gRPC 1.85 now and then aborts the process when it retries a stream that is refused amid a message (it looks like
+    grpc/grpc#40283).
     """
     return grpc.aio.insecure_channel(
         target,
         options=[
             ("grpc.service_config", _SERVICE_CONFIG),
+            ("grpc.enable_retries", int(retries)),
             ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
             ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
             ("grpc.initial_reconnect_backoff_ms", 100),
