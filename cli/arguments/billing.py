@@ -12,6 +12,7 @@ invoices = typer.Typer(help="What is owed.")
 payments = typer.Typer(help="What has been collected.")
 
 Invoice = Annotated[str, typer.Argument(metavar="NUMBER_OR_ID")]
+Account = Annotated[str, typer.Option("--account", metavar="ID", help="The processor account's name in Weir.")]
 OfCustomer = Annotated[str, typer.Option("--customer", metavar="ID", help="Only those of this customer.")]
 
 
@@ -103,3 +104,45 @@ def payments_list(data: Data, customer: OfCustomer = "", as_json: Json = False) 
     from cli.commands.payments import list_payments
 
     execute(list_payments(data, customer, as_json=as_json))
+
+
+@payments.command("connect")
+def payments_connect(
+    data: Data,
+    account: Account = "stripe",
+    secret_key: Annotated[str, typer.Option(envvar="STRIPE_SECRET_KEY", help="Stripe's secret key, sk_….")] = "",
+    webhook_secret: Annotated[
+        str, typer.Option(envvar="STRIPE_WEBHOOK_SECRET", help="Signing secret of the webhook endpoint, whsec_….")
+    ] = "",
+    as_json: Json = False,
+) -> None:
+    """Connect an account at Stripe; without keys, the sandbox that `weir up` has started."""
+    from cli.commands.payments import connect_stripe
+
+    execute(connect_stripe(data, account, secret_key, webhook_secret, as_json=as_json))
+
+
+@payments.command("save-method")
+def payments_save_method(
+    data: Data,
+    customer: Annotated[str, typer.Argument(metavar="CUSTOMER", help="Whom it charges.")],
+    token: Annotated[str, typer.Argument(metavar="TOKEN", help="The processor's token; at the sandbox pm_card_visa.")],
+    account: Account = "stripe",
+    as_json: Json = False,
+) -> None:
+    """Save a way to charge a customer. Payments that were waiting for one go on."""
+    from cli.commands.payments import save_method
+
+    execute(save_method(data, customer, token, account, as_json=as_json))
+
+
+@payments.command("retry")
+def payments_retry(
+    data: Data,
+    payment: Annotated[str, typer.Argument(metavar="PAYMENT", help="The payment's id.")],
+    as_json: Json = False,
+) -> None:
+    """Try a payment again that failed or needed the customer."""
+    from cli.commands.payments import retry_payment
+
+    execute(retry_payment(data, payment, as_json=as_json))

@@ -12,14 +12,13 @@ from cli.catalog.difference import changes
 from cli.catalog.reader import read_catalog
 from cli.connection import Connection, connected
 from cli.demo.report import METERS, Billed
-from cli.demo.stripe_account import CARD, StripeAccount
 from cli.demo.trace import CUSTOMERS
 from cli.errors import CliError
 from cli.events.instant import timestamp
 from cli.events.rows import Row
 from cli.events.sending import Batch, Outcome, Sender, batches
+from cli.sandbox_account import CARD, connect_sandbox
 from cli.stack.endpoint import Endpoint
-from libs.common.errors import NotFound
 from weir.common.v1.money_pb2 import Period
 from weir.invoicing.v1 import invoicing_pb2
 from weir.invoicing.v1.invoicing_pb2 import Invoice
@@ -45,30 +44,9 @@ async def prepare(services: Connection, customers: Sequence[str] = CUSTOMERS) ->
     await services.invoicing.CreateTestClock(
         invoicing_pb2.CreateTestClockRequest(request_id=_request_id("clock"), start_time=timestamp(START))
     )
-    await _connect_stripe(services)
+    await connect_sandbox(services, ACCOUNT, _request_id("account"))
     for customer in customers:
         await _subscribe(services, customer)
-
-
-async def _connect_stripe(services: Connection) -> None:
-    """The webhook's path is known once the account exists, and the account needs the webhook's secret: so it moves."""
-    endpoint = services.endpoint
-    stripe = StripeAccount(endpoint.sandbox_url, endpoint.tenant_id)
-    payments = services.payments
-    try:
-        found = await payments.GetProcessorAccount(payments_pb2.GetProcessorAccountRequest(id=ACCOUNT))
-        account = found.processor_account
-    except NotFound:
-        secret = await stripe.register_webhook(endpoint.webhooks_url)
-        made = await payments.CreateProcessorAccount(
-            payments_pb2.CreateProcessorAccountRequest(
-                request_id=_request_id("account"),
-                processor_account=payments_pb2.ProcessorAccount(id=ACCOUNT, processor=payments_pb2.PROCESSOR_STRIPE),
-                stripe=payments_pb2.StripeCredentials(secret_key=stripe.secret_key, webhook_secret=secret),
-            )
-        )
-        account = made.processor_account
-    await stripe.move_webhooks(endpoint.webhooks_url + account.webhook_path)
 
 
 async def _subscribe(services: Connection, customer: str) -> None:

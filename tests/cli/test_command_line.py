@@ -34,6 +34,9 @@ COMMANDS = [
     ["invoices", "show"],
     ["invoices", "explain"],
     ["payments", "list"],
+    ["payments", "connect"],
+    ["payments", "save-method"],
+    ["payments", "retry"],
     ["keys", "create"],
 ]
 
