@@ -7,7 +7,7 @@ from typing import Any
 
 import grpc
 
-from libs.common.rpc.server import MAX_MESSAGE_BYTES
+from libs.common.rpc import MAX_MESSAGE_BYTES
 from libs.common.rpc.status import from_rpc_error
 
 DEFAULT_TIMEOUT_SECONDS = 30.0

@@ -17,12 +17,12 @@ from grpc_status import rpc_status
 
 from libs.common.credentials import Caller, Verifier
 from libs.common.errors import BillingError, PermissionDenied, Unauthenticated, Unavailable
+from libs.common.rpc import MAX_MESSAGE_BYTES
 from libs.common.rpc.status import from_postgres_error, to_status
 from weir.common.v1 import authorization_pb2
 
 log = structlog.get_logger()
 
-MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 MIN_BUDGET_SECONDS = 0.01
 DRAIN_SECONDS = 20.0
 HEALTH_PERIOD_SECONDS = 2.0
