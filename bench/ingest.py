@@ -96,7 +96,7 @@ async def _drive(server: Process, load: Load, client: int, start_time: float) ->
     waiting = iter(requests)
     latencies: list[float] = []
     async with grpc.aio.insecure_channel(server.target) as opened:
-        ingest = opened.unary_unary(
+        ingest: grpc.aio.UnaryUnaryMultiCallable[bytes, metering_pb2.IngestEventsResponse] = opened.unary_unary(
             "/weir.metering.v1.MeteringService/IngestEvents",
             request_serializer=None,
             response_deserializer=metering_pb2.IngestEventsResponse.FromString,

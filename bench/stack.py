@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
+from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -83,7 +84,8 @@ async def service(name: str, dsn: str, tenant_id: str = "bench") -> AsyncIterato
 
 async def _ready(target: str) -> None:
     async with asyncio.timeout(READY_SECONDS), grpc.aio.insecure_channel(target) as channel:
-        await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), wait_for_ready=True)
+        stub: Any = health_pb2_grpc.HealthStub(channel)
+        await stub.Check(health_pb2.HealthCheckRequest(), wait_for_ready=True)
 
 
 def percentile(values: Sequence[float], percent: float) -> float:

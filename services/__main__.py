@@ -1,4 +1,4 @@
-"""`python -m services SERVICE [server | worker | migrate]`: one image, the command picks the process."""
+"""`python -m services SERVICE [server | worker | connector | migrate]`: one image, the command picks the process."""
 
 import asyncio
 import importlib
@@ -15,7 +15,9 @@ from libs.common.postgres import migrate
 from libs.common.settings import SettingsError
 
 SERVICES = ("metering", "pricing", "invoicing", "payments")
-ROLES = ("server", "worker", "migrate")
+ROLES = ("server", "worker", "connector", "migrate")
+CONNECTOR = ("metering", "connector")
+"""Has a composition root of its own: what a connector needs, a server does not."""
 
 log = structlog.get_logger()
 
@@ -42,7 +44,8 @@ def migrations(service: str) -> Path:
 def _process(service: str, role: str) -> Coroutine[Any, Any, None]:
     if role == "migrate":
         return _migrate(service)
-    module = importlib.import_module(f"services.{service}.main")
+    root = "connectors.main" if (service, role) == CONNECTOR else "main"
+    module = importlib.import_module(f"services.{service}.{root}")
     if not hasattr(module, role):
         raise SettingsError(f"there is no {role} process")
     process: Coroutine[Any, Any, None] = getattr(module, role)()

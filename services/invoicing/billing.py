@@ -94,7 +94,7 @@ async def recomputed(peers: Peers, tenant_id: str, invoice: Invoice, line: Line,
     meter = convert.rating_in(line.rating).meter_code
     used: Quantities = {}
     if line.watermark:  # at 0 nothing had been recorded yet
-        used = await peers.usage_at(tenant_id, invoice.subscription_id, [meter], line.period, line.watermark)
+        used = await peers.usage_at(tenant_id, invoice.subscription_id, [meter], line.period, time_zone, line.watermark)
     [rated] = await peers.rate(tenant_id, [(plan, used)])
     return next(each.amount for each in rated if each.code == line.code)
 

@@ -13,7 +13,7 @@ from libs.common.wire import money_out, period_out
 from services.invoicing import convert
 from services.invoicing.domain.customer import DueSubscription
 from services.invoicing.domain.invoice import HandOver, RatedUsage, Tax
-from services.invoicing.domain.period import Period
+from services.invoicing.domain.period import Period, month_of, zone
 from services.invoicing.domain.plan import PlanVersion
 from weir.metering.v1 import metering_pb2
 from weir.payments.v1 import payments_pb2
@@ -82,16 +82,22 @@ class Peers:
 
         Raises NotFound METER_NOT_FOUND.
         """
-        queries = [_query(due.id, meters, due.period) for due, meters in questions]
+        queries = [_query(due.id, meters, due.period, due.time_zone) for due, meters in questions]
         request = metering_pb2.BatchGetUsageRequest(queries=queries)
         response = await self._metering.BatchGetUsage(request, metadata=self._key(tenant_id))
         return [_quantities(answer) for answer in response.answers], response.watermark
 
     async def usage_at(
-        self, tenant_id: str, subscription_id: str, meters: Sequence[str], period: Period, watermark: int
+        self,
+        tenant_id: str,
+        subscription_id: str,
+        meters: Sequence[str],
+        period: Period,
+        time_zone: str,
+        watermark: int,
     ) -> Quantities:
         """What was recorded at `watermark`, greater than 0. Raises NotFound METER_NOT_FOUND."""
-        request = _query(subscription_id, meters, period)
+        request = _query(subscription_id, meters, period, time_zone)
         request.watermark = watermark
         return _quantities(await self._metering.GetUsage(request, metadata=self._key(tenant_id)))
 
@@ -128,9 +134,15 @@ class Peers:
         return credential(self._issuer.internal_key(tenant_id))
 
 
-def _query(subscription_id: str, meters: Sequence[str], period: Period) -> metering_pb2.GetUsageRequest:
+def _query(subscription_id: str, meters: Sequence[str], period: Period, time_zone: str) -> metering_pb2.GetUsageRequest:
+    """A first month that is not whole is told so: a weighted sum is averaged over all of it."""
+    month = month_of(period.start, zone(time_zone))
     return metering_pb2.GetUsageRequest(
-        subscription_id=subscription_id, meter_codes=meters, period=period_out(period.start, period.end)
+        subscription_id=subscription_id,
+        meter_codes=meters,
+        period=period_out(period.start, period.end),
+        full_period=None if month == period else period_out(month.start, month.end),
+        time_zone="" if month == period else time_zone,
     )
 
 

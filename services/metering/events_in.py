@@ -10,7 +10,7 @@ from json.encoder import encode_basestring as quoted
 
 from libs.common.wire import DECIMAL
 from services.metering.domain.events import EventColumns, Reading, Refusal, content_hash, identity, micros_of
-from services.metering.domain.meters import TenantCatalog, ValueRule, Watch
+from services.metering.domain.meters import OPERATION_PROPERTY, OPERATIONS, TenantCatalog, ValueRule, Watch
 from weir.metering.v1 import metering_pb2
 
 MAX_ID = 255
@@ -19,6 +19,7 @@ MAX_PROPERTIES_BYTES = 8 * 1024
 LEAD = timedelta(minutes=5)
 """How far a sender's clock may be ahead of ours."""
 
+_A_DECIMAL = "a decimal in plain notation such as 0.0025, at most 38 digits, 12 of them after the point"
 _PLAINLY_SMALL = MAX_PROPERTIES_BYTES // 4  # characters of JSON: UTF-8 has at most four bytes for each
 _OLDEST_MICROS = micros_of(datetime(2000, 1, 1, tzinfo=UTC))
 
@@ -40,7 +41,7 @@ def events_in(
         sent = event.properties
         properties = {name: sent[name] for name in sorted(sent)}
         text = "{" + ",".join([f"{quoted(name)}:{quoted(value)}" for name, value in properties.items()]) + "}"
-        watch = watches.get(code)
+        watch, amount = watches.get(code), event.amount
         if not (
             watch is not None
             and 0 < len(transaction_id) <= MAX_ID
@@ -53,6 +54,7 @@ def events_in(
             and "\0" not in subscription_id
             and "\\u0000" not in text
             and _has_values(watch.rules, properties)
+            and (not amount or DECIMAL.fullmatch(amount))
         ):
             violation = next(_violations(event, properties, micros, newest, watch), None)
             if violation is not None:
@@ -63,12 +65,13 @@ def events_in(
         if not series_no:
             unnumbered.append((len(columns.keys), subscription_id, code))
         columns.keys.append(identity(tenant_id, subscription_id, transaction_id))
-        columns.content_hashes.append(content_hash(code, micros, text))
+        columns.content_hashes.append(content_hash(code, micros, text, amount))
         columns.tenant_nos.append(tenant_no)
         columns.series_nos.append(series_no)
         columns.micros.append(micros)
         columns.transaction_ids.append(transaction_id)
         columns.properties.append(text)
+        columns.amounts.append(amount or None)
     refused = {refusal.index for refusal in refusals}
     indexes = [i for i in range(len(events)) if i not in refused] if refused else range(len(events))
     return Reading(first_row, indexes, refusals, unnumbered)
@@ -77,7 +80,10 @@ def events_in(
 def _has_values(rules: Iterable[ValueRule], properties: Mapping[str, str]) -> bool:
     for rule in rules:
         value = properties.get(rule.property, "")
-        if not ((value.isdecimal() and value.isascii() and len(value) <= 26) or DECIMAL.fullmatch(value)):
+        if rule.is_id:
+            if not value or properties.get(OPERATION_PROPERTY, "add") not in OPERATIONS:
+                return False
+        elif not ((value.isdecimal() and value.isascii() and len(value) <= 26) or DECIMAL.fullmatch(value)):
             return False
     return True
 
@@ -99,15 +105,24 @@ def _violations(
         yield "code", "METER_UNKNOWN", f"no meter watches events with the code {event.code[:64]!r}"
     yield from _timestamp_violations(event, micros, newest)
     yield from _property_violations(properties)
+    if event.amount and not DECIMAL.fullmatch(event.amount):
+        yield "amount", "DECIMAL_MALFORMED", f"amount is {event.amount[:64]!r}; expected {_A_DECIMAL}"
     for rule in watch.rules if watch else ():
-        field, value = f"properties.{rule.property}", properties.get(rule.property)
-        if not rule.applies_to(properties):
-            continue
-        if value is None:
-            yield field, "PROPERTY_MISSING", f"{field} is required: a meter adds up its values"
-        elif not DECIMAL.fullmatch(value):
-            expected = "a decimal in plain notation such as 0.0025, at most 38 digits, 12 of them after the point"
-            yield field, "DECIMAL_MALFORMED", f"{field} is {value[:64]!r}; expected {expected}"
+        if rule.applies_to(properties):
+            yield from _value_violations(rule, properties)
+
+
+def _value_violations(rule: ValueRule, properties: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    field, value = f"properties.{rule.property}", properties.get(rule.property)
+    if value is None or (rule.is_id and not value):
+        yield field, "PROPERTY_MISSING", f"{field} is required: a meter measures it"
+    elif rule.is_id:
+        operation = properties.get(OPERATION_PROPERTY, "add")
+        if operation not in OPERATIONS:
+            shown = f"{OPERATION_PROPERTY} is {operation[:64]!r}; expected add or remove"
+            yield f"properties.{OPERATION_PROPERTY}", "OPERATION_UNKNOWN", shown
+    elif not DECIMAL.fullmatch(value):
+        yield field, "DECIMAL_MALFORMED", f"{field} is {value[:64]!r}; expected {_A_DECIMAL}"
 
 
 def _timestamp_violations(event: metering_pb2.Event, micros: int, newest: int) -> Iterator[tuple[str, str, str]]:

@@ -11,7 +11,7 @@ import asyncpg
 import structlog
 
 from libs.common.clock import Clock
-from libs.common.errors import ResourceExhausted, Unavailable
+from libs.common.errors import ResourceExhausted
 from libs.common.rpc.status import from_postgres_error
 from services.metering import store
 from services.metering.catalog import Catalog
@@ -148,10 +148,7 @@ class Ingestion:
 
 
 def _fail(group: Sequence[_Request], error: Exception) -> None:
-    """Tell the callers; that Postgres did not answer in time is Unavailable like everything else that passes."""
-    known = from_postgres_error(error)
-    if known is None and isinstance(error, OSError):  # TimeoutError among them
-        known = Unavailable("DATABASE_UNAVAILABLE", "the database is not available; try again")
+    known = from_postgres_error(error) or error
     for request in group:
         if not request.outcome.done():
-            request.outcome.set_exception(known or error)
+            request.outcome.set_exception(known)

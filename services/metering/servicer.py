@@ -13,6 +13,7 @@ from libs.common.postgres import Pool
 from libs.common.rpc.server import caller
 from libs.common.wire import code_in, request_id_in
 from services.metering import convert, store
+from services.metering.connectors import servicing
 from services.metering.domain.usage import Answers, Question
 from services.metering.ingestion import Ingestion
 from services.metering.streaming import Streams
@@ -116,17 +117,70 @@ class MeteringServicer(MeteringServiceServicer):
         answers = await self._usage(questions, request.watermark)
         return metering_pb2.BatchGetUsageResponse(answers=convert.answers_out(answers), watermark=answers.watermark)
 
+    async def ListDeadLetters(
+        self, request: metering_pb2.ListDeadLettersRequest, context: Context
+    ) -> metering_pb2.ListDeadLettersResponse:
+        return await servicing.list_dead_letters(self._pool, caller().tenant_id, request)
+
+    async def ReplayDeadLetters(
+        self, request: metering_pb2.ReplayDeadLettersRequest, context: Context
+    ) -> metering_pb2.ReplayDeadLettersResponse:
+        return await servicing.replay_dead_letters(self._pool, self._clock, caller().tenant_id, request)
+
+    async def GetEventUsage(
+        self, request: metering_pb2.GetEventUsageRequest, context: Context
+    ) -> metering_pb2.GetEventUsageResponse:
+        transaction_id, question = convert.event_question_in(request)
+        async with self._pool.acquire() as conn:
+            found = await store.read_event_usage(conn, caller().tenant_id, question, transaction_id)
+        usages = []
+        for code, usage in zip(question.meter_codes, found, strict=True):
+            if usage is None:
+                raise NotFound(
+                    "EVENT_NOT_FOUND",
+                    f"meter {code} counts no event {transaction_id!r} of this subscription in this period",
+                    meter_code=code,
+                )
+            usages.append(convert.event_usage_out(usage))
+        return metering_pb2.GetEventUsageResponse(usages=usages)
+
+    async def QueryUsage(
+        self, request: metering_pb2.QueryUsageRequest, context: Context
+    ) -> metering_pb2.QueryUsageResponse:
+        questions = convert.windows_in(request)
+        return convert.windows_out(questions, await self._usage(questions, request.watermark))
+
+    async def ListEvents(
+        self, request: metering_pb2.ListEventsRequest, context: Context
+    ) -> metering_pb2.ListEventsResponse:
+        subscription_id, code, period = convert.series_in(request)
+        page = page_in(request.page_size, request.page_token)
+        after, asked = convert.after_in(page), convert.watermark_in(request.watermark)
+        async with self._pool.acquire() as conn:
+            head = await store.read_head(conn)
+            _require_reached(asked, head)
+            at = asked or head
+            found = await store.list_events(
+                conn, caller().tenant_id, subscription_id, code, period, at, after, page.size + 1
+            )
+        events, token = page.cut(found, convert.key_out)
+        return metering_pb2.ListEventsResponse(
+            events=map(convert.event_out, events), next_page_token=token, watermark=at
+        )
+
     async def _usage(self, questions: Sequence[Question], watermark: int) -> Answers:
         asked = convert.watermark_in(watermark)
         async with self._pool.acquire() as conn:
             answers = await store.read_usage(conn, caller().tenant_id, questions, asked)
-        if asked is not None and asked > answers.watermark:
-            raise FailedPrecondition(
-                "WATERMARK_AHEAD",
-                f"watermark {asked} has not been reached; the log is at {answers.watermark}",
-                watermark=str(answers.watermark),
-            )
+        _require_reached(asked, answers.watermark)
         return answers
+
+
+def _require_reached(asked: int | None, head: int) -> None:
+    if asked is not None and asked > head:
+        raise FailedPrecondition(
+            "WATERMARK_AHEAD", f"watermark {asked} has not been reached; the log is at {head}", watermark=str(head)
+        )
 
 
 def _require_some(events: Sequence[metering_pb2.Event]) -> None:

@@ -56,3 +56,4 @@ class Streams:
             self._readers.discard(reader)
             for task in under_way:
                 task.cancel()
+            await asyncio.gather(*under_way, return_exceptions=True)

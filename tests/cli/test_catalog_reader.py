@@ -5,7 +5,7 @@ import pytest
 from cli.catalog.nodes import MAX_BYTES, CatalogError
 from cli.catalog.reader import Catalog, read_catalog
 from cli.demo.month import CATALOG
-from weir.metering.v1.metering_pb2 import Meter
+from weir.metering.v1.metering_pb2 import Meter, Rounding
 from weir.pricing.v1.pricing_pb2 import PlanVersion
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -68,6 +68,46 @@ def test_prices_never_pass_through_a_float() -> None:
     exact = "12345678901234567890123456.123456789012"
     catalog = read(GOOD.replace("flat_fee: 1}", f"flat_fee: {exact}}}"))
     assert catalog.plans[0].version.charges[0].graduated.tiers[0].flat_fee == exact
+
+
+METERS = """
+meters:
+  - code: seats
+    aggregation: unique_count
+    value_property: user
+    recurring: true
+    dimensions: [team, region]
+    rounding: {function: ceil, precision: -2}
+  - {code: latency, aggregation: percentile, value_property: ms, percentile: 99.90}
+"""
+
+
+def test_a_meter_says_how_it_measures() -> None:
+    seats, latency = read(METERS).meters
+    assert (seats.aggregation, seats.recurring) == (Meter.AGGREGATION_UNIQUE_COUNT, True)
+    assert list(seats.dimensions) == ["team", "region"]
+    assert seats.rounding == Rounding(function=Rounding.FUNCTION_CEIL, precision=-2)
+    assert (latency.percentile, latency.HasField("rounding")) == ("99.9", False)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("unique_count", "max", "meters[0].recurring: only sum, unique_count and weighted_sum can be recurring"),
+        ("recurring: true", "recurring: 1", "meters[0].recurring: is '1'; expected true or false"),
+        ("function: ceil, ", "", "meters[0].rounding.function: is required"),
+        ("-2}", "21}", "meters[0].rounding.precision: is '21'; expected"),
+        ("[team, region]", "[team, team]", "meters[0].dimensions[1]: 'team' stands here twice"),
+        ("percentile: 99.90", "percentile: 0", "meters[1].percentile: is required: more than 0, at most 100"),
+        (
+            "aggregation: percentile",
+            "aggregation: max",
+            "meters[1].percentile: only the aggregation percentile has one",
+        ),
+    ],
+)
+def test_a_meter_that_makes_no_sense_is_named(old: str, new: str, expected: str) -> None:
+    assert expected in problem(METERS.replace(old, new))
 
 
 @pytest.mark.parametrize("path", [CATALOG, *sorted(EXAMPLES.glob("*.yaml"))], ids=lambda path: path.name)

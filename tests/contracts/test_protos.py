@@ -7,11 +7,12 @@ from libs.common.credentials import ALL_SCOPES
 from tests.contracts.contract import enums, fields, methods
 from weir.common.v1 import authorization_pb2
 
-READS = ("Get", "List", "BatchGet", "Explain", "Rate", "BatchRate")
+READS = ("Get", "List", "BatchGet", "Query", "Explain", "Rate", "BatchRate")
 REPEATABLE = {
     "IngestEvents": "its events carry transaction_ids",
     "IngestEventStream": "its events carry transaction_ids",
     "RecordPayment": "an older revision changes nothing",
+    "ReplayDeadLetters": "what is asked for already is left alone",
 }
 """Mutations without a request_id: those that say why they need none, and updates, which set values."""
 

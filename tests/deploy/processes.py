@@ -6,7 +6,7 @@ from types import ModuleType
 
 from libs.common.rpc.server import DRAIN_SECONDS
 from libs.common.worker import COMPLETION_WAIT_SECONDS
-from services.__main__ import ROLES, SERVICES
+from services.__main__ import CONNECTOR, ROLES, SERVICES
 from services.payments.webhook import DRAIN_SECONDS as WEBHOOK_DRAIN_SECONDS
 
 
@@ -31,11 +31,17 @@ def roles(service: str) -> set[str]:
     return {role for role in ROLES if role == "migrate" or hasattr(composition_root(service), role)}
 
 
+def processes() -> list[tuple[str, str]]:
+    """Every service and role: those that each deployment has, and connectors, of which it has one for each source."""
+    return [*((service, role) for service in SERVICES for role in sorted(roles(service))), CONNECTOR]
+
+
 def settings(service: str, role: str) -> list[Variable]:
     """What the process reads; `migrate` has no dataclass."""
     if role == "migrate":
         return [Variable(f"WEIR_{service.upper()}_DSN", MISSING)]
-    module = composition_root(service)
+    is_connector = (service, role) == CONNECTOR
+    module = importlib.import_module("services.metering.connectors.main") if is_connector else composition_root(service)
     cls = module.WorkerSettings if role == "worker" and hasattr(module, "WorkerSettings") else module.Settings
     return [Variable(field.metadata["env"], field.default) for field in fields(cls)]
 

@@ -3,9 +3,8 @@
 import re
 
 from sandbox.main import read_settings
-from services.__main__ import SERVICES
 from tests.deploy.manifests import ROOT
-from tests.deploy.processes import roles, settings
+from tests.deploy.processes import processes, settings
 
 DOCUMENT = (ROOT / "docs" / "operations.md").read_text()
 TABLE = DOCUMENT.partition("## Environment variables")[2].partition("\n## ")[0]
@@ -23,15 +22,14 @@ class Asked(dict[str, str]):
 
 
 def test_every_variable_that_a_process_reads_is_documented_and_no_other() -> None:
-    read = {variable.name for service in SERVICES for role in roles(service) for variable in settings(service, role)}
+    read = {variable.name for process in processes() for variable in settings(*process)}
     read_settings([], asked := Asked())
     assert set(re.findall(r"WEIR_\w+", TABLE)) == read | asked.names
 
 
 def test_every_default_is_documented() -> None:
-    for service in SERVICES:
-        for role in roles(service):
-            for variable in settings(service, role):
-                if isinstance(variable.default, str | int) and variable.default != "":
-                    port = str(variable.default).removeprefix("127.0.0.1")
-                    assert f"{port}`" in TABLE, variable
+    for process in processes():
+        for variable in settings(*process):
+            if isinstance(variable.default, str | int) and variable.default != "":
+                port = str(variable.default).removeprefix("127.0.0.1")
+                assert f"{port}`" in TABLE, variable

@@ -281,3 +281,19 @@ async def test_a_mid_month_start_in_berlin_is_prorated_by_days(world: World) -> 
         part = first.lines[0].proration
         assert (part.days, part.period_days) == (days, month_days)
         assert first.total.minor_units == (2 * 3100 * days + month_days) // (2 * month_days)
+
+
+async def test_a_level_in_a_month_begun_midway_is_averaged_over_the_whole_month(world: World, acme: Tenant) -> None:
+    """10 gigabytes held from 16 November, for half of its 30 days, are 5 on average."""
+    await acme.level_meter("stored", "gigabytes")
+    price = pricing_pb2.StandardPrice(unit_price="2")
+    await acme.plan("storage", pricing_pb2.Charge(code="stored", meter_code="stored", standard=price), base_fee=None)
+    await acme.start_clock("2023-11-16")
+    await subscribed(acme, 1, "storage", "2023-11-16")
+    await acme.hold("globex-000", "gigabytes", "10", "2023-11-16")
+    await acme.advance("2023-12-01")
+    await world.bill()
+    [invoice] = await acme.invoices()
+    assert [(line.rating.quantity, line.amount.minor_units) for line in invoice.lines] == [("5", 1000)]
+    request = invoicing_pb2.ExplainLineRequest(invoice_id=invoice.id, line_code="stored")
+    assert (await acme.invoicing.ExplainLine(request)).reproduced

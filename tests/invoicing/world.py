@@ -74,6 +74,23 @@ class Tenant:
         made = metering_pb2.Meter(code=code, event_code="request", aggregation=kind, value_property=property_name)
         await self.metering.CreateMeter(metering_pb2.CreateMeterRequest(request_id=new_request_id(), meter=made))
 
+    async def level_meter(self, code: str, property_name: str) -> None:
+        kind = metering_pb2.Meter.AGGREGATION_WEIGHTED_SUM
+        made = metering_pb2.Meter(code=code, event_code=code, aggregation=kind, value_property=property_name)
+        await self.metering.CreateMeter(metering_pb2.CreateMeterRequest(request_id=new_request_id(), meter=made))
+
+    async def hold(self, subscription_id: str, property_name: str, value: str, at: str) -> None:
+        """Raise the level of the meter "stored"."""
+        event = metering_pb2.Event(
+            transaction_id=f"{property_name}-{at}",
+            subscription_id=subscription_id,
+            code="stored",
+            timestamp=timestamp_out(utc(at)),
+            properties={property_name: value},
+        )
+        answer = await self.metering.IngestEvents(metering_pb2.IngestEventsRequest(events=[event]))
+        assert answer.accepted_count == 1, answer
+
     async def tax(self, code: str, rate_percent: str) -> None:
         made = pricing_pb2.Tax(code=code, name=code.upper(), rate_percent=rate_percent)
         await self.pricing.CreateTax(pricing_pb2.CreateTaxRequest(request_id=new_request_id(), tax=made))

@@ -26,7 +26,7 @@ async def connect(database: Database, keys: Keys) -> AsyncIterator[Connect]:
         ports = [await stack.enter_async_context(running(settings, lambda: NOW)) for _ in range(2)]
 
         def client(tenant_id: str, *scopes: str, server: int = 0) -> Client:
-            opened = channel(f"127.0.0.1:{ports[server]}", keys.api_key(tenant_id, *scopes))
+            opened = channel(f"127.0.0.1:{ports[server]}", keys.api_key(tenant_id, *scopes), retries=False)
             stack.push_async_callback(opened.close)
             return MeteringServiceStub(opened)
 

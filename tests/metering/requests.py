@@ -26,8 +26,17 @@ START = datetime(2023, 11, 1, tzinfo=UTC)
 END = datetime(2023, 12, 1, tzinfo=UTC)
 
 
-def count_meter(code: str = "requests", **fields: str) -> Meter:
-    return Meter(code=code, aggregation=Meter.AGGREGATION_COUNT, **fields)
+def count_meter(
+    code: str = "requests", event_code: str = "", name: str = "", description: str = "", value_property: str = ""
+) -> Meter:
+    return Meter(
+        code=code,
+        event_code=event_code,
+        name=name,
+        description=description,
+        aggregation=Meter.AGGREGATION_COUNT,
+        value_property=value_property,
+    )
 
 
 def sum_meter(

@@ -4,7 +4,6 @@ import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from libs.common.errors import Conflict, FailedPrecondition, InvalidArgument, NotFound, PermissionDenied
-from libs.common.wire import timestamp_out
 from tests.metering.conftest import Client, Connect
 from tests.metering.requests import NOW, count_meter, create_meter, sum_meter
 from weir.metering.v1.metering_pb2 import (
@@ -20,7 +19,7 @@ async def test_a_meter_is_read_as_it_was_made(metering: Client) -> None:
     meter = sum_meter(model=["gpt", "claude"])
     meter.name, meter.description = "Tokens", "What the models read and wrote."
     created = (await metering.CreateMeter(create_meter(meter))).meter
-    meter.create_time.CopyFrom(timestamp_out(NOW))
+    meter.create_time.FromDatetime(NOW)
     assert created == meter
     assert (await metering.GetMeter(GetMeterRequest(code="tokens"))).meter == meter
 
@@ -119,7 +118,8 @@ async def test_pages_of_meters_are_by_code_and_complete(metering: Client) -> Non
     codes = [f"meter-{number}" for number in range(5)]
     for code in reversed(codes):
         await metering.CreateMeter(create_meter(count_meter(code)))
-    seen, token = [], ""
+    seen: list[str] = []
+    token = ""
     while token or not seen:
         page = await metering.ListMeters(ListMetersRequest(page_size=2, page_token=token))
         seen += [meter.code for meter in page.meters]

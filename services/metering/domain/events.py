@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, fields
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from enum import Enum, auto
 from hashlib import blake2b
 
@@ -16,12 +17,14 @@ def identity(tenant_id: str, subscription_id: str, transaction_id: str) -> bytes
     return blake2b(framed.encode(), digest_size=16).digest()
 
 
-def content_hash(code: str, micros: int, properties: str) -> int:
+def content_hash(code: str, micros: int, properties: str, amount: str = "") -> int:
     """64 bits, signed, of what an event says beside its identity; `properties` as JSON with sorted names.
 
-    Kept with every event: changing what is hashed makes every later retry look like a reuse of its transaction_id.
+    Kept with every event: changing what is hashed makes every later retry look like a reuse of its transaction_id. An
+    event without an amount is hashed as events were before there were amounts.
     """
-    digest = blake2b(f"{code}\n{micros}\n{properties}".encode(), digest_size=8).digest()
+    said = f"{code}\n{micros}\n{properties}\n{amount}" if amount else f"{code}\n{micros}\n{properties}"
+    digest = blake2b(said.encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big", signed=True)
 
 
@@ -34,7 +37,8 @@ def micros_of(instant: datetime) -> int:
 class EventColumns:
     """Valid events, a column for each thing known of them, as Postgres takes them. Row i is one event.
 
-    `series_nos` is 0 where the series is not known yet; `micros` counts from 1970 in UTC; `properties` is JSON.
+    `series_nos` is 0 where the series is not known yet; `micros` counts from 1970 in UTC; `properties` is JSON;
+    `amounts` are decimals, None where an event has none.
     """
 
     keys: list[bytes] = field(default_factory=list)
@@ -44,13 +48,13 @@ class EventColumns:
     micros: list[int] = field(default_factory=list)
     transaction_ids: list[str] = field(default_factory=list)
     properties: list[str] = field(default_factory=list)
+    amounts: list[str | None] = field(default_factory=list)
 
     def without_repeats(self) -> "EventColumns":
         """The first row of each key."""
-        first = {key: row for row, key in reversed(list(enumerate(self.keys)))}
-        if len(first) == len(self.keys):
+        if len(set(self.keys)) == len(self.keys):
             return self
-        rows = sorted(first.values())
+        rows = sorted({key: row for row, key in reversed(list(enumerate(self.keys)))}.values())
         return EventColumns(*([getattr(self, each.name)[row] for row in rows] for each in fields(self)))
 
 
@@ -140,3 +144,38 @@ class Reading:
 def _reused(index: int, transaction_id: str) -> Refusal:
     message = f"transaction_id {transaction_id!r} belongs to an event with other contents, which stands"
     return Refusal(index, "transaction_id", "TRANSACTION_ID_REUSED", message)
+
+
+@dataclass(frozen=True, slots=True)
+class CountedEvent:
+    """An event as one meter counts it: `value` is 1 for a count, and 0 for a unique count, which counts the `id` that
+    the event `adds` or else removes. `amount` is what the event says it costs, in major units.
+    """
+
+    event_time: datetime
+    transaction_id: str
+    sequence: int
+    value: Decimal
+    id: str
+    adds: bool
+    amount: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class EventKey:
+    """The place of an event among those of its subscription, by time."""
+
+    event_time: datetime
+    transaction_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedEvent:
+    """An event as it was sent, and when it was recorded."""
+
+    key: EventKey
+    subscription_id: str
+    code: str
+    properties: Mapping[str, str]
+    amount: Decimal | None
+    record_time: datetime

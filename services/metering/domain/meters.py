@@ -3,28 +3,58 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
+
+from services.metering.domain.rounding import Rounding
 
 
 class Aggregation(StrEnum):
     COUNT = "count"
     SUM = "sum"
+    MAX = "max"
+    MIN = "min"
+    AVERAGE = "average"
+    LATEST = "latest"
+    UNIQUE_COUNT = "unique_count"
+    WEIGHTED_SUM = "weighted_sum"
+    PERCENTILE = "percentile"
+
+
+RECURRING = frozenset({Aggregation.SUM, Aggregation.UNIQUE_COUNT, Aggregation.WEIGHTED_SUM})
+"""What can go on from one period into the next."""
+
+PRORATED = frozenset({Aggregation.SUM, Aggregation.UNIQUE_COUNT})
+"""What can be prorated by days, in a recurring meter; a weighted sum is prorated by its nature."""
+
+IN_ADVANCE = frozenset({Aggregation.COUNT, Aggregation.SUM, Aggregation.UNIQUE_COUNT})
+"""What can be charged event by event."""
+
+OPERATION_PROPERTY = "operation_type"
+"""Of an event that a unique count counts: "add", also when it is absent, or "remove"."""
+OPERATIONS = frozenset({"add", "remove"})
 
 
 @dataclass(frozen=True, slots=True)
 class DimensionFilter:
-    """Admits events whose `property` has one of `values`."""
+    """Admits events whose `property` has one of `values`, or any value when there are none."""
 
     property: str
     values: tuple[str, ...]
 
-    def admits(self, properties: Mapping[str, str]) -> bool:
-        return properties.get(self.property) in self.values
+    def admits(self, properties: Mapping[str, str | None]) -> bool:
+        value = properties.get(self.property)
+        return value is not None and (not self.values or value in self.values)
 
 
 @dataclass(frozen=True, slots=True)
 class Meter:
-    """Counts events with `event_code` that every filter admits; `value_property` is "" for a count."""
+    """Measures events with `event_code` that every filter admits.
+
+    `value_property` is "" for a count, names the id that a unique count counts, and a decimal otherwise. Usage can be
+    split by `dimensions`. A `recurring` meter counts from the beginning of time, not of the period. `percentile` is
+    above 0, at most 100, and None for other aggregations.
+    """
 
     code: str
     name: str
@@ -34,14 +64,19 @@ class Meter:
     value_property: str
     filters: tuple[DimensionFilter, ...]
     create_time: datetime
+    recurring: bool = False
+    dimensions: tuple[str, ...] = ()
+    rounding: Rounding | None = None
+    percentile: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ValueRule:
-    """Events that `filters` admit must hold a decimal in `property`."""
+    """Events that `filters` admit must hold a decimal in `property`, or if it `is_id`, an id and a known operation."""
 
     property: str
     filters: tuple[DimensionFilter, ...]
+    is_id: bool = False
 
     def applies_to(self, properties: Mapping[str, str]) -> bool:
         return all(each.admits(properties) for each in self.filters)
@@ -49,7 +84,12 @@ class ValueRule:
 
 def value_rules(meters: Iterable[Meter]) -> tuple[ValueRule, ...]:
     """What `meters`, all of one event code, ask of an event; each rule once."""
-    return tuple({ValueRule(meter.value_property, meter.filters): None for meter in meters if meter.value_property})
+    rules = (
+        ValueRule(meter.value_property, meter.filters, meter.aggregation is Aggregation.UNIQUE_COUNT)
+        for meter in meters
+        if meter.value_property
+    )
+    return tuple(dict.fromkeys(rules))
 
 
 @dataclass(frozen=True, slots=True)

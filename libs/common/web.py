@@ -1,0 +1,54 @@
+"""HTTP endpoints beside gRPC: a Starlette application on a port, and bodies of bounded size."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+
+
+class BodyTooLarge(Exception):
+    pass
+
+
+async def body_in(request: Request, most_bytes: int) -> bytes:
+    """Raises BodyTooLarge without reading on, and Starlette's ClientDisconnect."""
+    announced = request.headers.get("content-length", "0")
+    if not announced.isdigit() or int(announced) > most_bytes:
+        raise BodyTooLarge
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > most_bytes:
+            raise BodyTooLarge
+    return bytes(body)
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to the process, which has more to stop than this."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@asynccontextmanager
+async def serving(listen: str, app: Starlette, *, drain_seconds: int) -> AsyncIterator[int]:
+    """Serve `app` on `listen` ("127.0.0.1:0" picks a port); yields the port. On leaving, requests may still end."""
+    host, _, port = listen.rpartition(":")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.create_server((host.strip("[]"), int(port)), family=family)
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, ws="none", lifespan="off", timeout_graceful_shutdown=drain_seconds
+    )
+    server = _Server(config)
+    task = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        server.should_exit = True
+        await task
+        listener.close()

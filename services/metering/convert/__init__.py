@@ -1,0 +1,33 @@
+"""Protobuf to domain and back. Events have `events_in`."""
+
+from services.metering.convert.events import after_in, event_out, key_out, outcome_out, series_in
+from services.metering.convert.meters import meter_change_in, meter_in, meter_out
+from services.metering.convert.usage import (
+    answers_out,
+    event_question_in,
+    event_usage_out,
+    question_in,
+    questions_in,
+    watermark_in,
+    windows_in,
+    windows_out,
+)
+
+__all__ = [
+    "after_in",
+    "answers_out",
+    "event_out",
+    "event_question_in",
+    "event_usage_out",
+    "key_out",
+    "meter_change_in",
+    "meter_in",
+    "meter_out",
+    "outcome_out",
+    "question_in",
+    "questions_in",
+    "series_in",
+    "watermark_in",
+    "windows_in",
+    "windows_out",
+]

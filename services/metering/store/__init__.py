@@ -1,0 +1,38 @@
+"""Every statement of the service. Functions take a connection; the caller owns the transaction."""
+
+from libs.common.postgres import Conn
+from services.metering.store.events import (
+    catalog_versions,
+    connect_writer,
+    content_hashes,
+    create_partition,
+    list_events,
+    number_series,
+    record_events,
+)
+from services.metering.store.meters import find_meter, find_meter_request, insert_meter, list_meters, update_meter
+from services.metering.store.usage import read_event_usage, read_head, read_usage
+
+__all__ = [
+    "catalog_versions",
+    "check",
+    "connect_writer",
+    "content_hashes",
+    "create_partition",
+    "find_meter",
+    "find_meter_request",
+    "insert_meter",
+    "list_events",
+    "list_meters",
+    "number_series",
+    "read_event_usage",
+    "read_head",
+    "read_usage",
+    "record_events",
+    "update_meter",
+]
+
+
+async def check(conn: Conn) -> None:
+    """Raises unless the schema is there and can be read."""
+    await conn.execute("SELECT FROM event_batch LIMIT 1")

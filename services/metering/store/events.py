@@ -1,0 +1,162 @@
+"""Events: recording them, and reading them back."""
+
+import json
+from collections.abc import Collection, Iterable, Sequence
+from datetime import date, datetime
+
+import asyncpg
+
+from libs.common.postgres import Conn
+from services.metering.domain.events import EventColumns, EventKey, RecordedEvent
+
+CONNECT_TIMEOUT_SECONDS = 5
+WRITE_TIMEOUT_SECONDS = 60
+
+
+async def catalog_versions(conn: Conn, tenant_ids: Collection[str]) -> list[tuple[str, int, int]]:
+    """tenant_id, tenant_no and catalog version of those tenants that have ever made a meter."""
+    rows = await conn.fetch(
+        "SELECT tenant_id, tenant_no, catalog_version FROM tenant WHERE tenant_id = ANY($1)", list(tenant_ids)
+    )
+    return [(row[0], row[1], row[2]) for row in rows]
+
+
+async def number_series(conn: Conn, names: Iterable[tuple[str, str, str]]) -> dict[tuple[str, str, str], int]:
+    """Number of each series (tenant_id, subscription_id, event_code), given to it now if it has none."""
+    columns = [list(column) for column in zip(*sorted(names), strict=True)]
+    select = """
+        SELECT tenant_id, subscription_id, event_code, series_no
+        FROM series JOIN unnest($1::text[], $2::text[], $3::text[]) AS name (tenant_id, subscription_id, event_code)
+        USING (tenant_id, subscription_id, event_code)
+        """
+    rows = await conn.fetch(select, *columns)
+    if len(rows) < len(columns[0]):
+        await conn.execute(
+            """
+            INSERT INTO series (tenant_id, subscription_id, event_code)
+            SELECT * FROM unnest($1::text[], $2::text[], $3::text[])
+            ON CONFLICT DO NOTHING
+            """,
+            *columns,
+        )
+        rows = await conn.fetch(select, *columns)
+    return {(row[0], row[1], row[2]): row[3] for row in rows}
+
+
+async def create_partition(conn: Conn, month: date) -> None:
+    """Make the partition for the events of a month, unless there is one; writers of other months do not wait."""
+    name = f"event_{month:%Y_%m}"
+    following = date(month.year + month.month // 12, month.month % 12 + 1, 1)
+    async with conn.transaction():
+        await conn.execute("SELECT pg_advisory_xact_lock('event'::regclass::oid::int, 0)")
+        if await conn.fetchval("SELECT to_regclass($1) IS NULL", name):
+            await conn.execute(f"CREATE TABLE {name} (LIKE event INCLUDING ALL)")
+            await conn.execute(
+                f"ALTER TABLE event ATTACH PARTITION {name}"
+                f" FOR VALUES FROM ('{month} 00:00:00+00') TO ('{following} 00:00:00+00')"
+            )
+
+
+async def connect_writer(dsn: str) -> "asyncpg.Connection[asyncpg.Record]":
+    """A connection for `record_events` and what goes with it: on it a uuid is 16 bytes, without a Python object."""
+    conn = await asyncpg.connect(
+        dsn,
+        timeout=CONNECT_TIMEOUT_SECONDS,
+        command_timeout=WRITE_TIMEOUT_SECONDS,
+        server_settings={"timezone": "UTC"},
+    )
+    await conn.set_type_codec("uuid", schema="pg_catalog", format="binary", encoder=bytes, decoder=bytes)
+    return conn
+
+
+async def record_events(conn: Conn, columns: EventColumns, now: datetime) -> set[bytes]:
+    """Record those events whose keys are new, in one transaction of its own, and return their keys.
+
+    No key may stand twice in `columns`. Keys are inserted in order, so that two writers never wait for each other in a
+    circle. Only when all are in does the writer wait for its turn, which it keeps until it has committed: hence
+    sequences are committed in their order, and nobody who has the turn waits for a key.
+    """
+    rows = await conn.fetch(
+        """
+        WITH fresh AS (
+            INSERT INTO event_key (key, content_hash)
+            SELECT key, content_hash FROM unnest($1::uuid[], $2::bigint[]) AS t (key, content_hash)
+            ORDER BY key
+            ON CONFLICT DO NOTHING
+            RETURNING key
+        ), turn AS MATERIALIZED (
+            SELECT pg_advisory_xact_lock('event_batch'::regclass::oid::int, 0)
+            WHERE (SELECT count(*) FROM fresh) > 0
+        ), batch AS (
+            INSERT INTO event_batch (record_time) SELECT $8::timestamptz FROM turn RETURNING sequence
+        ), recorded AS (
+            INSERT INTO event (event_time, sequence, tenant_no, series_no, transaction_id, properties, amount)
+            SELECT timestamptz 'epoch' + micros * interval '1 microsecond', sequence, tenant_no, series_no,
+                transaction_id, properties::jsonb, amount::numeric
+            FROM batch
+            CROSS JOIN unnest($1::uuid[], $3::int[], $4::int[], $5::bigint[], $6::text[], $7::text[], $9::text[])
+                AS t (key, tenant_no, series_no, micros, transaction_id, properties, amount)
+            JOIN fresh USING (key)
+            ORDER BY tenant_no, series_no, micros
+        )
+        SELECT key FROM fresh
+        """,
+        columns.keys, columns.content_hashes, columns.tenant_nos, columns.series_nos, columns.micros,
+        columns.transaction_ids, columns.properties, now, columns.amounts,
+    )  # fmt: skip
+    return {row[0] for row in rows}
+
+
+async def content_hashes(conn: Conn, keys: Sequence[bytes]) -> dict[bytes, int]:
+    rows = await conn.fetch("SELECT key, content_hash FROM event_key WHERE key = ANY($1::uuid[])", keys)
+    return {row[0]: row[1] for row in rows}
+
+
+async def list_events(
+    conn: Conn,
+    tenant_id: str,
+    subscription_id: str,
+    code: str,
+    period: tuple[datetime | None, datetime | None],
+    watermark: int,
+    after: EventKey | None,
+    most: int,
+) -> list[RecordedEvent]:
+    """At most `most` events of a subscription after `after`, by time and transaction_id.
+
+    `code` "" and None in `period` leave open. Each of the subscription's series is read no further than `most`.
+    """
+    rows = await conn.fetch(
+        """
+        SELECT found.*, series.event_code, batch.record_time
+        FROM tenant JOIN series USING (tenant_id)
+        CROSS JOIN LATERAL (
+            SELECT event_time, transaction_id, properties, amount, sequence
+            FROM event
+            WHERE event.tenant_no = tenant.tenant_no AND event.series_no = series.series_no
+                AND event_time >= coalesce(greatest($4::timestamptz, $7::timestamptz), '-infinity')
+                AND event_time < coalesce($5::timestamptz, 'infinity')
+                AND ($7::timestamptz IS NULL OR (event_time, transaction_id COLLATE "C") > ($7::timestamptz, $8::text))
+                AND sequence <= $6
+            ORDER BY event_time, transaction_id COLLATE "C"
+            LIMIT $9
+        ) AS found
+        JOIN event_batch AS batch USING (sequence)
+        WHERE tenant.tenant_id = $1 AND series.subscription_id = $2 AND ($3 = '' OR series.event_code = $3)
+        ORDER BY event_time, transaction_id COLLATE "C"
+        LIMIT $9
+        """,
+        tenant_id, subscription_id, code, *period, watermark, after and after.event_time,
+        after and after.transaction_id, most,
+    )  # fmt: skip
+    return [
+        RecordedEvent(
+            key=EventKey(row["event_time"], row["transaction_id"]),
+            subscription_id=subscription_id,
+            code=row["event_code"],
+            properties=json.loads(row["properties"]),
+            amount=row["amount"],
+            record_time=row["record_time"],
+        )
+        for row in rows
+    ]

@@ -1,0 +1,262 @@
+"""Usage: what the events of many questions come to, in a few statements however many there are."""
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+import asyncpg
+
+from libs.common.errors import NotFound
+from libs.common.postgres import Conn
+from libs.common.wire import DECIMAL
+from services.metering.domain.events import CountedEvent
+from services.metering.domain.measuring import Cell, event_usage, undivided_usage, usages
+from services.metering.domain.meters import Aggregation, Meter
+from services.metering.domain.tally import Latest, Tally
+from services.metering.domain.usage import EMPTY_LOG, Answers, EventUsage, Question, check
+from services.metering.store.meters import find_meters
+from services.metering.store.rollups import read_tallies
+
+_VALUE = f"^{DECIMAL.pattern}$"
+ALL = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Ask:
+    """One question to one meter."""
+
+    question: Question
+    meter: Meter
+
+    @property
+    def needs_order(self) -> bool:
+        return self.meter.aggregation is Aggregation.UNIQUE_COUNT or self.question.charged_in_advance
+
+
+# What was asked, with the numbers of its series; and an event of it, with the value that the meter sees. A unique count
+# sees the value 0 and an id. Events that lack what their meter needs, which may be older than it, have no value.
+_ASKED = """
+    WITH asked AS MATERIALIZED (
+        SELECT ask.position, ask.start_time, ask.end_time, ask.dimensions::jsonb AS dimensions, ask.event_limit,
+            ask.day_starts::timestamptz[] AS day_starts, tenant.tenant_no, series.series_no,
+            meter.aggregation, meter.value_property, meter.filters, meter.recurring
+        FROM unnest(
+                $2::int[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::text[], $8::text[],
+                $9::int[]
+            ) AS ask (position, subscription_id, meter_code, start_time, end_time, dimensions, day_starts, event_limit)
+        JOIN meter ON meter.tenant_id = $1 AND meter.code = ask.meter_code
+        JOIN tenant ON tenant.tenant_id = $1
+        JOIN series ON series.tenant_id = $1
+            AND series.subscription_id = ask.subscription_id AND series.event_code = meter.event_code
+    )
+"""
+_COUNTED = """
+    FROM event CROSS JOIN LATERAL (
+        SELECT
+            CASE
+                WHEN asked.aggregation = 'count' THEN 1
+                WHEN asked.aggregation = 'unique_count' THEN
+                    CASE WHEN properties ->> asked.value_property <> ''
+                        AND coalesce(properties ->> 'operation_type', 'add') IN ('add', 'remove') THEN 0 END
+                WHEN properties ->> asked.value_property ~ $11 THEN (properties ->> asked.value_property)::numeric
+            END AS value,
+            CASE WHEN asked.dimensions = '[]' THEN '{}'::text[]
+                ELSE ARRAY(SELECT properties ->> name FROM jsonb_array_elements_text(asked.dimensions) AS name)
+            END AS cell
+    ) AS seen
+    WHERE event.tenant_no = asked.tenant_no AND event.series_no = asked.series_no
+        AND event_time >= %s AND event_time < asked.end_time
+        AND sequence <= $10
+        AND value IS NOT NULL
+        AND (asked.filters = '[]' OR NOT EXISTS (
+            SELECT FROM jsonb_array_elements(asked.filters) AS filter
+            WHERE (filter -> 'values' ? (properties ->> (filter ->> 'property'))) IS NOT TRUE
+        ))
+"""
+_SINCE_EVER = "CASE WHEN asked.recurring THEN '-infinity' ELSE asked.start_time END"
+_IDS_SINCE_EVER = (
+    "CASE WHEN asked.recurring AND asked.aggregation = 'unique_count' THEN '-infinity' ELSE asked.start_time END"
+)
+
+# The last of events at one instant is that with the greatest transaction_id; an array compares element by element. What
+# was there before the period is held from its start, which is day 1.
+_TALLIES = f"""
+    {_ASKED}
+    SELECT position, tally.* FROM asked CROSS JOIN LATERAL (
+        SELECT cell,
+            count(*) FILTER (
+                WHERE event_time >= asked.start_time OR asked.aggregation <> 'weighted_sum'
+            ) AS event_count,
+            sum(value) AS total,
+            coalesce(sum(value) FILTER (WHERE event_time < asked.start_time), 0) AS before,
+            coalesce(sum(CASE
+                WHEN asked.aggregation = 'weighted_sum'
+                    THEN value * extract(epoch FROM asked.end_time - greatest(event_time, asked.start_time))
+                WHEN asked.day_starts IS NOT NULL
+                    THEN value * (cardinality(asked.day_starts) + 1
+                        - greatest(width_bucket(event_time, asked.day_starts), 1))
+            END), 0) AS held,
+            max(value) FILTER (WHERE asked.aggregation = 'max') AS largest,
+            min(value) FILTER (WHERE asked.aggregation = 'min') AS smallest,
+            max(ARRAY[to_char(event_time AT TIME ZONE 'UTC', 'YYYYMMDDHH24MISSUS'), transaction_id, value::text]
+                COLLATE "C") FILTER (WHERE asked.aggregation = 'latest') AS latest,
+            sum(amount) AS amount
+        {_COUNTED % _SINCE_EVER}
+        GROUP BY cell
+    ) AS tally
+"""  # noqa: S608 constants only
+_VALUES = f"""
+    {_ASKED}
+    SELECT position, counted.* FROM asked CROSS JOIN LATERAL (
+        SELECT cell, value, count(*) AS occurrences {_COUNTED % "asked.start_time"} GROUP BY cell, value
+    ) AS counted
+"""  # noqa: S608 constants only
+_EVENTS = f"""
+    {_ASKED}
+    SELECT position, found.* FROM asked CROSS JOIN LATERAL (
+        SELECT * FROM (
+            SELECT cell, event_time, transaction_id, sequence, value, amount,
+                coalesce(properties ->> asked.value_property, '') AS id,
+                coalesce(properties ->> 'operation_type', 'add') = 'add' AS adds,
+                row_number() OVER (PARTITION BY cell ORDER BY event_time, transaction_id COLLATE "C") AS number
+            {_COUNTED % _IDS_SINCE_EVER}
+        ) AS numbered
+        WHERE number <= asked.event_limit
+    ) AS found
+"""  # noqa: S608 constants only
+
+
+async def read_usage(conn: Conn, tenant_id: str, questions: Sequence[Question], watermark: int | None) -> Answers:
+    """Answer all questions at one watermark; None reads all there is.
+
+    An answer's watermark is that of the log, even below the one asked for. Values that are no decimals, which may be in
+    events older than their meter, do not count. Raises NotFound METER_NOT_FOUND, and InvalidArgument when a question
+    does not suit its meter.
+    """
+    async with conn.transaction(isolation="repeatable_read", readonly=True):
+        head = await read_head(conn)
+        at = min(watermark or head, head)
+        asks = await _asks(conn, tenant_id, questions)
+        limits = [ALL if ask.needs_order else ask.question.first_events for ask in asks]
+        in_buckets = await read_tallies(conn, tenant_id, [(ask.question, ask.meter) for ask in asks], at)
+        in_events = [i for i in range(len(asks)) if i not in in_buckets]
+        cells = await _cells(conn, tenant_id, [asks[i] for i in in_events], [limits[i] for i in in_events], at)
+    found = {i: usages(asks[i].meter, asks[i].question, mine) for i, mine in zip(in_events, cells, strict=True)}
+    found |= {i: [undivided_usage(asks[i].meter, asks[i].question, tally)] for i, tally in in_buckets.items()}
+    answers = iter(range(len(asks)))
+    return Answers(
+        [[each for _ in question.meter_codes for each in found[next(answers)]] for question in questions], at
+    )
+
+
+async def read_event_usage(
+    conn: Conn, tenant_id: str, question: Question, transaction_id: str
+) -> list[EventUsage | None]:
+    """What the event is charged for in advance, by each meter of the question; None where a meter does not count it.
+
+    Raises as `read_usage` does.
+    """
+    async with conn.transaction(isolation="repeatable_read", readonly=True):
+        head = await read_head(conn)
+        asks = await _asks(conn, tenant_id, [replace(question, charged_in_advance=True)])
+        cells = await _cells(conn, tenant_id, asks, [ALL] * len(asks), head)
+    return [event_usage(ask.meter, question, transaction_id, mine) for ask, mine in zip(asks, cells, strict=True)]
+
+
+async def read_head(conn: Conn) -> int:
+    """The watermark of the log as it is now."""
+    return int(await conn.fetchval("SELECT max(sequence) FROM event_batch") or EMPTY_LOG)
+
+
+async def _asks(conn: Conn, tenant_id: str, questions: Sequence[Question]) -> list[_Ask]:
+    codes = {code for question in questions for code in question.meter_codes}
+    meters = {meter.code: meter for meter in await find_meters(conn, tenant_id, codes)}
+    for question in questions:
+        for code in question.meter_codes:
+            if code not in meters:
+                raise NotFound("METER_NOT_FOUND", f"there is no meter {code}", meter_code=code)
+        check(question, meters)
+    return [_Ask(question, meters[code]) for question in questions for code in question.meter_codes]
+
+
+async def _cells(
+    conn: Conn, tenant_id: str, asks: Sequence[_Ask], limits: Sequence[int], watermark: int
+) -> list[list[Cell]]:
+    """Of each ask, in the caller's snapshot."""
+    tallies: dict[int, dict[tuple[str | None, ...], Tally]] = defaultdict(dict)
+    for row in await _read(conn, _TALLIES, tenant_id, asks, limits, range(len(asks)), watermark):
+        tallies[row["position"]][tuple(row["cell"])] = _tally(row)
+    percentiles = [i for i, ask in enumerate(asks) if ask.meter.aggregation is Aggregation.PERCENTILE]
+    for row in await _read(conn, _VALUES, tenant_id, asks, limits, percentiles, watermark):
+        tallies[row["position"]][tuple(row["cell"])].values[row["value"]] = row["occurrences"]
+    events: dict[int, dict[tuple[str | None, ...], list[CountedEvent]]] = defaultdict(lambda: defaultdict(list))
+    with_events = [i for i, limit in enumerate(limits) if limit]
+    for row in await _read(conn, _EVENTS, tenant_id, asks, limits, with_events, watermark):
+        events[row["position"]][tuple(row["cell"])].append(_event(row))
+    return [
+        [Cell(values, tally, events[index][values]) for values, tally in tallies[index].items()]
+        for index in range(len(asks))
+    ]
+
+
+async def _read(
+    conn: Conn,
+    statement: str,
+    tenant_id: str,
+    asks: Sequence[_Ask],
+    limits: Sequence[int],
+    positions: Sequence[int],
+    watermark: int,
+) -> list[asyncpg.Record]:
+    """Rows of `statement` for the asks at `positions`."""
+    if not positions:
+        return []
+    questions = [asks[i].question for i in positions]
+    return await conn.fetch(
+        statement,
+        tenant_id,
+        list(positions),
+        [question.subscription_id for question in questions],
+        [asks[i].meter.code for i in positions],
+        [question.start for question in questions],
+        [question.end for question in questions],
+        [json.dumps(question.dimensions) for question in questions],
+        [_day_starts(question) for question in questions],
+        [limits[i] for i in positions],
+        watermark,
+        _VALUE,
+    )
+
+
+def _day_starts(question: Question) -> str | None:
+    if not question.prorated:
+        return None
+    return "{" + ",".join(each.isoformat() for each in question.frame.day_starts()) + "}"
+
+
+def _tally(row: asyncpg.Record) -> Tally:
+    latest = row["latest"]
+    return Tally(
+        event_count=row["event_count"],
+        total=row["total"],
+        before=row["before"],
+        held=row["held"],
+        largest=row["largest"],
+        smallest=row["smallest"],
+        latest=Latest(latest[0], latest[1], Decimal(latest[2])) if latest else None,
+        amount=row["amount"],
+    )
+
+
+def _event(row: asyncpg.Record) -> CountedEvent:
+    return CountedEvent(
+        event_time=row["event_time"],
+        transaction_id=row["transaction_id"],
+        sequence=row["sequence"],
+        value=row["value"],
+        id=row["id"],
+        adds=row["adds"],
+        amount=row["amount"],
+    )

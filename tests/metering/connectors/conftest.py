@@ -1,0 +1,43 @@
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from moto.server import ThreadedMotoServer
+
+from libs.embedded.valkey import Valkey
+from services.metering import main as metering
+from tests.conftest import Database, Keys
+from tests.metering.connectors.feeds import AWS, FEEDS, Feed
+from tests.metering.connectors.world import World
+from tests.metering.requests import NOW
+
+
+@pytest.fixture(scope="session")
+def aws() -> Iterator[str]:
+    """The address of a server that speaks SQS and S3."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    _, port = server.get_host_and_port()
+    yield f"http://127.0.0.1:{port}"
+    server.stop()
+
+
+@pytest.fixture(autouse=True)
+def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in AWS.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+async def world(database: Database, keys: Keys, tmp_path: Path) -> AsyncIterator[World]:
+    """A metering server, and what it takes to run connectors to it."""
+    settings = metering.Settings(dsn=database.dsns["metering"], public_keys=keys.public_pem, listen="127.0.0.1:0")
+    async with metering.running(settings, lambda: NOW) as port, World(database, keys, tmp_path, port).opened() as world:
+        yield world
+
+
+@pytest.fixture(params=FEEDS)
+async def feed(request: pytest.FixtureRequest, valkey: Valkey, aws: str, tmp_path: Path) -> AsyncIterator[Feed]:
+    """A source of each kind, empty."""
+    async with FEEDS[request.param](tmp_path, valkey.url, aws) as opened:
+        yield opened

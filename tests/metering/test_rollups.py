@@ -1,0 +1,294 @@
+"""Usage read from buckets is what the events come to: whatever is folded, when, by whom, and whoever is killed."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import asyncpg
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from libs.common.money import plain
+from libs.common.postgres import Pool, create_pool
+from libs.embedded.valkey import Valkey
+from services.metering.worker import Folder
+from tests.conftest import Database
+from tests.metering.conftest import Client, Connect
+from tests.metering.processes import in_batches, worker_process
+from tests.metering.requests import END, START, count_meter, event, ingest, make_meters, sum_meter, usage_of, used
+from weir.metering.v1.metering_pb2 import BatchGetUsageRequest, Event, GetUsageRequest, GetUsageResponse, Meter
+
+DIFFERENCES = """
+    WITH folded AS (
+        SELECT event.*, depth, rollup_no, value_property, filters
+        FROM event JOIN series USING (series_no) JOIN (
+            SELECT tenant_id, event_code, rollup_no, value_property, filters, built_series_no FROM rollup
+            UNION ALL SELECT DISTINCT tenant_id, event_code, 0, '', '[]'::jsonb, 2147483647 FROM series
+        ) AS rollups USING (tenant_id, event_code)
+        WHERE sequence <= (SELECT folded FROM rollup_progress) AND series_no <= built_series_no
+    ), added_up AS (
+        SELECT tenant_no, series_no, rollup_no, width,
+            date_trunc((ARRAY['month', 'day', 'hour', 'minute'])[width + 1], event_time, 'UTC') AS start_time,
+            count(*) AS event_count, trim_scale(sum(value)) AS total,
+            trim_scale(min(value)) AS smallest, trim_scale(max(value)) AS largest
+        FROM folded CROSS JOIN generate_series(0, depth) AS width CROSS JOIN LATERAL (
+            SELECT CASE WHEN value_property = '' THEN 1
+                WHEN properties ->> value_property ~ '^-?[0-9]{1,26}(\\.[0-9]{1,12})?$'
+                THEN (properties ->> value_property)::numeric END AS value
+        ) AS seen
+        WHERE value IS NOT NULL AND NOT EXISTS (
+            SELECT FROM jsonb_array_elements(filters) AS filter
+            WHERE NOT coalesce(filter -> 'values' ? (properties ->> (filter ->> 'property')), false)
+        )
+        GROUP BY 1, 2, 3, 4, 5
+    ), kept AS (
+        SELECT tenant_no, series_no, rollup_no, width::int, start_time, event_count, trim_scale(total),
+            trim_scale(smallest), trim_scale(largest)
+        FROM bucket
+    )
+    (TABLE kept EXCEPT TABLE added_up) UNION ALL (TABLE added_up EXCEPT TABLE kept)
+"""
+
+
+IS_FOLDED = """
+    SELECT folded = coalesce((SELECT max(sequence) FROM event_batch), 1)
+        AND NOT EXISTS (SELECT FROM rollup WHERE built_series_no < 2147483647)
+    FROM rollup_progress
+"""
+IS_HELD_UP = "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND relation = 'bucket'::regclass"
+
+
+@pytest.fixture
+async def pool(database: Database) -> AsyncIterator[Pool]:
+    async with await create_pool(database.dsns["metering"]) as opened:
+        yield opened
+
+
+async def fold_all(*folders: Folder) -> None:
+    """Until none of them finds anything left."""
+    while any(await asyncio.gather(*(folder.fold() for folder in folders))):
+        pass
+
+
+async def require_exact_buckets(pool: Pool, *, folded: bool = True) -> None:
+    """That buckets are what the folded events come to; and that all are folded and built."""
+    assert [tuple(row) for row in await pool.fetch(DIFFERENCES)] == []
+    if folded:
+        assert await pool.fetchval(IS_FOLDED)
+
+
+METERS = {
+    "calls": count_meter("calls", event_code="llm"),
+    "small_calls": Meter(
+        code="small_calls",
+        event_code="llm",
+        aggregation=Meter.AGGREGATION_COUNT,
+        filters=sum_meter(model=["small"]).filters,
+    ),
+    "tokens": sum_meter(),
+    "small": sum_meter("small", model=["small"]),
+    "most": Meter(code="most", event_code="llm", value_property="tokens", aggregation=Meter.AGGREGATION_MAX),
+    "least": Meter(
+        code="least",
+        event_code="llm",
+        value_property="tokens",
+        aggregation=Meter.AGGREGATION_MIN,
+        filters=sum_meter(model=["small", "large"]).filters,
+    ),
+    "ever": Meter(
+        code="ever",
+        event_code="llm",
+        aggregation=Meter.AGGREGATION_SUM,
+        value_property="tokens",
+        recurring=True,
+    ),
+}
+BOUNDARIES = st.tuples(
+    st.integers(-33, 33), st.integers(0, 25), st.sampled_from([0, 1, 59, 60]), st.sampled_from([-1, 0, 1])
+)
+INSTANTS = st.one_of(
+    st.integers(-40 * 24 * 3600, 40 * 24 * 3600).map(lambda seconds: START + timedelta(seconds=seconds)),
+    BOUNDARIES.map(lambda t: START + timedelta(days=t[0], hours=t[1], minutes=t[2], microseconds=t[3])),
+).map(lambda instant: min(instant, datetime(2023, 11, 20, tzinfo=UTC)))
+VALUES = st.decimals(min_value=-1000, max_value=10**6, places=4)
+LONE = st.tuples(st.sampled_from("ab"), INSTANTS, VALUES, st.sampled_from(["small", "large", ""]))
+BURST = st.tuples(
+    st.sampled_from("ab"), INSTANTS, st.sampled_from([120, 700, 1_300]), st.sampled_from([1, 50, 3_000, 90_000])
+)
+STEPS = st.lists(
+    st.one_of(
+        st.lists(LONE, min_size=1, max_size=12).map(lambda lone: ("send", lone)),
+        BURST.map(lambda burst: ("burst", burst)),
+        st.just(("fold", 1)),
+        st.just(("fold", 2)),
+        st.just(("fold", 0)),
+        st.sampled_from(sorted(METERS.keys() - {"calls"})).map(lambda code: ("make", code)),
+    ),
+    max_size=14,
+)
+_examples = itertools.count()
+
+
+@dataclass(slots=True)
+class Log:
+    """What was sent by one example; `answers` are requests, and what they were answered."""
+
+    sent: list[tuple[str, datetime, Decimal, str]] = field(default_factory=list)
+    answers: list[tuple[GetUsageRequest, list[tuple[str, str, int]]]] = field(default_factory=list)
+
+    def usage(self, code: str, who: str, start: datetime, end: datetime) -> tuple[str, int]:
+        """Quantity and count, the naive way."""
+        mine = [
+            value
+            for name, at, value, model in self.sent
+            if name == who
+            and (code == "ever" or start <= at)
+            and at < end
+            and (model == "small" or not code.startswith("small"))
+            and (model or code != "least")
+        ]
+        if code in ("most", "least"):
+            quantity = (max if code == "most" else min)(mine, default=Decimal(0))
+        else:
+            quantity = Decimal(len(mine)) if "calls" in code else sum(mine, Decimal(0))
+        return plain(quantity), len(mine)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(steps=STEPS, periods=st.lists(st.tuples(INSTANTS, INSTANTS), min_size=1, max_size=6))
+async def test_usage_is_exact_whatever_is_folded_when(
+    connect: Connect, pool: Pool, steps: list[tuple[str, object]], periods: list[tuple[datetime, datetime]]
+) -> None:
+    """Each example is a tenant of its own; some of its meters are made after events were sent or folded."""
+    example = next(_examples)
+    metering = connect(f"tenant-{example}")
+    folders = [Folder(pool), Folder(pool)]
+    folders[0]._batches = 1
+    log = Log()
+    made = {"calls"}
+    await make_meters(metering, METERS["calls"])
+    asked = [(start, end) for start, end in ((min(pair), max(pair)) for pair in periods) if start < end]
+    asked += [(START, END), (START - timedelta(days=45), END), (START + timedelta(hours=5.5), END)]
+    for kind, what in steps:
+        match kind, what:
+            case "send", list():
+                await send(metering, log, what)
+            case "burst", (str(who), datetime() as at, int(size), int(spacing)):
+                many = [(who, at + timedelta(milliseconds=n * spacing), Decimal(n), "small") for n in range(size)]
+                await send(metering, log, [each for each in many if each[1] <= datetime(2023, 11, 20, tzinfo=UTC)])
+            case "fold", 0:
+                await fold_all(*folders)
+            case "fold", int(workers):
+                await asyncio.gather(*(folder.fold() for folder in folders[:workers]))
+            case "make", str(code) if code not in made:
+                made.add(code)
+                await make_meters(metering, METERS[code])
+        await require_usage(metering, log, made, asked)
+    await fold_all(*folders)
+    await require_exact_buckets(pool)
+    await require_usage(metering, log, made, asked)
+    for request, answer in log.answers:
+        assert usages(await metering.GetUsage(request)) == answer
+
+
+async def send(metering: Client, log: Log, events: Iterable[tuple[str, datetime, Decimal, str]]) -> None:
+    fresh = list(events)
+    await ingest(
+        metering,
+        [
+            event(f"t-{len(log.sent) + n}", who, at=at, tokens=plain(value), **({"model": model} if model else {}))
+            for n, (who, at, value, model) in enumerate(fresh)
+        ]
+        or [event("none", "nobody", tokens="0")],
+    )
+    log.sent += fresh
+
+
+async def require_usage(
+    metering: Client, log: Log, made: Iterable[str], asked: Iterable[tuple[datetime, datetime]]
+) -> None:
+    """Every answer is right, and is kept to be asked for again at its watermark."""
+    codes = sorted(made)
+    queries = [usage_of(*codes, subscription_id=who, start=start, end=end) for who in "ab" for start, end in asked]
+    answers = (await metering.BatchGetUsage(BatchGetUsageRequest(queries=queries))).answers
+    for query, answer in zip(queries, answers, strict=True):
+        period = query.period.start_time.ToDatetime(UTC), query.period.end_time.ToDatetime(UTC)
+        expected = [(code, *log.usage(code, query.subscription_id, *period)) for code in codes]
+        assert usages(answer) == expected, (query, len(log.sent))
+        query.watermark = answer.watermark
+    log.answers.append((queries[-1], usages(answers[-1])))
+
+
+def usages(answer: GetUsageResponse) -> list[tuple[str, str, int]]:
+    return [(usage.meter_code, usage.quantity, usage.event_count) for usage in answer.usages]
+
+
+EVENTS = [event(f"t-{n}", f"sub-{n % 5}", at=START + timedelta(seconds=n * 7), tokens="2") for n in range(12_000)]
+
+
+async def require_all_counted(metering: Client) -> None:
+    for number in range(5):
+        assert await used(metering, "tokens", "requests", subscription_id=f"sub-{number}") == {
+            "tokens": "4800",
+            "requests": "2400",
+        }
+
+
+async def test_folders_that_race_fold_each_event_once(metering: Client, pool: Pool) -> None:
+    await make_meters(metering)
+    folders = [Folder(pool) for _ in range(4)]
+
+    async def write(batches: Iterable[Sequence[Event]]) -> None:
+        for events in batches:
+            await ingest(metering, events)
+
+    async def keep_folding(folder: Folder) -> None:
+        while not writing.done():
+            await folder.fold()
+            await asyncio.sleep(0)
+
+    writing = asyncio.gather(*(write(in_batches(EVENTS[n::3], 50)) for n in range(3)))
+    await asyncio.gather(writing, *(keep_folding(folder) for folder in folders))
+    await require_all_counted(metering)
+    await fold_all(*folders)
+    await require_exact_buckets(pool)
+    await require_all_counted(metering)
+
+
+async def test_a_worker_killed_while_it_folds_loses_and_doubles_nothing(
+    metering: Client, pool: Pool, database: Database, valkey: Valkey
+) -> None:
+    """A lock on the buckets holds up the worker in the middle of its transaction."""
+    await make_meters(metering)
+    dsn = database.dsns["metering"]
+    for sent in (4_000, 8_000, 12_000):
+        blocker = await asyncpg.connect(dsn)
+        holding = blocker.transaction()
+        await holding.start()
+        await blocker.execute("LOCK TABLE bucket IN SHARE MODE")
+        async with worker_process(dsn, valkey.url) as worker:
+            await ingest(metering, EVENTS[sent - 4_000 : sent])
+            await until(pool, IS_HELD_UP)
+            assert await used(metering, "requests") == {"requests": str(sent // 5)}
+            worker.kill()
+            await worker.wait()
+        await holding.rollback()
+        await blocker.close()
+        await require_exact_buckets(pool, folded=False)
+        assert await used(metering, "requests") == {"requests": str(sent // 5)}
+    async with worker_process(dsn, valkey.url):
+        await require_all_counted(metering)
+        await until(pool, IS_FOLDED)
+    await require_exact_buckets(pool)
+    await require_all_counted(metering)
+
+
+async def until(pool: Pool, condition: str) -> None:
+    """Return once the statement answers true."""
+    async with asyncio.timeout(20):
+        while not await pool.fetchval(condition):  # noqa: ASYNC110 what another process does to the database
+            await asyncio.sleep(0.02)
