@@ -38,9 +38,7 @@ class _Server(uvicorn.Server):
 @asynccontextmanager
 async def serving(listen: str, app: Starlette, *, drain_seconds: int) -> AsyncIterator[int]:
     """Serve `app` on `listen` ("127.0.0.1:0" picks a port); yields the port. On leaving, requests may still end."""
-    host, _, port = listen.rpartition(":")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.create_server((host.strip("[]"), int(port)), family=family)
+    listener = _listen(listen)
     config = uvicorn.Config(
         app, log_config=None, access_log=False, ws="none", lifespan="off", timeout_graceful_shutdown=drain_seconds
     )
@@ -52,3 +50,14 @@ async def serving(listen: str, app: Starlette, *, drain_seconds: int) -> AsyncIt
         server.should_exit = True
         await task
         listener.close()
+
+
+def _listen(listen: str) -> socket.socket:
+    """Made as TCP by name: asyncio sets TCP_NODELAY only then, without which each answer takes 40 ms longer."""
+    host, _, port = listen.rpartition(":")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((host.strip("[]"), int(port)))
+    listener.listen(1024)
+    return listener

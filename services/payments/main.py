@@ -5,6 +5,7 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
+from libs.common import web
 from libs.common.clock import Clock, system_clock
 from libs.common.credentials import Issuer, Verifier, load_private_key, load_public_keys
 from libs.common.postgres import create_pool
@@ -85,7 +86,7 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[Ports]:
         servicer = PaymentsServicer(pool, vault, saving, alarm, clock)
         endpoint = webhook.Endpoint(pool, accounts, alarm, clock)
         async with (
-            webhook.serving(settings.webhook_listen, endpoint.app()) as webhook_port,
+            web.serving(settings.webhook_listen, endpoint.app(), drain_seconds=webhook.DRAIN_SECONDS) as webhook_port,
             serving(
                 settings.listen,
                 SERVICES,

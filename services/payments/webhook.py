@@ -1,13 +1,10 @@
 """The HTTP endpoint that processors send webhooks to: verify, store the raw body, answer; the worker does the rest."""
 
 import asyncio
-import socket
-from collections.abc import AsyncIterator, Awaitable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Awaitable
 from dataclasses import dataclass
 
 import structlog
-import uvicorn
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.requests import ClientDisconnect, Request
@@ -18,6 +15,7 @@ from libs.common.clock import Clock
 from libs.common.credentials import TENANT_ID
 from libs.common.postgres import Pool
 from libs.common.rpc.status import from_postgres_error
+from libs.common.web import BodyTooLarge, body_in
 from libs.common.worker import Alarm
 from services.payments.accounts import Accounts
 from services.payments.convert import ACCOUNT_ID
@@ -31,10 +29,6 @@ log = structlog.get_logger()
 MAX_BODY_BYTES = 1024 * 1024
 BODY_TIMEOUT_SECONDS = 10.0
 DRAIN_SECONDS = 10
-
-
-class BodyTooLarge(Exception):
-    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +52,7 @@ class Endpoint:
             return Response(status_code=404)
         try:
             async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
-                body = await _body(request)
+                body = await body_in(request, MAX_BODY_BYTES)
         except BodyTooLarge:
             return Response(status_code=413)
         except TimeoutError:
@@ -108,43 +102,3 @@ async def _or_503(answer: Awaitable[Response]) -> Response:
             raise
         log.warning("database not available", cause=repr(error))
         return Response(status_code=503)
-
-
-async def _body(request: Request) -> bytes:
-    """Raises BodyTooLarge without reading on, and ClientDisconnect."""
-    announced = request.headers.get("content-length", "0")
-    if not announced.isdigit() or int(announced) > MAX_BODY_BYTES:
-        raise BodyTooLarge
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise BodyTooLarge
-    return bytes(body)
-
-
-class _Server(uvicorn.Server):
-    """Leaves signals to the process, which has more to stop than this."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-@asynccontextmanager
-async def serving(listen: str, app: Starlette) -> AsyncIterator[int]:
-    """Serve `app` on `listen` ("127.0.0.1:0" picks a port); yields the port."""
-    host, _, port = listen.rpartition(":")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.create_server((host.strip("[]"), int(port)), family=family)
-    config = uvicorn.Config(
-        app, log_config=None, access_log=False, ws="none", lifespan="off", timeout_graceful_shutdown=DRAIN_SECONDS
-    )
-    server = _Server(config)
-    task = asyncio.create_task(server.serve(sockets=[listener]))
-    try:
-        yield listener.getsockname()[1]
-    finally:
-        server.should_exit = True
-        await task
-        listener.close()
