@@ -128,8 +128,10 @@ STEPS = st.lists(
         st.just(("fold", 0)),
         st.sampled_from(sorted(METERS.keys() - {"calls"})).map(lambda code: ("make", code)),
     ),
-    max_size=14,
+    min_size=4,
+    max_size=16,
 )
+LATE = st.sets(st.sampled_from(sorted(METERS)), max_size=4)
 _examples = itertools.count()
 
 
@@ -159,18 +161,22 @@ class Log:
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
-@given(steps=STEPS, periods=st.lists(st.tuples(INSTANTS, INSTANTS), min_size=1, max_size=6))
+@given(late=LATE, steps=STEPS, periods=st.lists(st.tuples(INSTANTS, INSTANTS), min_size=1, max_size=6))
 async def test_usage_is_exact_whatever_is_folded_when(
-    connect: Connect, pool: Pool, steps: list[tuple[str, object]], periods: list[tuple[datetime, datetime]]
+    connect: Connect,
+    pool: Pool,
+    late: set[str],
+    steps: list[tuple[str, object]],
+    periods: list[tuple[datetime, datetime]],
 ) -> None:
-    """Each example is a tenant of its own; some of its meters are made after events were sent or folded."""
+    """Each example is a tenant of its own; `late` meters are made after events were sent or folded, if at all."""
     example = next(_examples)
     metering = connect(f"tenant-{example}")
     folders = [Folder(pool), Folder(pool)]
     folders[0]._batches = 1
     log = Log()
-    made = {"calls"}
-    await make_meters(metering, METERS["calls"])
+    made = METERS.keys() - late | {"calls"}
+    await make_meters(metering, *(METERS[code] for code in made))
     asked = [(start, end) for start, end in ((min(pair), max(pair)) for pair in periods) if start < end]
     asked += [(START, END), (START - timedelta(days=45), END), (START + timedelta(hours=5.5), END)]
     for kind, what in steps:

@@ -6,8 +6,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import grpc
+import structlog
 
-from libs.common.rpc import MAX_MESSAGE_BYTES
+from libs.common.rpc import MAX_MESSAGE_BYTES, REQUEST_ID
 from libs.common.rpc.status import from_rpc_error
 
 DEFAULT_TIMEOUT_SECONDS = 30.0
@@ -82,6 +83,8 @@ class _Credentials:
         if self._api_key is not None:
             key = self._api_key if isinstance(self._api_key, str) else self._api_key()
             metadata.add("authorization", f"Bearer {key}")
+        if request_id := structlog.contextvars.get_contextvars().get("request_id"):
+            metadata.add(REQUEST_ID, request_id)
         return grpc.aio.ClientCallDetails(
             details.method, details.timeout or timeout, metadata, details.credentials, details.wait_for_ready
         )

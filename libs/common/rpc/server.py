@@ -1,6 +1,7 @@
 """The gRPC server that every service runs: credentials, errors, logs, health, reflection, and an orderly stop."""
 
 import asyncio
+import secrets
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -17,7 +18,7 @@ from grpc_status import rpc_status
 
 from libs.common.credentials import Caller, Verifier
 from libs.common.errors import BillingError, PermissionDenied, Unauthenticated, Unavailable
-from libs.common.rpc import MAX_MESSAGE_BYTES
+from libs.common.rpc import MAX_MESSAGE_BYTES, REQUEST_ID
 from libs.common.rpc.status import from_postgres_error, to_status
 from weir.common.v1 import authorization_pb2
 
@@ -83,7 +84,8 @@ class _Call:
     metadata: dict[str, str | bytes]
 
     def admit(self, context: "grpc.aio.ServicerContext[Any, Any]") -> None:
-        structlog.contextvars.bind_contextvars(method=self.method, request_id=self.metadata.get("x-request-id"))
+        request_id = str(self.metadata.get(REQUEST_ID) or secrets.token_hex(8))
+        structlog.contextvars.bind_contextvars(method=self.method, request_id=request_id[:64])
         remaining = context.time_remaining()
         if remaining is not None and remaining < MIN_BUDGET_SECONDS:
             raise Unavailable("DEADLINE_TOO_SHORT", "no time left to do this call", retry_after_ms=100)
