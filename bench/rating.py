@@ -18,6 +18,7 @@ from itertools import islice
 from uuid import uuid4
 
 from bench.stack import Process, new_database, postgres, service
+from libs.common import logs
 from libs.common.clock import system_clock
 from libs.common.rpc.client import channel
 from services.pricing import convert
@@ -138,6 +139,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="figures as one JSON object")
     parser.add_argument("--subscriptions", type=int, default=SUBSCRIPTIONS)
     arguments = parser.parse_args()
+    logs.configure("bench.rating")  # to standard error: standard output is the figures alone
     figures = {
         "pure_per_s": round(pure_per_s(arguments.subscriptions)),
         "batch_rpc_per_s": round(asyncio.run(batch_rpc_per_s(arguments.subscriptions))),

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 
 from bench.stack import new_database, percentile, postgres, service
+from libs.common import logs
 from libs.common.postgres import create_pool
 from libs.common.rpc.client import channel
 from libs.common.wire import period_out
@@ -207,6 +208,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--events", type=int, default=10_000_000, help="of the large subscription")
     parser.add_argument("--json", action="store_true", help="one object of plain numbers")
     options = parser.parse_args(arguments)
+    logs.configure("bench.usage")  # to standard error: standard output is the figures alone
     figures = asdict(asyncio.run(measure(options.events)))
     if options.json:
         print(json.dumps(figures))
