@@ -57,7 +57,7 @@ def _object(line: bytes) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise BadValue(f"at byte {error.start + 1}", "TEXT_MALFORMED", "the line is not UTF-8") from None
     except json.JSONDecodeError as error:
-        raise BadValue(f"at character {error.colno}", "JSON_MALFORMED", f"not JSON: {error.msg}") from None
+        raise BadValue(str(error.colno), "JSON_MALFORMED", f"not JSON: {error.msg}") from None
     except RecursionError:
         raise BadValue("", "JSON_MALFORMED", "not JSON that can be read: nested too deep") from None
     if not isinstance(value, dict):

@@ -129,7 +129,10 @@ def _timestamp_violations(event: metering_pb2.Event, micros: int, newest: int) -
     stamp = event.timestamp
     if not event.HasField("timestamp"):
         yield "timestamp", "FIELD_MISSING", "timestamp is required"
-    shown = f"{stamp.seconds} s and {stamp.nanos} ns after 1970"
+    try:
+        shown = stamp.ToJsonString()
+    except ValueError:  # of a year that has not four digits, or of nanos that are none
+        shown = f"{stamp.seconds} s and {stamp.nanos} ns after 1970"
     if not 0 <= stamp.nanos < 1_000_000_000:
         yield "timestamp", "TIMESTAMP_MALFORMED", f"timestamp is {shown}; nanos are 0 to 999,999,999"
     if micros < _OLDEST_MICROS:

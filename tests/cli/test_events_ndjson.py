@@ -40,7 +40,7 @@ def without(name: str) -> str:
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ('{"code": }', "line 2, column at character 10: not JSON: Expecting value [JSON_MALFORMED]"),
+        ('{"code": }', "line 2, column 10: not JSON: Expecting value [JSON_MALFORMED]"),
         ("[1]", "line 2: expected a JSON object"),
         (without("timestamp"), "line 2, column timestamp: timestamp is required [FIELD_MISSING]"),
         (json.dumps({**EVENT, "timestamp": "now"}), "line 2, column timestamp: 'now' is not a timestamp"),

@@ -71,7 +71,9 @@ async def test_answers_given_while_servers_write_stay_true(metering: Client, oth
 
     async def write(client: Client, writer: int) -> None:
         nonlocal recorded
-        for batch in range(25):
+        batch = 0
+        while batch < 25 or len(answers) <= 20:  # until there has been something to see, however busy the machine is
+            batch += 1
             events = [
                 event(f"{chance.choice((writer, 'common'))}-{batch}-{n}", f"sub-{n % 2}", tokens="3")
                 for n in range(chance.randrange(1, 120))
@@ -91,10 +93,11 @@ async def test_answers_given_while_servers_write_stay_true(metering: Client, oth
             answers.add((answer.watermark, first))
 
     watchers = [asyncio.create_task(watch(client)) for client in (metering, other_server) for _ in range(2)]
-    await asyncio.gather(*(write((metering, other_server)[writer % 2], writer) for writer in range(8)))
+    async with asyncio.timeout(60):
+        await asyncio.gather(*(write((metering, other_server)[writer % 2], writer) for writer in range(8)))
     writing = False
     await asyncio.gather(*watchers)
-    assert len(answers) > 10
+    assert len(answers) > 20
     assert len({watermark for watermark, _ in answers}) == len(answers)
     for watermark, usages in answers:
         for client in (metering, other_server):
