@@ -31,8 +31,9 @@ check: setup  ## static checks: style, types, imports, contracts
 	$(BIN)/buf lint
 	$(BIN)/python -m tests.contracts.breaking
 
-proto: setup  ## regenerate the stubs after editing protos/
+proto: setup  ## regenerate the stubs and the catalog schema after editing protos/
 	PATH="$(BIN):$$PATH" $(BIN)/python hatch_build.py
+	$(BIN)/python -m cli.catalog.schema
 
 fmt: setup
 	$(BIN)/ruff check --fix . && $(BIN)/ruff format .

@@ -2,7 +2,7 @@
 
 
 class CliError(Exception):
-    """Something the user can put right; the text is one line that says what."""
+    """Something the user can put right; each line of the text says what."""
 
     exit_code = 1
 

@@ -41,7 +41,7 @@ def run(arguments: Sequence[str]) -> int:
     except typer.TyperException as error:
         return _fail(error.format_message(), error.exit_code)
     except CliError as error:
-        return _fail(str(error), error.exit_code)
+        return [_fail(line, error.exit_code) for line in str(error).splitlines()][-1]
     except Exception as error:  # noqa: BLE001 nobody wants a traceback from a command
         return _fail(_sentence(error), 1)
 

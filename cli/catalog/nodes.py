@@ -19,11 +19,26 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _ABSENT = {"", "~", "null", "Null", "NULL"}
 
 
-class CatalogError(CliError):
-    """The file is wrong: where (file:line), which element (path), and why."""
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Where (line, and path such as "plans[0].charges[1].code"), and why."""
 
-    def __init__(self, file: str, line: int, path: str, message: str) -> None:
-        super().__init__(f"{file}:{line}: {path}: {message}" if path else f"{file}:{line}: {message}")
+    line: int
+    path: str
+    message: str
+
+
+class CatalogError(CliError):
+    """The file is wrong, in one place or several."""
+
+    def __init__(self, file: str, *problems: Problem) -> None:
+        super().__init__("\n".join(_shown(file, each) for each in problems))
+        self.problems = problems
+
+
+def _shown(file: str, problem: Problem) -> str:
+    path = f"{problem.path}: " if problem.path else ""
+    return f"{file}:{problem.line}: {path}{problem.message}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +69,15 @@ Node: TypeAlias = Scalar | Items | Mapping
 def parse(text: bytes, file: str) -> Node:
     """The file's one document. Raises CatalogError."""
     if len(text) > MAX_BYTES:
-        raise CatalogError(file, 1, "", f"the file has {len(text)} bytes, {MAX_BYTES} at most")
+        raise CatalogError(file, Problem(1, "", f"the file has {len(text)} bytes, {MAX_BYTES} at most"))
     try:
         return _Reader(file, yaml.parse(text, Loader=_LOADER)).document()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         problem = " ".join(part for part in (error.context, error.problem) if part)
-        raise CatalogError(file, mark.line + 1 if mark else 1, "", f"not YAML: {problem}") from None
+        raise CatalogError(file, Problem(mark.line + 1 if mark else 1, "", f"not YAML: {problem}")) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise CatalogError(file, 1, "", f"not YAML: {' '.join(str(error).split())}") from None
+        raise CatalogError(file, Problem(1, "", f"not YAML: {' '.join(str(error).split())}")) from None
 
 
 class _Reader:
@@ -111,4 +126,4 @@ class _Reader:
         return mapping
 
     def _error(self, event: Any, message: str) -> CatalogError:
-        return CatalogError(self._file, event.start_mark.line + 1, "", message)
+        return CatalogError(self._file, Problem(event.start_mark.line + 1, "", message))

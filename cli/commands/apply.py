@@ -6,8 +6,8 @@ from pathlib import Path
 
 import typer
 
-from cli.catalog.applying import apply_changes, read_existing
-from cli.catalog.difference import Change, changes
+from cli.catalog.applying import apply_changes, find_changes
+from cli.catalog.difference import Change
 from cli.catalog.nodes import MAX_BYTES
 from cli.catalog.reader import Catalog, read_catalog
 from cli.connection import Connection, connected_to
@@ -20,7 +20,7 @@ STYLES = {"create": "green", "update": "yellow", "new_version": "yellow", "uncha
 async def apply_file(data: Path, file: Path, *, dry_run: bool, yes: bool, as_json: bool) -> None:
     catalog = load(file)
     async with connected_to(data) as services:
-        found = changes(catalog, await read_existing(services))
+        found = await find_changes(services, catalog)
         has_changes = any(change.action != "unchanged" for change in found)
         if not as_json:
             _print_changes(found)
@@ -39,7 +39,7 @@ async def apply_file(data: Path, file: Path, *, dry_run: bool, yes: bool, as_jso
 
 async def apply_catalog(services: Connection, catalog: Catalog) -> None:
     """The same without a word."""
-    await apply_changes(services, catalog, changes(catalog, await read_existing(services)))
+    await apply_changes(services, catalog, await find_changes(services, catalog))
 
 
 def load(file: Path) -> Catalog:

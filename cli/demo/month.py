@@ -7,8 +7,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from cli.catalog.applying import apply_changes, read_existing
-from cli.catalog.difference import changes
+from cli.catalog.applying import apply_changes, find_changes
 from cli.catalog.reader import read_catalog
 from cli.connection import Connection, connected
 from cli.demo.report import METERS, Billed
@@ -40,7 +39,7 @@ _NAMESPACE = uuid.UUID("0b1d6e52-52d5-5f0e-8f5c-3d1a1f0c7a11")
 async def prepare(services: Connection, customers: Sequence[str] = CUSTOMERS) -> None:
     """The catalog, a test clock at the start of the month, customers with a subscription and a saved card."""
     catalog = read_catalog(CATALOG.read_bytes(), CATALOG.name)
-    await apply_changes(services, catalog, changes(catalog, await read_existing(services)))
+    await apply_changes(services, catalog, await find_changes(services, catalog))
     await services.invoicing.CreateTestClock(
         invoicing_pb2.CreateTestClockRequest(request_id=_request_id("clock"), start_time=timestamp(START))
     )

@@ -44,6 +44,8 @@ class MeteringServicer(MeteringServiceServicer):
         tenant_id = caller().tenant_id
         request_id, request_hash = request_id_in(request.request_id), fingerprint(request)
         meter = convert.meter_in(request.meter, self._clock())
+        if request.validate_only:
+            return metering_pb2.CreateMeterResponse(meter=convert.meter_out(meter))
         async with self._pool.acquire() as conn, conn.transaction():
             if not await store.insert_meter(conn, tenant_id, meter, request_id, request_hash):
                 recorded = await store.find_meter_request(conn, tenant_id, request_id)

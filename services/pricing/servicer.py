@@ -39,6 +39,8 @@ class PricingServicer(PricingServiceServicer):
         tenant_id = caller().tenant_id
         request_id, request_hash = request_id_in(request.request_id), fingerprint(request)
         tax = convert.tax_in(request.tax, self._clock())
+        if request.validate_only:
+            return pricing_pb2.CreateTaxResponse(tax=convert.tax_out(tax))
         async with self._pool.acquire() as conn, conn.transaction():
             if not await store.insert_tax(conn, tenant_id, tax, request_id, request_hash):
                 taken = Conflict("TAX_EXISTS", f"there is a tax {tax.code} already", tax_code=tax.code)
@@ -74,6 +76,8 @@ class PricingServicer(PricingServiceServicer):
         tenant_id = caller().tenant_id
         request_id, request_hash = request_id_in(request.request_id), fingerprint(request)
         plan = convert.plan_in(request.plan, request.version, self._clock())
+        if request.validate_only:
+            return pricing_pb2.CreatePlanResponse(plan=convert.plan_out(plan))
         async with self._pool.acquire() as conn, conn.transaction():
             if await store.insert_plan(conn, tenant_id, plan, request_id, request_hash):
                 await _require_taxes(conn, tenant_id, plan.latest_version.tax_codes)

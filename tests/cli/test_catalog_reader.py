@@ -1,12 +1,14 @@
 from pathlib import Path
 
 import pytest
+from google.protobuf.message import Message
 
+from cli.catalog.kinds import PLAN
 from cli.catalog.nodes import MAX_BYTES, CatalogError
 from cli.catalog.reader import Catalog, read_catalog
 from cli.demo.month import CATALOG
 from weir.metering.v1.metering_pb2 import Meter, Rounding
-from weir.pricing.v1.pricing_pb2 import PlanVersion
+from weir.pricing.v1.pricing_pb2 import PlanVersion, Tax
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -41,6 +43,16 @@ def read(text: str) -> Catalog:
     return read_catalog(text.encode(), "c.yaml")
 
 
+def messages(text: str) -> list[tuple[Message, ...]]:
+    return [element.messages for element in read(text).elements]
+
+
+def version(text: str) -> PlanVersion:
+    found = messages(text)[-1][1]
+    assert isinstance(found, PlanVersion)
+    return found
+
+
 def problem(text: str) -> str:
     with pytest.raises(CatalogError) as caught:
         read(text)
@@ -53,21 +65,23 @@ def changed(old: str, new: str) -> str:
 
 
 def test_a_catalog_becomes_the_messages_of_the_contract() -> None:
-    catalog = read(GOOD)
-    [meter], [tax], [plan] = catalog.meters, catalog.taxes, catalog.plans
+    (meter,), (tax,), (_, version) = messages(GOOD)
+    assert isinstance(meter, Meter)
+    assert isinstance(tax, Tax)
+    assert isinstance(version, PlanVersion)
     assert (meter.code, meter.aggregation, meter.value_property) == ("tokens", Meter.AGGREGATION_SUM, "n")
     assert list(meter.filters[0].values) == ["large", "no"]
     assert (tax.code, tax.rate_percent) == ("vat", "19")
-    assert plan.version.billing_interval == PlanVersion.BILLING_INTERVAL_MONTHLY
-    assert (plan.version.base_fee.currency_code, plan.version.base_fee.minor_units) == ("JPY", 1000)
+    assert version.billing_interval == PlanVersion.BILLING_INTERVAL_MONTHLY
+    assert (version.base_fee.currency_code, version.base_fee.minor_units) == ("JPY", 1000)
 
 
 def test_prices_never_pass_through_a_float() -> None:
-    tiers = read(GOOD).plans[0].version.charges[0].graduated.tiers
-    assert [tier.unit_price for tier in tiers] == ["0.1", "0.000000000001"]
+    tiers = version(GOOD).charges[0].graduated.tiers
+    assert [tier.unit_price for tier in tiers] == ["0.100000000000", "0.000000000001"]
     exact = "12345678901234567890123456.123456789012"
-    catalog = read(GOOD.replace("flat_fee: 1}", f"flat_fee: {exact}}}"))
-    assert catalog.plans[0].version.charges[0].graduated.tiers[0].flat_fee == exact
+    exact_tiers = version(GOOD.replace("flat_fee: 1}", f"flat_fee: {exact}}}")).charges[0].graduated.tiers
+    assert exact_tiers[0].flat_fee == exact
 
 
 METERS = """
@@ -83,77 +97,80 @@ meters:
 
 
 def test_a_meter_says_how_it_measures() -> None:
-    seats, latency = read(METERS).meters
+    (seats,), (latency,) = messages(METERS)
+    assert isinstance(seats, Meter)
+    assert isinstance(latency, Meter)
     assert (seats.aggregation, seats.recurring) == (Meter.AGGREGATION_UNIQUE_COUNT, True)
     assert list(seats.dimensions) == ["team", "region"]
     assert seats.rounding == Rounding(function=Rounding.FUNCTION_CEIL, precision=-2)
-    assert (latency.percentile, latency.HasField("rounding")) == ("99.9", False)
+    assert (latency.percentile, latency.HasField("rounding")) == ("99.90", False)
 
 
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
-        ("unique_count", "max", "meters[0].recurring: only sum, unique_count and weighted_sum can be recurring"),
-        ("recurring: true", "recurring: 1", "meters[0].recurring: is '1'; expected true or false"),
-        ("function: ceil, ", "", "meters[0].rounding.function: is required"),
-        ("-2}", "21}", "meters[0].rounding.precision: is '21'; expected"),
-        ("[team, region]", "[team, team]", "meters[0].dimensions[1]: 'team' stands here twice"),
-        ("percentile: 99.90", "percentile: 0", "meters[1].percentile: is required: more than 0, at most 100"),
+        ("recurring: true", "recurring: 1", "c.yaml:6: meters[0].recurring: is '1'; expected true or false"),
+        ("function: ceil, ", "", "c.yaml:8: meters[0].rounding.function: is required"),
+        ("-2}", "2.5}", "c.yaml:8: meters[0].rounding.precision: is '2.5'; expected a whole number"),
         (
             "aggregation: percentile",
-            "aggregation: max",
-            "meters[1].percentile: only the aggregation percentile has one",
+            "aggregation: p99",
+            "c.yaml:9: meters[1].aggregation: is 'p99'; expected count, sum",
         ),
     ],
 )
-def test_a_meter_that_makes_no_sense_is_named(old: str, new: str, expected: str) -> None:
+def test_a_meter_of_the_wrong_shape_is_named(old: str, new: str, expected: str) -> None:
     assert expected in problem(METERS.replace(old, new))
 
 
 @pytest.mark.parametrize("path", [CATALOG, *sorted(EXAMPLES.glob("*.yaml"))], ids=lambda path: path.name)
 def test_the_catalogs_that_we_ship_are_good(path: Path) -> None:
-    assert read_catalog(path.read_bytes(), path.name).plans
+    assert read_catalog(path.read_bytes(), path.name).of(PLAN)
 
 
 @pytest.mark.parametrize("text", ["", "# nothing yet\n", "meters: []\nplans:\n"])
 def test_an_empty_catalog_says_nothing(text: str) -> None:
-    assert read(text) == Catalog("c.yaml", lines={"": 1})
+    assert read(text).elements == ()
 
 
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
         ("code: vat", "kode: vat", "c.yaml:9: taxes[0].code: is required"),
-        ("value_property: n", "value_prop: n", "c.yaml:2: meters[0].value_property: is required"),
+        ("value_property: n", "value_prop: n", "c.yaml:4: meters[0].value_prop: unknown key; the keys here are code"),
         ("    base_fee: 1000", "    base: 1", "c.yaml:15: plans[0].base: unknown key; the keys here are"),
         ("base_fee: 1000", "base_fee: 1000.5", "c.yaml:15: plans[0].base_fee: is 1000.5, which is no whole number of"),
-        ("base_fee: 1000", "base_fee: -1", "c.yaml:15: plans[0].base_fee: base_fee is -1; it must not be negative"),
-        ("base_fee: 1000", "base_fee: 1e3", "c.yaml:15: plans[0].base_fee: base_fee is '1e3'; expected a decimal"),
-        ("base_fee: 1000", "base_fee: .nan", "c.yaml:15: plans[0].base_fee: base_fee is '.nan'; expected a decimal"),
+        ("base_fee: 1000", "base_fee: -1", "c.yaml:15: plans[0].base_fee: amount is -1; it must not be negative"),
+        ("base_fee: 1000", "base_fee: 1e3", "c.yaml:15: plans[0].base_fee: is '1e3'; expected a decimal in plain"),
+        ("base_fee: 1000", "base_fee: .nan", "c.yaml:15: plans[0].base_fee: is '.nan'; expected a decimal in plain"),
         ("base_fee: 1000", "base_fee:", "c.yaml:15: plans[0].base_fee: has no value"),
         ("base_fee: 1000", "base_fee: [1]", "c.yaml:15: plans[0].base_fee: expected a text or a number"),
-        ("currency_code: JPY", "currency_code: XXX", "c.yaml:13: plans[0].currency_code: 'XXX' is not an ISO 4217"),
-        ("monthly", "hourly", "c.yaml:14: plans[0].billing_interval: is 'hourly'; expected monthly"),
-        ("aggregation: sum", "aggregation: count", "c.yaml:4: meters[0].value_property: a count has no value"),
-        ("aggregation: sum", "aggregation: avg", "c.yaml:3: meters[0].aggregation: is 'avg'; expected count or sum"),
-        ("rate_percent: 19", "rate_percent: 101", "c.yaml:9: taxes[0].rate_percent: is 101; expected 0 to 100"),
-        ('"no"', "large", "c.yaml:7: meters[0].filters[0].values[1]: 'large' stands here twice"),
-        ("up_to: 10, ", "", "c.yaml:21: plans[0].charges[0].graduated.tiers: tier 1: only the last tier may lack"),
-        ("{unit_price: 0.000000000001}", "{up_to: 9, unit_price: 1}", "tier 2: the last tier has no end"),
+        ("currency_code: JPY", "currency_code: XXX", "c.yaml:15: plans[0].base_fee: 'XXX' is not an ISO 4217"),
+        ("monthly", "hourly", "c.yaml:14: plans[0].billing_interval: is 'hourly'; expected "),
+        ("aggregation: sum", "aggregation: avg", "c.yaml:3: meters[0].aggregation: is 'avg'; expected count, sum, max"),
         (
-            "            - {unit_price: 0.000000000001}",
-            "            - {up_to: 10, unit_price: 1}\n            - {unit_price: 1}",
-            "c.yaml:21: plans[0].charges[0].graduated.tiers: tier 2 ends at 10, which is not after 10",
+            "graduated:",
+            "gradual:",
+            "c.yaml:18: plans[0].charges[0]: needs one of standard, graduated, package, volume, percentage,",
         ),
-        ("graduated:", "gradual:", "c.yaml:18: plans[0].charges[0].code: charge 'tokens' needs one price"),
-        ("      - code: tokens\n", "      - code: base\n", 'plans[0].charges[0].code: "base" is the line of the base'),
-        ("code: pro", "code: Pro!", "c.yaml:11: plans[0].code: code is 'Pro!'; a code is a letter"),
+        ("meter_code: tokens\n", "meter_code: tokens\n        dynamic: {}\n", "it has graduated and dynamic"),
+        ("code: pro", "code: Pro!", "c.yaml:11: plans[0].code: is 'Pro!'; expected a code: a letter"),
         ("meters:", "meters: 7\nx:", "c.yaml:1: meters: expected a list"),
         ("  - code: pro", "  - pro\n  - code: pro", "c.yaml:11: plans[0]: expected a mapping"),
     ],
 )
 def test_each_mistake_is_named_by_line_and_path(old: str, new: str, expected: str) -> None:
     assert expected in changed(old, new)
+
+
+def test_everything_that_is_wrong_is_told_at_once() -> None:
+    text = GOOD.replace("code: vat", "kode: vat").replace("monthly", "hourly").replace("up_to: 10", "upto: 10")
+    assert [line.split(": ")[1] for line in problem(text).splitlines()] == [
+        "taxes[0].kode",
+        "taxes[0].code",
+        "plans[0].billing_interval",
+        "plans[0].charges[0].graduated.tiers[0].upto",
+    ]
 
 
 def test_a_code_is_used_once() -> None:

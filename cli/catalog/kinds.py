@@ -1,0 +1,38 @@
+"""What a catalog file can hold. A kind's elements are messages of the contract, their keys the names of its fields."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from google.protobuf.descriptor import Descriptor
+from google.protobuf.message import Message
+
+from weir.metering.v1.metering_pb2 import Meter
+from weir.pricing.v1.pricing_pb2 import Plan, PlanVersion, Tax
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """`key` is the list in the file. An element is the fields of all `messages` together, which have no name in common
+    but those that the server sets. `updatable` fields can change; `instead` says what to do about the others.
+    """
+
+    name: str
+    key: str
+    messages: tuple[type[Message], ...]
+    updatable: tuple[str, ...]
+    instead: str = "give the new one another code"
+
+    @property
+    def descriptors(self) -> Sequence[Descriptor]:
+        return [message.DESCRIPTOR for message in self.messages]  # type: ignore[misc]
+
+
+METER = Kind("meter", "meters", (Meter,), ("name", "description"))
+TAX = Kind("tax", "taxes", (Tax,), ("name", "rate_percent"))
+PLAN = Kind("plan", "plans", (Plan, PlanVersion), ())
+
+KINDS = (METER, TAX, PLAN)
+"""In the order in which they are applied: what is named comes before what names it."""
+
+REFERENCES = {"meter_code": METER, "meter_codes": METER, "tax_codes": TAX, "plan_codes": PLAN}
+"""Fields, of whatever message, that name an element of a kind."""

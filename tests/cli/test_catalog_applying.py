@@ -1,0 +1,157 @@
+"""Catalog files against running services: what they refuse, what they record, and what comes back."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from cli.catalog.applying import apply_changes, find_changes, read_existing
+from cli.catalog.exporting import catalog_text
+from cli.catalog.nodes import CatalogError
+from cli.catalog.reader import read_catalog
+from cli.catalog.schema import PUBLISHED, text
+from cli.connection import Connection, connected
+from cli.stack.endpoint import SERVICES, Endpoint
+from libs.common.clock import system_clock
+from services.metering import main as metering
+from services.pricing import main as pricing
+from tests.conftest import Database, Keys
+
+ROOT = Path(__file__).parents[2]
+
+EVERYTHING = """\
+meters:
+  - {code: tokens, aggregation: sum, value_property: n, dimensions: [model, direction]}
+  - {code: seats, aggregation: unique_count, value_property: user, recurring: true}
+  - {code: p99, aggregation: percentile, value_property: ms, percentile: 99.90, rounding: {function: ceil}}
+taxes:
+  - {code: vat, name: "19", rate_percent: 19.50}
+plans:
+  - code: all
+    name: "no"
+    currency_code: USD
+    billing_interval: monthly
+    base_fee: 10.00
+    tax_codes: [vat]
+    charges:
+      - {code: standard, meter_code: tokens, minimum_amount: 5, maximum_amount: 50, standard: {unit_price: 0.10}}
+      - code: graduated
+        meter_code: tokens
+        graduated: {tiers: [{up_to: 1, unit_price: 2, flat_fee: 3}, {unit_price: 1}]}
+      - {code: package, meter_code: tokens, package: {package_size: 1000, package_price: 1.00}}
+      - {code: volume, meter_code: tokens, volume: {tiers: [{unit_price: 1}]}}
+      - code: percentage
+        meter_code: tokens
+        percentage: {rate_percent: 2.9, fixed_per_transaction: 0.30, free_transactions: 3, maximum_per_transaction: 4}
+      - {code: gp, meter_code: tokens, graduated_percentage: {tiers: [{rate_percent: 1}]}}
+      - {code: dynamic, meter_code: tokens, dynamic: {}}
+      - code: matrix
+        meter_code: tokens
+        group_keys: [model, direction]
+        matrix:
+          dimensions: [model, direction]
+          cells: [{values: [large, out], unit_price: 0.000015}]
+          default_unit_price: 0.000001
+        filters:
+          - code: free
+            name: Free of charge
+            properties: [{property: model, values: [tiny, "1.0"]}]
+            standard: {unit_price: 0}
+"""
+
+
+@pytest.fixture
+async def services(database: Database, keys: Keys) -> AsyncIterator[Connection]:
+    async with AsyncExitStack() as stack:
+        targets = dict.fromkeys(SERVICES, "")
+        for name, service in ("metering", metering), ("pricing", pricing):
+            settings = service.Settings(dsn=database.dsns[name], public_keys=keys.public_pem, listen="127.0.0.1:0")
+            port = await stack.enter_async_context(service.running(settings, system_clock))  # type: ignore[arg-type]
+            targets[name] = f"127.0.0.1:{port}"
+        yield await stack.enter_async_context(connected(Endpoint("acme", keys.api_key(), targets)))
+
+
+async def apply(services: Connection, written: str) -> list[str]:
+    catalog = read_catalog(written.encode(), "c.yaml")
+    found = await find_changes(services, catalog)
+    await apply_changes(services, catalog, found)
+    return [f"{change.kind} {change.code} {change.action}" for change in found]
+
+
+async def problem(services: Connection, written: str) -> str:
+    with pytest.raises(CatalogError) as caught:
+        await apply(services, written)
+    return str(caught.value)
+
+
+async def test_what_is_applied_comes_back_and_applying_it_changes_nothing(services: Connection) -> None:
+    made = await apply(services, EVERYTHING)
+    assert {each.rpartition(" ")[2] for each in made} == {"create"}
+    assert {each.rpartition(" ")[2] for each in await apply(services, EVERYTHING)} == {"unchanged"}
+    exported = catalog_text(await read_existing(services))
+    assert {each.rpartition(" ")[2] for each in await apply(services, exported)} == {"unchanged"}
+    assert catalog_text(await read_existing(services)) == exported
+    assert "unit_price: 0.000015" in exported
+    assert "name: '19'" in exported
+
+
+async def test_an_exported_catalog_makes_the_same_catalog_elsewhere(services: Connection, keys: Keys) -> None:
+    await apply(services, EVERYTHING)
+    exported = catalog_text(await read_existing(services))
+    other = Endpoint("globex", keys.api_key("globex"), services.endpoint.services)
+    async with connected(other) as elsewhere:
+        await apply(elsewhere, exported)
+        assert catalog_text(await read_existing(elsewhere)) == exported
+
+
+async def test_another_price_is_a_new_version_and_shows_what_changes(services: Connection) -> None:
+    await apply(services, EVERYTHING)
+    catalog = read_catalog(EVERYTHING.replace("unit_price: 0.000015", "unit_price: 0.00002").encode(), "c.yaml")
+    [change] = [each for each in await find_changes(services, catalog) if each.action != "unchanged"]
+    assert (change.kind, change.action, change.version) == ("plan", "new_version", 2)
+    [field] = change.fields
+    assert (field.field, field.old, field.new) == (
+        "charges.matrix.matrix.cells[1].unit_price",
+        "0.000015",
+        "0.00002",
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("seats, aggregation: unique_count", "seats, aggregation: max", "c.yaml:3: meters[1].recurring: a max can't"),
+        ("dimensions: [model, direction]}", "dimensions: [model, model]}", "c.yaml:2: meters[0].dimensions"),
+        ("percentile: 99.90", "percentile: 0", "c.yaml:4: meters[2].percentile"),
+        ("function: ceil", "function: ceil, precision: 21", "c.yaml:4: meters[2].rounding.precision"),
+        ("rate_percent: 19.50", "rate_percent: 101", "c.yaml:6: taxes[0].rate_percent"),
+        ("code: standard", "code: base", "c.yaml:15: plans[0].charges[0].code"),
+        ("minimum_amount: 5,", "minimum_amount: 500,", "c.yaml:15: plans[0].charges[0].maximum_amount"),
+        ("unit_price: 0.10}", "unit_price: -0.10}", "c.yaml:15: plans[0].charges[0].standard.unit_price"),
+        ("{up_to: 1, unit_price: 2, flat_fee: 3}", "{unit_price: 2}", "c.yaml:18: plans[0].charges[1].graduated.tiers"),
+        ("tax_codes: [vat]", "tax_codes: [vat, tva]", "c.yaml:13: plans[0].tax_codes[1]: there is no tax 'tva'"),
+    ],
+)
+async def test_what_the_services_refuse_is_named_by_line_and_path_and_nothing_is_applied(
+    services: Connection, old: str, new: str, expected: str
+) -> None:
+    assert EVERYTHING.count(old) == 1, old
+    assert expected in await problem(services, EVERYTHING.replace(old, new))
+    assert catalog_text(await read_existing(services)) == "# The catalog is empty.\n"
+
+
+async def test_the_faults_of_several_elements_are_told_together(services: Connection) -> None:
+    wrong = EVERYTHING.replace("rate_percent: 19.50", "rate_percent: 101").replace("percentile: 99.90", "percentile: 0")
+    assert len((await problem(services, wrong)).splitlines()) == 2
+
+
+async def test_what_a_meter_measures_is_not_changed(services: Connection) -> None:
+    await apply(services, EVERYTHING)
+    assert "meters[0].value_property: meter 'tokens' was made with n, here it is m" in await problem(
+        services, EVERYTHING.replace("value_property: n,", "value_property: m,")
+    )
+
+
+def test_the_published_schema_is_that_of_the_contract() -> None:
+    assert PUBLISHED.read_text() == text(ROOT), "run `make proto`"
