@@ -89,7 +89,7 @@ def invoices_show(data: Data, invoice: Invoice, as_json: Json = False) -> None:
 def invoices_explain(
     data: Data,
     invoice: Invoice,
-    line: Annotated[str, typer.Argument(metavar="[LINE]", help="A line's code; without it, every line.")] = "",
+    line: Annotated[str, typer.Argument(metavar="[LINE]", help="Code or number; all without it.")] = "",
     as_json: Json = False,
 ) -> None:
     """Say where an invoice's amounts come from, and compute them again. The exit code is 1 if one differs."""

@@ -72,10 +72,12 @@ async def show_invoice(data: Path, number_or_id: str, *, as_json: bool) -> None:
 async def explain_invoice(data: Path, number_or_id: str, line: str, *, as_json: bool) -> int:
     async with connected_to(data) as services:
         invoice = await _find(services, number_or_id)
-        codes = [line] if line else [each.code for each in invoice.lines]
+        numbers = [each.number for each in invoice.lines if line in ("", each.code, str(each.number))]
+        if not numbers:
+            raise CliError(f"invoice {number_or_id} has no line {line}")
         explained = [
-            await services.invoicing.ExplainLine(ExplainLineRequest(invoice_id=invoice.id, line_code=code))
-            for code in codes
+            await services.invoicing.ExplainLine(ExplainLineRequest(invoice_id=invoice.id, line_number=number))
+            for number in numbers
         ]
     if as_json:
         print_json({"invoice_id": invoice.id, "number": invoice.number, "lines": [as_dict(each) for each in explained]})
@@ -117,7 +119,7 @@ def _quantity(line: InvoiceLine) -> str:
 
 def _print_explanation(explained: ExplainLineResponse) -> None:
     line = explained.line
-    console.print(f"{line.code}: {amount(line.amount)}", style="bold", markup=False)
+    console.print(f"{line.number}. {line.description}: {amount(line.amount)}", style="bold", markup=False)
     for sentence in explained.sentences:
         console.print(Padding(Text(sentence), (0, 0, 0, 2)))
     again = amount(explained.recomputed_amount)

@@ -58,50 +58,39 @@ async def bill_all(peers: Peers, tenant_id: str, due: Sequence[DueSubscription])
 async def _bill_together(peers: Peers, tenant_id: str, due: Sequence[DueSubscription]) -> list[Billed]:
     plans = [await peers.plan_version(tenant_id, each.plan_code, each.plan_version) for each in due]
     taxes = await peers.taxes(tenant_id, sorted({code for plan in plans for code in plan.tax_codes}))
-    used, watermark = await _usage(peers, tenant_id, due, plans)
-    rated = await _rated(peers, tenant_id, plans, used)
+    used, watermark = await peers.usage(tenant_id, list(zip(due, plans, strict=True)))
+    days = [days_in(each.period, zone(each.time_zone)) for each in due]
+    rated = await _rated(peers, tenant_id, list(zip(plans, used, days, strict=True)))
     return [
         Billed(each, bill(plan, each.period, zone(each.time_zone), usage, watermark, taxes))
         for each, plan, usage in zip(due, plans, rated, strict=True)
     ]
 
 
-async def _usage(
-    peers: Peers, tenant_id: str, due: Sequence[DueSubscription], plans: Sequence[PlanVersion]
-) -> tuple[list[Quantities], int]:
-    """In the order of `due`; nothing is asked for plans without charges."""
-    questions = [(each, _meters(plan)) for each, plan in zip(due, plans, strict=True) if plan.meters]
-    answers, watermark = await peers.usage(tenant_id, questions) if questions else ([], 0)
-    answered = iter(answers)
-    return [next(answered) if plan.meters else {} for plan in plans], watermark
-
-
 async def _rated(
-    peers: Peers, tenant_id: str, plans: Sequence[PlanVersion], used: Sequence[Quantities]
+    peers: Peers, tenant_id: str, questions: Sequence[tuple[PlanVersion, Quantities, tuple[int, int]]]
 ) -> list[list[RatedUsage]]:
-    """In the order of `plans`; nothing is asked for plans without charges."""
-    questions = [(plan, each) for plan, each in zip(plans, used, strict=True) if plan.meters]
-    rated = iter(await peers.rate(tenant_id, questions) if questions else [])
-    return [next(rated) if plan.meters else [] for plan in plans]
+    """In the order of `questions`; nothing is asked for plans without charges."""
+    with_charges = [each for each in questions if each[0].charges]
+    rated = iter(await peers.rate(tenant_id, with_charges) if with_charges else [])
+    return [next(rated) if plan.charges else [] for plan, _, _ in questions]
 
 
 async def recomputed(peers: Peers, tenant_id: str, invoice: Invoice, line: Line, time_zone: str) -> Money:
     """The line's amount, computed again from what it recorded."""
     plan = await peers.plan_version(tenant_id, invoice.plan_code, invoice.plan_version)
+    days = days_in(line.period, zone(time_zone))
     if line.rating is None:
         assert plan.base_fee is not None, "a plan version never changes"
-        return Proration(plan.base_fee, *days_in(line.period, zone(time_zone))).amount
-    meter = convert.rating_in(line.rating).meter_code
-    used: Quantities = {}
+        return Proration(plan.base_fee, *days).amount
+    [charge] = [each for each in plan.charges if each.code == line.code]
+    used: Quantities = []
     if line.watermark:  # at 0 nothing had been recorded yet
-        used = await peers.usage_at(tenant_id, invoice.subscription_id, [meter], line.period, time_zone, line.watermark)
-    [rated] = await peers.rate(tenant_id, [(plan, used)])
-    return next(each.amount for each in rated if each.code == line.code)
-
-
-def _meters(plan: PlanVersion) -> list[str]:
-    """Each once, though several charges may price it."""
-    return list(dict.fromkeys(meter for _, meter in plan.meters))
+        used = await peers.usage_at(tenant_id, invoice.subscription_id, charge, line.period, time_zone, line.watermark)
+    [rated] = await peers.rate(tenant_id, [(plan, used, days)])
+    billed = convert.rating_in(line.rating)
+    same = (each.amount for each in rated if each.code == line.code and billed.is_of(convert.rating_in(each.rating)))
+    return next(same, Money(0, plan.currency))
 
 
 def _refused(due: DueSubscription, error: BillingError | grpc.aio.AioRpcError) -> Refused:

@@ -1,12 +1,13 @@
 """Protobuf to domain (`_in`, which validate and name the wrong field) and back (`_out`)."""
 
+from collections.abc import Iterable, Iterator
 from datetime import date, datetime
 from decimal import Decimal
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.type import date_pb2
 
-from libs.common.errors import FailedPrecondition, InvalidArgument
+from libs.common.errors import InvalidArgument
 from libs.common.money import Money, plain
 from libs.common.wire import (
     code_in,
@@ -21,13 +22,17 @@ from services.invoicing.domain.clock import BillingClock
 from services.invoicing.domain.customer import Customer, Subscription
 from services.invoicing.domain.invoice import Invoice, InvoiceTax, Line, PaymentStatus, RatedUsage, State, Tax
 from services.invoicing.domain.period import EARLIEST, LATEST, Period, is_time_zone
-from services.invoicing.domain.plan import PlanVersion
+from services.invoicing.domain.plan import Charge, PlanVersion, Split, UsagePart
 from services.invoicing.domain.proration import Proration
-from services.invoicing.domain.rating import RatedTier, Rating
+from services.invoicing.domain.rating import RatedTier, Rating, StepKind
 from services.invoicing.domain.run import BillingRun
 from weir.common.v1 import money_pb2
 from weir.invoicing.v1 import invoicing_pb2
+from weir.metering.v1 import metering_pb2
 from weir.pricing.v1 import pricing_pb2
+
+MAX_FIRST_EVENTS = 100_000
+"""As many single events does metering answer with."""
 
 _STATES = {
     State.DRAFT: invoicing_pb2.Invoice.STATE_DRAFT,
@@ -38,6 +43,12 @@ _PAYMENT_STATUSES = {
     PaymentStatus.SUCCEEDED: invoicing_pb2.Invoice.PAYMENT_STATUS_SUCCEEDED,
     PaymentStatus.FAILED: invoicing_pb2.Invoice.PAYMENT_STATUS_FAILED,
     PaymentStatus.REQUIRES_ACTION: invoicing_pb2.Invoice.PAYMENT_STATUS_REQUIRES_ACTION,
+}
+_KINDS = {
+    pricing_pb2.RatedTier.KIND_PACKAGES: StepKind.PACKAGES,
+    pricing_pb2.RatedTier.KIND_TRANSACTIONS: StepKind.TRANSACTIONS,
+    pricing_pb2.RatedTier.KIND_EVENT_AMOUNTS: StepKind.EVENT_AMOUNTS,
+    pricing_pb2.RatedTier.KIND_LIMIT: StepKind.LIMIT,
 }
 _PAYMENT_STATUSES_IN = {number: status for status, number in _PAYMENT_STATUSES.items()}
 
@@ -141,7 +152,7 @@ def invoice_out(invoice: Invoice) -> invoicing_pb2.Invoice:
         state=_STATES[invoice.state],
         payment_status=_PAYMENT_STATUSES[invoice.payment_status],
         period=_period_out(invoice.period),
-        lines=map(line_out, invoice.bill.lines),
+        lines=[line_out(number, line) for number, line in enumerate(invoice.bill.lines, 1)],
         taxes=map(_tax_out, invoice.bill.taxes),
         subtotal=money_out(invoice.bill.subtotal),
         tax=money_out(invoice.bill.tax),
@@ -153,8 +164,9 @@ def invoice_out(invoice: Invoice) -> invoicing_pb2.Invoice:
     )
 
 
-def line_out(line: Line) -> invoicing_pb2.InvoiceLine:
+def line_out(number: int, line: Line) -> invoicing_pb2.InvoiceLine:
     return invoicing_pb2.InvoiceLine(
+        number=number,
         code=line.code,
         description=line.description,
         period=_period_out(line.period),
@@ -198,27 +210,72 @@ def paid_in(message: money_pb2.Money, present: bool, currency: str) -> Money:
 
 
 def plan_version_in(message: pricing_pb2.PlanVersion) -> PlanVersion:
-    """As pricing sent it, who has validated it.
-
-    Raises FailedPrecondition CHARGE_UNSUPPORTED for what an invoice has no lines for yet: priced without its filters or
-    groups, such a charge would be billed wrongly.
-    """
-    for charge in message.charges:
-        if charge.filters or charge.group_keys or charge.minimum_amount or charge.maximum_amount:
-            raise FailedPrecondition(
-                "CHARGE_UNSUPPORTED",
-                f"charge {charge.code} of {message.plan_code} v{message.version} has filters, group keys, a minimum"
-                " or a maximum, which can be rated but not yet be invoiced",
-                charge_code=charge.code,
-            )
+    """As pricing sent it, who has validated it."""
     fee = message.base_fee
     return PlanVersion(
         plan_code=message.plan_code,
         version=message.version,
         currency=message.currency_code,
         base_fee=Money(fee.minor_units, fee.currency_code) if message.HasField("base_fee") else None,
-        meters=tuple((charge.code, charge.meter_code) for charge in message.charges),
+        charges=tuple(map(_charge_in, message.charges)),
         tax_codes=tuple(message.tax_codes),
+    )
+
+
+def _charge_in(message: pricing_pb2.Charge) -> Charge:
+    prices: list[pricing_pb2.Charge | pricing_pb2.ChargeFilter] = [message, *message.filters]
+    return Charge(
+        code=message.code,
+        meter_code=message.meter_code,
+        split=Split(
+            parts=tuple(_part_in(each) for each in message.filters),
+            group_keys=tuple(message.group_keys),
+            first_events=max(_first_events(each) for each in prices),
+        ),
+        takes_amounts=any(each.WhichOneof("price") == "dynamic" for each in prices),
+    )
+
+
+def _part_in(message: pricing_pb2.ChargeFilter) -> UsagePart:
+    return UsagePart(message.code, tuple((each.property, tuple(each.values)) for each in message.properties))
+
+
+def _first_events(message: pricing_pb2.Charge | pricing_pb2.ChargeFilter) -> int:
+    """How many single events the price is a matter of: a percentage has allowances and limits for each of them."""
+    if message.WhichOneof("price") != "percentage":
+        return 0
+    price = message.percentage
+    for limit in (price.free_amount, price.minimum_per_transaction, price.maximum_per_transaction):
+        if limit and Decimal(limit):
+            return MAX_FIRST_EVENTS
+    return min(price.free_transactions, MAX_FIRST_EVENTS)
+
+
+def quantities_out(
+    charges: Iterable[Charge], answer: metering_pb2.GetUsageResponse
+) -> Iterator[pricing_pb2.ChargeQuantity]:
+    """What metering measured, as pricing is to rate it."""
+    for charge in charges:
+        for usage in answer.usages:
+            if usage.meter_code == charge.meter_code:
+                yield _quantity_out(charge, usage)
+
+
+def _quantity_out(charge: Charge, usage: metering_pb2.Usage) -> pricing_pb2.ChargeQuantity:
+    events = [
+        pricing_pb2.EventValue(value=each.value, prorated_value=each.prorated_value, amount=each.amount)
+        for each in usage.events
+    ]
+    if charge.takes_amounts and not events and usage.amount:
+        events = [pricing_pb2.EventValue(amount=usage.amount)]
+    return pricing_pb2.ChargeQuantity(
+        charge_code=charge.code,
+        quantity=usage.quantity,
+        filter=usage.part,
+        group=usage.group,
+        full_quantity=usage.full_quantity,
+        event_count=usage.event_count,
+        events=events,
     )
 
 
@@ -231,12 +288,19 @@ def rated_usage_in(message: pricing_pb2.RatedCharge) -> RatedUsage:
     """As pricing sent it."""
     return RatedUsage(
         code=message.charge_code,
-        name=message.name,
+        name=_line_name(message),
         quantity=Decimal(message.quantity),
         amount=Money(message.amount.minor_units, message.amount.currency_code),
         unrounded_amount=Decimal(message.unrounded_amount),
         rating=message.SerializeToString(),
     )
+
+
+def _line_name(message: pricing_pb2.RatedCharge) -> str:
+    """The charge's or filter's name, with the group that the line is for."""
+    group = ", ".join(f"{key} {message.group[key]}" for key in sorted(message.group))
+    limit = {"minimum": "up to the minimum", "maximum": "down to the maximum"}.get(message.charge_model, "")
+    return ", ".join(part for part in (message.name, group, limit) if part)
 
 
 def rating_in(recorded: bytes) -> Rating:
@@ -245,6 +309,8 @@ def rating_in(recorded: bytes) -> Rating:
     return Rating(
         meter_code=message.meter_code,
         charge_model=message.charge_model,
+        part=message.filter,
+        group=tuple(sorted(message.group.items())),
         quantity=Decimal(message.quantity),
         amount=Money(message.amount.minor_units, message.amount.currency_code),
         unrounded_amount=Decimal(message.unrounded_amount),
@@ -257,6 +323,8 @@ def rating_in(recorded: bytes) -> Rating:
                 flat_fee=Decimal(tier.flat_fee or 0),
                 amount=Decimal(tier.amount),
                 free_units=Decimal(tier.free_units or 0),
+                kind=_KINDS.get(tier.kind, StepKind.UNITS),
+                rate_percent=Decimal(tier.rate_percent) if tier.rate_percent else None,
             )
             for tier in message.tiers
         ),

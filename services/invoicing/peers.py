@@ -4,8 +4,8 @@ Each call carries a key of the tenant it is for. Raises the peers' errors, and U
 """
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, TypeAlias
 
 from libs.common.credentials import Issuer
 from libs.common.rpc.client import credential
@@ -14,7 +14,7 @@ from services.invoicing import convert
 from services.invoicing.domain.customer import DueSubscription
 from services.invoicing.domain.invoice import HandOver, RatedUsage, Tax
 from services.invoicing.domain.period import Period, month_of, zone
-from services.invoicing.domain.plan import PlanVersion
+from services.invoicing.domain.plan import Charge, PlanVersion, Split, UsagePart
 from weir.metering.v1 import metering_pb2
 from weir.payments.v1 import payments_pb2
 from weir.pricing.v1 import pricing_pb2
@@ -27,8 +27,11 @@ if TYPE_CHECKING:
 PLAN_VERSIONS_KEPT = 4096
 _PAYMENT_REQUESTS = uuid.UUID("5d2f0a3e-9c41-4f0e-8b0f-6f1f3c1f7a52")
 
-Quantities = Mapping[str, str]
-"""Decimals as metering states them, by meter code."""
+Quantities: TypeAlias = Sequence[pricing_pb2.ChargeQuantity]
+"""What a subscription used, by charge, filter and group."""
+
+MAX_QUERIES = 10_000
+"""As many does metering take at once."""
 
 
 class Peers:
@@ -46,7 +49,7 @@ class Peers:
         self._plan_versions: dict[tuple[str, str, int], PlanVersion] = {}
 
     async def latest_version(self, tenant_id: str, plan_code: str) -> int:
-        """Raises NotFound PLAN_NOT_FOUND, and FailedPrecondition CHARGE_UNSUPPORTED."""
+        """Raises NotFound PLAN_NOT_FOUND."""
         request = pricing_pb2.GetPlanRequest(code=plan_code)
         response = await self._pricing.GetPlan(request, metadata=self._key(tenant_id))
         return convert.plan_version_in(response.plan.latest_version).version
@@ -54,7 +57,7 @@ class Peers:
     async def plan_version(self, tenant_id: str, plan_code: str, version: int) -> PlanVersion:
         """Asked once and kept: a plan version never changes.
 
-        Raises NotFound PLAN_VERSION_NOT_FOUND, and FailedPrecondition CHARGE_UNSUPPORTED.
+        Raises NotFound PLAN_VERSION_NOT_FOUND.
         """
         key = tenant_id, plan_code, version
         if (kept := self._plan_versions.get(key)) is not None:
@@ -76,44 +79,55 @@ class Peers:
         return found
 
     async def usage(
-        self, tenant_id: str, questions: Sequence[tuple[DueSubscription, Sequence[str]]]
+        self, tenant_id: str, questions: Sequence[tuple[DueSubscription, PlanVersion]]
     ) -> tuple[list[Quantities], int]:
-        """What each subscription used of some meters in its period, and the watermark common to all answers.
-
-        Raises NotFound METER_NOT_FOUND.
+        """What each subscription used in its period under its plan, and the watermark common to all answers; 0 when
+        there is nothing to ask. Raises NotFound METER_NOT_FOUND, and InvalidArgument DIMENSION_UNKNOWN.
         """
-        queries = [_query(due.id, meters, due.period, due.time_zone) for due, meters in questions]
-        request = metering_pb2.BatchGetUsageRequest(queries=queries)
-        response = await self._metering.BatchGetUsage(request, metadata=self._key(tenant_id))
-        return [_quantities(answer) for answer in response.answers], response.watermark
+        queries = [
+            _query(due.id, split, charges, due.period, due.time_zone)
+            for due, plan in questions
+            for split, charges in plan.by_split.items()
+        ]
+        answers: list[metering_pb2.GetUsageResponse] = []
+        watermark = 0
+        for first in range(0, len(queries), MAX_QUERIES):
+            chunk = queries[first : first + MAX_QUERIES]
+            request = metering_pb2.BatchGetUsageRequest(queries=chunk, watermark=watermark)
+            response = await self._metering.BatchGetUsage(request, metadata=self._key(tenant_id))
+            answers += response.answers
+            watermark = response.watermark
+        answered = iter(answers)
+        return [
+            [
+                quantity
+                for charges in plan.by_split.values()
+                for quantity in convert.quantities_out(charges, next(answered))
+            ]
+            for _, plan in questions
+        ], watermark
 
     async def usage_at(
-        self,
-        tenant_id: str,
-        subscription_id: str,
-        meters: Sequence[str],
-        period: Period,
-        time_zone: str,
-        watermark: int,
+        self, tenant_id: str, subscription_id: str, charge: Charge, period: Period, time_zone: str, watermark: int
     ) -> Quantities:
-        """What was recorded at `watermark`, greater than 0. Raises NotFound METER_NOT_FOUND."""
-        request = _query(subscription_id, meters, period, time_zone)
+        """What was recorded of a charge at `watermark`, greater than 0. Raises NotFound METER_NOT_FOUND."""
+        request = _query(subscription_id, charge.split, [charge], period, time_zone)
         request.watermark = watermark
-        return _quantities(await self._metering.GetUsage(request, metadata=self._key(tenant_id)))
+        answer = await self._metering.GetUsage(request, metadata=self._key(tenant_id))
+        return list(convert.quantities_out([charge], answer))
 
-    async def rate(self, tenant_id: str, questions: Sequence[tuple[PlanVersion, Quantities]]) -> list[list[RatedUsage]]:
-        """Every charge of each plan version, in its order, for what was used of its meters."""
+    async def rate(
+        self, tenant_id: str, questions: Sequence[tuple[PlanVersion, Quantities, tuple[int, int]]]
+    ) -> list[list[RatedUsage]]:
+        """Every charge of each plan version, in its order, for what was used, in so many days of a period's."""
         requests = [
             pricing_pb2.RateRequest(
                 plan_code=plan.plan_code,
                 version=plan.version,
-                quantities=[
-                    pricing_pb2.ChargeQuantity(charge_code=charge, quantity=used[meter])
-                    for charge, meter in plan.meters
-                    if meter in used
-                ],
+                quantities=used,
+                proration=None if days == period_days else pricing_pb2.Proration(days=days, period_days=period_days),
             )
-            for plan, used in questions
+            for plan, used, (days, period_days) in questions
         ]
         request = pricing_pb2.BatchRateRequest(requests=requests)
         response = await self._pricing.BatchRate(request, metadata=self._key(tenant_id))
@@ -134,17 +148,23 @@ class Peers:
         return credential(self._issuer.internal_key(tenant_id))
 
 
-def _query(subscription_id: str, meters: Sequence[str], period: Period, time_zone: str) -> metering_pb2.GetUsageRequest:
+def _query(
+    subscription_id: str, split: Split, charges: Sequence[Charge], period: Period, time_zone: str
+) -> metering_pb2.GetUsageRequest:
     """A first month that is not whole is told so: a weighted sum is averaged over all of it."""
     month = month_of(period.start, zone(time_zone))
     return metering_pb2.GetUsageRequest(
         subscription_id=subscription_id,
-        meter_codes=meters,
+        meter_codes=dict.fromkeys(charge.meter_code for charge in charges),
         period=period_out(period.start, period.end),
         full_period=None if month == period else period_out(month.start, month.end),
         time_zone="" if month == period else time_zone,
+        parts=[_part_out(part) for part in split.parts],
+        group_by=split.group_keys,
+        first_events=split.first_events,
     )
 
 
-def _quantities(response: metering_pb2.GetUsageResponse) -> Quantities:
-    return {usage.meter_code: usage.quantity for usage in response.usages}
+def _part_out(part: UsagePart) -> metering_pb2.UsagePart:
+    filters = [metering_pb2.DimensionFilter(property=name, values=values) for name, values in part.filters]
+    return metering_pb2.UsagePart(code=part.code, filters=filters)

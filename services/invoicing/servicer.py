@@ -5,7 +5,7 @@ from typing import Any, TypeAlias, TypeVar
 import grpc
 
 from libs.common.clock import Clock
-from libs.common.errors import Conflict, FailedPrecondition, NotFound
+from libs.common.errors import Conflict, FailedPrecondition, InvalidArgument, NotFound
 from libs.common.idempotency import fingerprint, require_same
 from libs.common.ids import new_id
 from libs.common.paging import page_in
@@ -18,7 +18,7 @@ from services.invoicing.billing import recomputed
 from services.invoicing.domain.clock import BillingClock
 from services.invoicing.domain.customer import Subscription
 from services.invoicing.domain.explain import sentences
-from services.invoicing.domain.invoice import Invoice, State
+from services.invoicing.domain.invoice import Invoice, Line, State
 from services.invoicing.domain.period import first_period, zone
 from services.invoicing.domain.run import BILL
 from services.invoicing.peers import Peers
@@ -203,18 +203,17 @@ class InvoicingServicer(InvoicingServiceServicer):
 
     async def ExplainLine(self, request: pb.ExplainLineRequest, context: Context) -> pb.ExplainLineResponse:
         tenant_id = caller().tenant_id
-        invoice_id, line_code = text_in(request.invoice_id, "invoice_id"), text_in(request.line_code, "line_code")
+        invoice_id = text_in(request.invoice_id, "invoice_id")
+        line_code = text_in(request.line_code, "line_code", required=not request.line_number)
         async with self._pool.acquire() as conn:
             invoice = await _invoice(conn, tenant_id, invoice_id)
             customer = await store.customers.get(conn, tenant_id, invoice.customer_id)
         assert customer is not None, "invoices refer to customers"
-        line = next((each for each in invoice.bill.lines if each.code == line_code), None)
-        if line is None:
-            raise NotFound("LINE_NOT_FOUND", f"invoice {invoice_id} has no line {line_code}", line_code=line_code)
+        number, line = _line(invoice, line_code, request.line_number)
         amount = await recomputed(self._peers, tenant_id, invoice, line, customer.time_zone)
         rating = None if line.rating is None else convert.rating_in(line.rating)
         return pb.ExplainLineResponse(
-            line=convert.line_out(line),
+            line=convert.line_out(number, line),
             sentences=sentences(invoice, line, rating, zone(customer.time_zone)),
             recomputed_amount=money_out(amount),
             reproduced=amount == line.amount,
@@ -261,3 +260,22 @@ async def _invoice(conn: Conn, tenant_id: str, invoice_id: str) -> Invoice:
 
 def _customer_not_found(customer_id: str) -> NotFound:
     return NotFound("CUSTOMER_NOT_FOUND", f"there is no customer {customer_id}", customer_id=customer_id)
+
+
+def _line(invoice: Invoice, code: str, number: int) -> tuple[int, Line]:
+    """The line with its number; `code` "" or `number` 0 leaves open."""
+    found = [
+        (position, line)
+        for position, line in enumerate(invoice.bill.lines, 1)
+        if code in ("", line.code) and number in (0, position)
+    ]
+    if not found:
+        named = " ".join(filter(None, (code, str(number or ""))))
+        raise NotFound("LINE_NOT_FOUND", f"invoice {invoice.id} has no line {named}", line_code=code)
+    if len(found) > 1:
+        raise InvalidArgument(
+            "LINE_AMBIGUOUS",
+            f"invoice {invoice.id} has {len(found)} lines {code}; give line_number",
+            field="line_number",
+        )
+    return found[0]

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from libs.common.errors import Conflict, FailedPrecondition, InvalidArgument, NotFound, PermissionDenied
+from libs.common.errors import Conflict, InvalidArgument, NotFound, PermissionDenied
 from libs.common.wire import timestamp_out
 from tests.invoicing.world import Tenant, World, new_request_id, utc
 from weir.invoicing.v1 import invoicing_pb2
@@ -125,35 +125,6 @@ async def test_a_subscription_needs_its_customer_and_its_plan(acme: Tenant) -> N
         with pytest.raises(NotFound) as refused:
             await acme.invoicing.CreateSubscription(subscription_request(**fields))
         assert refused.value.reason == reason
-
-
-IN_EUROPE = pricing_pb2.ChargeFilter(
-    code="eu",
-    properties=[pricing_pb2.PropertyFilter(property="region", values=["eu"])],
-    standard=pricing_pb2.StandardPrice(unit_price="1"),
-)
-
-
-@pytest.mark.parametrize(
-    "more",
-    [
-        pricing_pb2.Charge(minimum_amount="10"),
-        pricing_pb2.Charge(maximum_amount="10"),
-        pricing_pb2.Charge(group_keys=["region"]),
-        pricing_pb2.Charge(filters=[IN_EUROPE]),
-    ],
-    ids=["minimum", "maximum", "groups", "filters"],
-)
-async def test_a_plan_that_can_be_rated_but_not_invoiced_takes_no_subscription(
-    acme: Tenant, more: pricing_pb2.Charge
-) -> None:
-    await acme.customer("globex")
-    charge = pricing_pb2.Charge(code="calls", meter_code="calls", standard=pricing_pb2.StandardPrice(unit_price="2"))
-    charge.MergeFrom(more)
-    await acme.plan("basic", charge)
-    with pytest.raises(FailedPrecondition) as refused:
-        await acme.invoicing.CreateSubscription(subscription_request())
-    assert refused.value.reason == "CHARGE_UNSUPPORTED"
 
 
 async def test_a_subscription_id_is_taken_once(acme: Tenant) -> None:

@@ -8,7 +8,7 @@ from services.invoicing.domain.explain import sentences
 from services.invoicing.domain.invoice import Bill, Invoice, InvoiceTax, Line, PaymentStatus, State
 from services.invoicing.domain.period import Period, zone
 from services.invoicing.domain.proration import Proration
-from services.invoicing.domain.rating import RatedTier, Rating
+from services.invoicing.domain.rating import RatedTier, Rating, StepKind
 
 BERLIN = zone("Europe/Berlin")
 PERIOD = Period(datetime(2023, 10, 16, 10, 30, tzinfo=UTC), datetime(2023, 10, 31, 23, tzinfo=UTC))
@@ -97,7 +97,7 @@ def test_graduated_tiers_and_what_they_come_to() -> None:
 
 
 def test_packages_and_the_units_that_are_free() -> None:
-    tier = RatedTier(ZERO, None, Decimal(3), Decimal(1), ZERO, Decimal(3), Decimal(500))
+    tier = RatedTier(ZERO, None, Decimal(3), Decimal(1), ZERO, Decimal(3), Decimal(500), StepKind.PACKAGES)
     said = explained(line("requests", "Requests", "3"), rating("package", "2939", "3", tier))
     assert said[3] == (
         "The first 500 units cost nothing; the rest makes 3 packages, a package begun counting as a whole one, at 1 EUR"

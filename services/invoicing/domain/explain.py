@@ -9,7 +9,7 @@ from libs.common.money import Money, plain
 from services.invoicing.domain.invoice import Invoice, InvoiceTax, Line
 from services.invoicing.domain.period import Period
 from services.invoicing.domain.proration import Proration
-from services.invoicing.domain.rating import RatedTier, Rating
+from services.invoicing.domain.rating import RatedTier, Rating, StepKind
 
 
 def sentences(invoice: Invoice, line: Line, rating: Rating | None, tz: ZoneInfo) -> list[str]:
@@ -42,9 +42,12 @@ def _base_fee(part: Proration) -> Iterator[str]:
 
 
 def _usage(line: Line, rating: Rating, currency: str) -> Iterator[str]:
+    if rating.charge_model in ("minimum", "maximum"):
+        yield from (_limit(tier, rating.charge_model, currency) for tier in rating.tiers)
+        return
     yield (
-        f"In that period meter {rating.meter_code} measured {_units(rating.quantity)}, counting the events that were"
-        f" recorded up to position {line.watermark} of the log."
+        f"In that period meter {rating.meter_code} measured {_units(rating.quantity)}{_which(rating)}, counting the"
+        f" events that were recorded up to position {line.watermark} of the log."
     )
     if not rating.tiers:
         yield "Corrections outweigh usage, which costs nothing."
@@ -54,18 +57,55 @@ def _usage(line: Line, rating: Rating, currency: str) -> Iterator[str]:
         yield f"Together that is {_exact(rating.unrounded_amount, currency)}."
 
 
+def _which(rating: Rating) -> str:
+    """Of a meter's usage, that of a filter of the charge, and that of a group."""
+    part = f" that filter {rating.part} of the charge admits" if rating.part else ""
+    group = " and ".join(f"{name} {value}" for name, value in rating.group)
+    return part + (f" with {group}" if group else "")
+
+
+def _limit(tier: RatedTier, charge_model: str, currency: str) -> str:
+    spent, limit = _exact(tier.above, currency), _exact(tier.up_to or Decimal(0), currency)
+    if charge_model == "minimum":
+        return (
+            f"The charge came to {spent}, and its minimum for these days is {limit}: {_exact(tier.amount, currency)}."
+        )
+    return f"The charge came to {spent}, and its maximum is {limit}: {_exact(tier.amount, currency)}."
+
+
 def _tier(tier: RatedTier, charge_model: str, currency: str, tier_count: int) -> str:
     price, amount = _exact(tier.unit_price, currency), _exact(tier.amount, currency)
-    if charge_model == "package":
-        free = f"The first {_units(tier.free_units)} cost nothing; the rest makes" if tier.free_units else "That makes"
-        packages = "1 package" if tier.quantity == 1 else f"{_count(tier.quantity)} packages"
-        return f"{free} {packages}, a package begun counting as a whole one, at {price} each: {amount}."
     flat = f" and a flat fee of {_exact(tier.flat_fee, currency)}" if tier.flat_fee else ""
+    match tier.kind:
+        case StepKind.PACKAGES:
+            return _packages(tier, price, amount)
+        case StepKind.TRANSACTIONS:
+            free = f" after {_count(tier.free_units)} free ones" if tier.free_units else ""
+            return f"{_count(tier.quantity)} transactions{free} at {price} each: {amount}."
+        case StepKind.EVENT_AMOUNTS:
+            return f"The events say what they cost, together {amount}."
+        case StepKind.LIMIT:
+            return f"What each transaction costs at least and at most changes that by {amount}."
+    if tier.rate_percent is not None:
+        price = f"{_count(tier.rate_percent)} %"
+        free = f" after {_units(tier.free_units)} that cost nothing" if tier.free_units else ""
+        if tier_count == 1 or charge_model == "percentage":
+            return f"{price} of {_units(tier.quantity)}{free}{flat}: {amount}."
+        return f"{price} of the {_place(tier)}{flat}: {amount}."
     if tier_count == 1:
         return f"{_units(tier.quantity)} at {price} each{flat}: {amount}."
-    place = "next" if tier.above else "first"
+    return f"The {_place(tier)} at {price} each{flat}: {amount}."
+
+
+def _packages(tier: RatedTier, price: str, amount: str) -> str:
+    free = f"The first {_units(tier.free_units)} cost nothing; the rest makes" if tier.free_units else "That makes"
+    packages = "1 package" if tier.quantity == 1 else f"{_count(tier.quantity)} packages"
+    return f"{free} {packages}, a package begun counting as a whole one, at {price} each: {amount}."
+
+
+def _place(tier: RatedTier) -> str:
     until = f", up to {_count(tier.up_to)}," if tier.above and tier.up_to is not None else ""
-    return f"The {place} {_units(tier.quantity)}{until} at {price} each{flat}: {amount}."
+    return f"{'next' if tier.above else 'first'} {_units(tier.quantity)}{until}"
 
 
 def _rounding(unrounded: Decimal, amount: Money) -> str:
@@ -97,7 +137,7 @@ def _instant(instant: datetime, tz: ZoneInfo) -> str:
 def _count(quantity: Decimal) -> str:
     """With thousands separated: 1,234.5."""
     whole, point, fraction = plain(quantity).partition(".")
-    return f"{int(whole):,}{point}{fraction}" if quantity >= 1 else plain(quantity)
+    return f"{int(whole):,}{point}{fraction}" if abs(quantity) >= 1 else plain(quantity)
 
 
 def _units(quantity: Decimal) -> str:

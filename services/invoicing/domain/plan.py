@@ -1,17 +1,56 @@
 """What invoicing needs to know of a plan version. Pricing owns it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from libs.common.money import Money
 
 
 @dataclass(frozen=True, slots=True)
+class UsagePart:
+    """A filter of a charge: events whose properties have one of the values each, or any value where there are none."""
+
+    code: str
+    filters: tuple[tuple[str, tuple[str, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """How the usage of a charge is asked for: by filter, by group, and with the values of the first single events."""
+
+    parts: tuple[UsagePart, ...] = ()
+    group_keys: tuple[str, ...] = ()
+    first_events: int = 0
+
+
+WHOLE = Split()
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """`takes_amounts` says that it is priced by what the events carry, not by what they count."""
+
+    code: str
+    meter_code: str
+    split: Split = WHOLE
+    takes_amounts: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class PlanVersion:
-    """`base_fee` is for a whole billing interval, None if there is none; `meters` are by charge code, in plan order."""
+    """`base_fee` is for a whole billing interval, None if there is none."""
 
     plan_code: str
     version: int
     currency: str
     base_fee: Money | None
-    meters: tuple[tuple[str, str], ...]
+    charges: tuple[Charge, ...]
     tax_codes: tuple[str, ...]
+
+    @property
+    def by_split(self) -> Mapping[Split, list[Charge]]:
+        """The charges that one question about usage serves."""
+        found: dict[Split, list[Charge]] = {}
+        for charge in self.charges:
+            found.setdefault(charge.split, []).append(charge)
+        return found

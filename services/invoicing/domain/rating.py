@@ -2,15 +2,27 @@
 
 from dataclasses import dataclass
 from decimal import Decimal
+from enum import StrEnum
 
 from libs.common.money import Money
 
 
+class StepKind(StrEnum):
+    """What a step counts; see RatedTier of pricing's contract."""
+
+    UNITS = "units"
+    PACKAGES = "packages"
+    TRANSACTIONS = "transactions"
+    EVENT_AMOUNTS = "event_amounts"
+    LIMIT = "limit"
+
+
 @dataclass(frozen=True, slots=True)
 class RatedTier:
-    """One step: `quantity` units (packages, for a package price) at `unit_price`, and a `flat_fee`, in major units.
+    """One step: `quantity` of its kind at `unit_price`, and a `flat_fee`, in major units.
 
     It prices what lies above `above` and up to `up_to`, inclusive; None has no end. `free_units` cost nothing.
+    `rate_percent` is the percentage that `unit_price` is a hundredth of, if it is one.
     """
 
     above: Decimal
@@ -20,11 +32,17 @@ class RatedTier:
     flat_fee: Decimal
     amount: Decimal
     free_units: Decimal
+    kind: StepKind = StepKind.UNITS
+    rate_percent: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Rating:
-    """`quantity` of `meter_code` under a charge of `charge_model`; the tiers' amounts add up to `unrounded_amount`."""
+    """`quantity` of `meter_code` under a charge of `charge_model`; the tiers' amounts add up to `unrounded_amount`.
+
+    `part` is the charge's filter that the usage belongs to, "" if none, and `group` its values of the charge's group
+    keys.
+    """
 
     meter_code: str
     charge_model: str
@@ -32,3 +50,14 @@ class Rating:
     amount: Money
     unrounded_amount: Decimal
     tiers: tuple[RatedTier, ...]
+    part: str = ""
+    group: tuple[tuple[str, str], ...] = ()
+
+    def is_of(self, other: "Rating") -> bool:
+        """Whether it rates the same part and group of a charge, or both lead to its minimum or maximum."""
+        limits = {"minimum", "maximum"}
+        return (self.part, self.group, self.charge_model in limits) == (
+            other.part,
+            other.group,
+            other.charge_model in limits,
+        )
