@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 from libs.common.postgres import Conn
 from services.metering import store
+from services.metering.domain.computed import computed
 from services.metering.domain.events import EventColumns, Reading
 from services.metering.domain.meters import Meter, TenantCatalog, Watch, value_rules
 
@@ -64,6 +65,6 @@ def _watches(meters: Collection[Meter], before: TenantCatalog | None) -> dict[st
         by_code[meter.event_code].append(meter)
     watches = before.watches if before else {}
     return {
-        code: Watch(value_rules(each), watches[code].series if code in watches else {})
+        code: Watch(value_rules(each), watches[code].series if code in watches else {}, computed(each))
         for code, each in by_code.items()
     }

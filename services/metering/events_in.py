@@ -9,7 +9,9 @@ from datetime import UTC, datetime, timedelta
 from json.encoder import encode_basestring as quoted
 
 from libs.common.wire import DECIMAL
+from services.metering.domain.computed import ComputationFailure, with_computed
 from services.metering.domain.events import EventColumns, Reading, Refusal, content_hash, identity, micros_of
+from services.metering.domain.expressions import Sample
 from services.metering.domain.meters import OPERATION_PROPERTY, OPERATIONS, TenantCatalog, ValueRule, Watch
 from weir.metering.v1 import metering_pb2
 
@@ -41,9 +43,10 @@ def events_in(
         sent = event.properties
         properties = {name: sent[name] for name in sorted(sent)}
         text = "{" + ",".join([f"{quoted(name)}:{quoted(value)}" for name, value in properties.items()]) + "}"
-        watch, amount = watches.get(code), event.amount
+        watch, amount, recorded = watches.get(code), event.amount, text
         if not (
             watch is not None
+            and not watch.computed
             and 0 < len(transaction_id) <= MAX_ID
             and 0 < len(subscription_id) <= MAX_ID
             and _OLDEST_MICROS <= micros <= newest
@@ -57,6 +60,8 @@ def events_in(
             and (not amount or DECIMAL.fullmatch(amount))
         ):
             violation = next(_violations(event, properties, micros, newest, watch), None)
+            if violation is None and watch is not None and watch.computed:
+                violation, recorded = _computed(Sample(code, micros, properties), watch)
             if violation is not None:
                 refusals.append(Refusal(index, *violation))
                 continue
@@ -70,7 +75,7 @@ def events_in(
         columns.series_nos.append(series_no)
         columns.micros.append(micros)
         columns.transaction_ids.append(transaction_id)
-        columns.properties.append(text)
+        columns.properties.append(recorded)
         columns.amounts.append(amount or None)
     refused = {refusal.index for refusal in refusals}
     indexes = [i for i in range(len(events)) if i not in refused] if refused else range(len(events))
@@ -107,7 +112,25 @@ def _violations(
     yield from _property_violations(properties)
     if event.amount and not DECIMAL.fullmatch(event.amount):
         yield "amount", "DECIMAL_MALFORMED", f"amount is {event.amount[:64]!r}; expected {_A_DECIMAL}"
-    for rule in watch.rules if watch else ():
+    if watch and not watch.computed:
+        yield from _rule_violations(watch, properties)
+
+
+def _computed(sample: Sample, watch: Watch) -> tuple[tuple[str, str, str] | None, str]:
+    """What is wrong with an otherwise valid event once its properties are computed, and these as JSON."""
+    properties = with_computed(sample, watch.computed)
+    if isinstance(properties, ComputationFailure):
+        field = f"properties.{properties.property}"
+        return (field, "EXPRESSION_FAILED", f"{field} can't be computed: {properties.message}"), ""
+    return next(_rule_violations(watch, properties), None), _json(properties)
+
+
+def _json(properties: Mapping[str, str]) -> str:
+    return "{" + ",".join([f"{quoted(name)}:{quoted(value)}" for name, value in properties.items()]) + "}"
+
+
+def _rule_violations(watch: Watch, properties: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    for rule in watch.rules:
         if rule.applies_to(properties):
             yield from _value_violations(rule, properties)
 

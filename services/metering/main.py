@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+import grpc
+
 from libs.common.clock import Clock, system_clock
 from libs.common.credentials import Verifier, load_public_keys
 from libs.common.postgres import create_pool
@@ -13,13 +15,18 @@ from libs.common.settings import env, load
 from libs.common.worker import run_worker
 from services.metering import store
 from services.metering.ingestion import Ingestion
+from services.metering.meter_servicer import MeterServicer
 from services.metering.servicer import MeteringServicer
 from services.metering.worker import Folder
-from weir.metering.v1 import metering_pb2
+from weir.metering.v1 import metering_pb2, meters_pb2
 from weir.metering.v1.metering_pb2_grpc import add_MeteringServiceServicer_to_server
+from weir.metering.v1.meters_pb2_grpc import add_MeterServiceServicer_to_server
 
 NAME = "metering"
-SERVICES = (metering_pb2.DESCRIPTOR.services_by_name["MeteringService"].full_name,)
+SERVICES = (
+    metering_pb2.DESCRIPTOR.services_by_name["MeteringService"].full_name,
+    meters_pb2.DESCRIPTOR.services_by_name["MeterService"].full_name,
+)
 
 COLLECT_AFTER = 100_000, 20, 50
 """Objects made, before Python looks for cycles. The answers of a billing run are half a million objects and no cycle:
@@ -54,13 +61,12 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[int]:
                 await store.check(conn)
 
         servicer = MeteringServicer(pool, ingestion, clock)
-        async with serving(
-            settings.listen,
-            SERVICES,
-            lambda server: add_MeteringServiceServicer_to_server(servicer, server),
-            verifier,
-            ready,
-        ) as port:
+
+        def register(server: grpc.aio.Server) -> None:
+            add_MeteringServiceServicer_to_server(servicer, server)
+            add_MeterServiceServicer_to_server(MeterServicer(), server)
+
+        async with serving(settings.listen, SERVICES, register, verifier, ready) as port:
             try:
                 yield port
             finally:

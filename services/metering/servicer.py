@@ -14,6 +14,7 @@ from libs.common.rpc.server import caller
 from libs.common.wire import code_in, request_id_in
 from services.metering import convert, store
 from services.metering.connectors import servicing
+from services.metering.domain.computed import require_agreement
 from services.metering.domain.usage import Answers, Question
 from services.metering.ingestion import Ingestion
 from services.metering.streaming import Streams
@@ -53,6 +54,8 @@ class MeteringServicer(MeteringServiceServicer):
                     raise Conflict("METER_EXISTS", f"there is a meter {meter.code} already", meter_code=meter.code)
                 require_same(recorded[0], request_hash, request.request_id)
                 meter = convert.meter_in(request.meter, recorded[1])
+            elif meter.expression:
+                require_agreement(meter, await store.list_meters(conn, tenant_id, None))
         return metering_pb2.CreateMeterResponse(meter=convert.meter_out(meter))
 
     async def GetMeter(self, request: metering_pb2.GetMeterRequest, context: Context) -> metering_pb2.GetMeterResponse:

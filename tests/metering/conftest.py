@@ -2,6 +2,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, TypeAlias
 
+import grpc
 import pytest
 
 from libs.common.rpc.client import channel
@@ -9,28 +10,44 @@ from services.metering.main import Settings, running
 from tests.conftest import Database, Keys
 from tests.metering.requests import NOW
 from weir.metering.v1.metering_pb2_grpc import MeteringServiceStub
+from weir.metering.v1.meters_pb2_grpc import MeterServiceStub
 
 if TYPE_CHECKING:
     from weir.metering.v1.metering_pb2_grpc import MeteringServiceAsyncStub
+    from weir.metering.v1.meters_pb2_grpc import MeterServiceAsyncStub
 
 Client: TypeAlias = "MeteringServiceAsyncStub"
 Connect: TypeAlias = "Callable[..., MeteringServiceAsyncStub]"
 """connect(tenant_id, *scopes, server=0): a client of a running server; without scopes it has all."""
 
 
+Open: TypeAlias = "Callable[..., grpc.aio.Channel]"
+"""open_channel(tenant_id, *scopes, server=0)"""
+
+
 @pytest.fixture
-async def connect(database: Database, keys: Keys) -> AsyncIterator[Connect]:
-    """Two servers of the service over one database."""
+async def open_channel(database: Database, keys: Keys) -> AsyncIterator[Open]:
+    """To two servers of the service over one database."""
     settings = Settings(dsn=database.dsns["metering"], public_keys=keys.public_pem, listen="127.0.0.1:0")
     async with AsyncExitStack() as stack:
         ports = [await stack.enter_async_context(running(settings, lambda: NOW)) for _ in range(2)]
 
-        def client(tenant_id: str, *scopes: str, server: int = 0) -> Client:
-            opened = channel(f"127.0.0.1:{ports[server]}", keys.api_key(tenant_id, *scopes), retries=False)
-            stack.push_async_callback(opened.close)
-            return MeteringServiceStub(opened)
+        def opened(tenant_id: str, *scopes: str, server: int = 0) -> grpc.aio.Channel:
+            each = channel(f"127.0.0.1:{ports[server]}", keys.api_key(tenant_id, *scopes), retries=False)
+            stack.push_async_callback(each.close)
+            return each
 
-        yield client
+        yield opened
+
+
+@pytest.fixture
+def connect(open_channel: Open) -> Connect:
+    return lambda *args, **options: MeteringServiceStub(open_channel(*args, **options))
+
+
+@pytest.fixture
+def meters(open_channel: Open) -> "MeterServiceAsyncStub":
+    return MeterServiceStub(open_channel("acme"))
 
 
 @pytest.fixture

@@ -77,6 +77,7 @@ BAD = [
     (event(code="seat"), "properties.user", "PROPERTY_MISSING"),
     (event(code="seat", user=""), "properties.user", "PROPERTY_MISSING"),
     (event(code="seat", user="a", operation_type="Add"), "properties.operation_type", "OPERATION_UNKNOWN"),
+    (event(code="cost", tokens="1"), "properties.cost", "EXPRESSION_FAILED"),
     (with_amount("1,5"), "amount", "DECIMAL_MALFORMED"),
     (with_more(64), "properties", "PROPERTIES_TOO_MANY"),
     (event(tokens="1", note="x" * 8192), "properties", "PROPERTIES_TOO_LARGE"),
@@ -105,7 +106,10 @@ async def acme(metering: Client) -> Client:
 
 
 async def test_every_bad_event_is_refused_by_index_field_and_reason(acme: Client) -> None:
-    await make_meters(acme, Meter(code="seat", aggregation=Meter.AGGREGATION_UNIQUE_COUNT, value_property="user"))
+    cost = sum_meter("cost", "cost", "cost")
+    cost.expression = "event.properties.tokens * event.properties.rate"
+    seat = Meter(code="seat", aggregation=Meter.AGGREGATION_UNIQUE_COUNT, value_property="user")
+    await make_meters(acme, cost, seat)
     answer = await ingest(acme, [sent for sent, _, _ in BAD])
     assert [(failure.index, failure.field, failure.reason) for failure in answer.failures] == [
         (index, field, reason) for index, (_, field, reason) in enumerate(BAD)

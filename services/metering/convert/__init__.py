@@ -1,6 +1,7 @@
 """Protobuf to domain and back. Events have `events_in`."""
 
 from services.metering.convert.events import after_in, event_out, key_out, outcome_out, series_in
+from services.metering.convert.expressions import evaluation_out, expression_sample_in
 from services.metering.convert.meters import meter_change_in, meter_in, meter_out
 from services.metering.convert.usage import (
     answers_out,
@@ -16,9 +17,11 @@ from services.metering.convert.usage import (
 __all__ = [
     "after_in",
     "answers_out",
+    "evaluation_out",
     "event_out",
     "event_question_in",
     "event_usage_out",
+    "expression_sample_in",
     "key_out",
     "meter_change_in",
     "meter_in",

@@ -8,6 +8,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from libs.common.errors import FailedPrecondition, InvalidArgument
 from libs.common.money import plain
 from libs.common.wire import code_in, decimal_in, text_in, timestamp_out
+from services.metering.domain.expressions import MAX_LENGTH, MalformedExpressionError, compiled
 from services.metering.domain.meters import RECURRING, Aggregation, DimensionFilter, Meter
 from services.metering.domain.rounding import MAX_PRECISION, MIN_PRECISION, Rounding, RoundingFunction
 from weir.metering.v1 import metering_pb2
@@ -43,7 +44,16 @@ def meter_in(meter: metering_pb2.Meter, create_time: datetime) -> Meter:
         dimensions=dimensions_in(meter.dimensions, "meter.dimensions"),
         rounding=_rounding_in(meter.rounding) if meter.HasField("rounding") else None,
         percentile=decimal_in(meter.percentile, "meter.percentile") if meter.percentile else None,
+        expression=expression_in(meter.expression, "meter.expression") if meter.expression else "",
     )
+
+
+def expression_in(text: str, field: str) -> str:
+    text_in(text, field, most=MAX_LENGTH)
+    try:
+        return compiled(text).text
+    except MalformedExpressionError as error:
+        raise InvalidArgument("EXPRESSION_MALFORMED", f"{field} is malformed: {error}", field=field) from None
 
 
 def _aggregation_in(meter: metering_pb2.Meter) -> Aggregation:
@@ -54,6 +64,10 @@ def _aggregation_in(meter: metering_pb2.Meter) -> Aggregation:
     if aggregation is Aggregation.COUNT and meter.value_property:
         raise InvalidArgument(
             "VALUE_PROPERTY_UNUSED", "a meter that counts events has no value_property", field="meter.value_property"
+        )
+    if aggregation is Aggregation.COUNT and meter.expression:
+        raise InvalidArgument(
+            "EXPRESSION_UNUSED", "a meter that counts events has no expression", field="meter.expression"
         )
     if meter.recurring and aggregation not in RECURRING:
         raise InvalidArgument(
@@ -115,6 +129,7 @@ def meter_out(meter: Meter) -> metering_pb2.Meter:
         dimensions=meter.dimensions,
         rounding=_rounding_out(meter.rounding) if meter.rounding else None,
         percentile=plain(meter.percentile) if meter.percentile is not None else "",
+        expression=meter.expression,
     )
 
 

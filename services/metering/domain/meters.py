@@ -6,6 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
+from services.metering.domain.expressions import Expression, Sample
 from services.metering.domain.rounding import Rounding
 
 
@@ -53,7 +54,8 @@ class Meter:
 
     `value_property` is "" for a count, names the id that a unique count counts, and a decimal otherwise. Usage can be
     split by `dimensions`. A `recurring` meter counts from the beginning of time, not of the period. `percentile` is
-    above 0, at most 100, and None for other aggregations.
+    above 0, at most 100, and None for other aggregations. What `expression` comes to is recorded as the events'
+    `value_property`; with "" that is as sent.
     """
 
     code: str
@@ -68,6 +70,7 @@ class Meter:
     dimensions: tuple[str, ...] = ()
     rounding: Rounding | None = None
     percentile: Decimal | None = None
+    expression: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +96,31 @@ def value_rules(meters: Iterable[Meter]) -> tuple[ValueRule, ...]:
 
 
 @dataclass(frozen=True, slots=True)
+class Computed:
+    """`expression` becomes `property` of events that `filters` admit: a decimal, or if it `is_id`, a text."""
+
+    property: str
+    filters: tuple[DimensionFilter, ...]
+    expression: Expression
+    is_id: bool
+
+    def applies_to(self, properties: Mapping[str, str]) -> bool:
+        return all(each.admits(properties) for each in self.filters)
+
+    def of(self, sample: Sample) -> str:
+        """Raises ExpressionFailedError."""
+        return self.expression.id(sample) if self.is_id else self.expression.decimal(sample)
+
+
+@dataclass(frozen=True, slots=True)
 class Watch:
-    """What ingestion knows of an event code: the rules of its meters, and by subscription the number of the series."""
+    """What ingestion knows of an event code: the rules of its meters, by subscription the number of the series, and
+    what meters compute before their rules apply.
+    """
 
     rules: tuple[ValueRule, ...]
     series: dict[str, int]
+    computed: tuple[Computed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

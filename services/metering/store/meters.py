@@ -33,14 +33,14 @@ async def insert_meter(conn: Conn, tenant_id: str, meter: Meter, request_id: UUI
         """
         INSERT INTO meter (tenant_id, code, name, description, event_code, aggregation, value_property, filters,
             recurring, dimensions, rounding_function, rounding_precision, percentile,
-            create_time, request_id, request_hash)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+            expression, create_time, request_id, request_hash)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
         ON CONFLICT DO NOTHING
         """,
         tenant_id, meter.code, meter.name, meter.description, meter.event_code, meter.aggregation,
         meter.value_property, filters, meter.recurring, meter.dimensions,
         meter.rounding and meter.rounding.function, meter.rounding and meter.rounding.precision, meter.percentile,
-        meter.create_time, request_id, request_hash,
+        meter.expression, meter.create_time, request_id, request_hash,
     )  # fmt: skip
     return tag == "INSERT 0 1"
 
@@ -63,7 +63,7 @@ async def find_meters(conn: Conn, tenant_id: str, codes: Collection[str]) -> lis
     rows = await conn.fetch(
         """
         SELECT code, name, description, event_code, aggregation, value_property, filters, recurring, dimensions,
-            rounding_function, rounding_precision, percentile, create_time
+            rounding_function, rounding_precision, percentile, expression, create_time
         FROM meter WHERE tenant_id = $1 AND code = ANY($2)
         """,
         tenant_id, list(codes),
@@ -76,7 +76,7 @@ async def list_meters(conn: Conn, tenant_id: str, page: Page | None) -> list[Met
     rows = await conn.fetch(
         """
         SELECT code, name, description, event_code, aggregation, value_property, filters, recurring, dimensions,
-            rounding_function, rounding_precision, percentile, create_time
+            rounding_function, rounding_precision, percentile, expression, create_time
         FROM meter WHERE tenant_id = $1 AND ($2::text IS NULL OR code > $2)
         ORDER BY code LIMIT $3
         """,
@@ -94,7 +94,7 @@ async def update_meter(
         UPDATE meter SET name = coalesce($3, name), description = coalesce($4, description)
         WHERE tenant_id = $1 AND code = $2
         RETURNING code, name, description, event_code, aggregation, value_property, filters, recurring, dimensions,
-            rounding_function, rounding_precision, percentile, create_time
+            rounding_function, rounding_precision, percentile, expression, create_time
         """,
         tenant_id, code, name, description,
     )  # fmt: skip
