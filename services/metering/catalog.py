@@ -1,13 +1,12 @@
 """What ingestion must know of each tenant, kept in memory and never stale."""
 
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 
 from libs.common.postgres import Conn
 from services.metering import store
-from services.metering.domain.computed import computed
 from services.metering.domain.events import EventColumns, Reading
-from services.metering.domain.meters import Meter, TenantCatalog, Watch, value_rules
+from services.metering.domain.meters import TenantCatalog
+from services.metering.domain.watching import watches
 
 MAX_NUMBERS = 200_000
 """Series whose numbers are kept in memory, some 30 MB; beyond, all are forgotten and read again."""
@@ -27,7 +26,8 @@ class Catalog:
             known = self._tenants.get(tenant_id)
             if known is None or known.version < version:
                 meters = await store.list_meters(conn, tenant_id, None)
-                known = TenantCatalog(tenant_id, tenant_no, version, _watches(meters, known))
+                before = known.watches if known else {}
+                known = TenantCatalog(tenant_id, tenant_no, version, watches(meters, before))
                 self._tenants[tenant_id] = known
             found[tenant_id] = known
         return found
@@ -56,15 +56,3 @@ class Catalog:
             for watch in catalog.watches.values():
                 watch.series.clear()
         self._numbers = 0
-
-
-def _watches(meters: Collection[Meter], before: TenantCatalog | None) -> dict[str, Watch]:
-    """By event code; series keep their numbers."""
-    by_code: dict[str, list[Meter]] = defaultdict(list)
-    for meter in meters:
-        by_code[meter.event_code].append(meter)
-    watches = before.watches if before else {}
-    return {
-        code: Watch(value_rules(each), watches[code].series if code in watches else {}, computed(each))
-        for code, each in by_code.items()
-    }

@@ -44,6 +44,8 @@ def events_in(
         properties = {name: sent[name] for name in sorted(sent)}
         text = "{" + ",".join([f"{quoted(name)}:{quoted(value)}" for name, value in properties.items()]) + "}"
         watch, amount, recorded = watches.get(code), event.amount, text
+        if watch is not None and watch.eras:
+            watch = watch.at(micros)
         if not (
             watch is not None
             and not watch.computed

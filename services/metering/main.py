@@ -64,7 +64,7 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[int]:
 
         def register(server: grpc.aio.Server) -> None:
             add_MeteringServiceServicer_to_server(servicer, server)
-            add_MeterServiceServicer_to_server(MeterServicer(), server)
+            add_MeterServiceServicer_to_server(MeterServicer(pool, clock), server)
 
         async with serving(settings.listen, SERVICES, register, verifier, ready) as port:
             try:

@@ -16,6 +16,7 @@ from services.metering import convert, store
 from services.metering.connectors import servicing
 from services.metering.domain.computed import require_agreement
 from services.metering.domain.usage import Answers, Question
+from services.metering.domain.versions import history
 from services.metering.ingestion import Ingestion
 from services.metering.streaming import Streams
 from weir.metering.v1 import metering_pb2
@@ -44,9 +45,10 @@ class MeteringServicer(MeteringServiceServicer):
     ) -> metering_pb2.CreateMeterResponse:
         tenant_id = caller().tenant_id
         request_id, request_hash = request_id_in(request.request_id), fingerprint(request)
-        meter = convert.meter_in(request.meter, self._clock())
+        now = self._clock()
+        meter = convert.meter_in(request.meter, now)
         if request.validate_only:
-            return metering_pb2.CreateMeterResponse(meter=convert.meter_out(meter))
+            return metering_pb2.CreateMeterResponse(meter=convert.meter_out(history([meter]), now))
         async with self._pool.acquire() as conn, conn.transaction():
             if not await store.insert_meter(conn, tenant_id, meter, request_id, request_hash):
                 recorded = await store.find_meter_request(conn, tenant_id, request_id)
@@ -56,7 +58,7 @@ class MeteringServicer(MeteringServiceServicer):
                 meter = convert.meter_in(request.meter, recorded[1])
             elif meter.expression:
                 require_agreement(meter, await store.list_meters(conn, tenant_id, None))
-        return metering_pb2.CreateMeterResponse(meter=convert.meter_out(meter))
+        return metering_pb2.CreateMeterResponse(meter=convert.meter_out(history([meter]), now))
 
     async def GetMeter(self, request: metering_pb2.GetMeterRequest, context: Context) -> metering_pb2.GetMeterResponse:
         code = code_in(request.code, "code")
@@ -64,7 +66,7 @@ class MeteringServicer(MeteringServiceServicer):
             meter = await store.find_meter(conn, caller().tenant_id, code)
         if meter is None:
             raise NotFound("METER_NOT_FOUND", f"there is no meter {code}", meter_code=code)
-        return metering_pb2.GetMeterResponse(meter=convert.meter_out(meter))
+        return metering_pb2.GetMeterResponse(meter=convert.meter_out(meter, self._clock()))
 
     async def ListMeters(
         self, request: metering_pb2.ListMetersRequest, context: Context
@@ -72,7 +74,10 @@ class MeteringServicer(MeteringServiceServicer):
         page = page_in(request.page_size, request.page_token)
         async with self._pool.acquire() as conn:
             meters, token = page.cut(await store.list_meters(conn, caller().tenant_id, page), lambda meter: meter.code)
-        return metering_pb2.ListMetersResponse(meters=map(convert.meter_out, meters), next_page_token=token)
+        now = self._clock()
+        return metering_pb2.ListMetersResponse(
+            meters=(convert.meter_out(meter, now) for meter in meters), next_page_token=token
+        )
 
     async def UpdateMeter(
         self, request: metering_pb2.UpdateMeterRequest, context: Context
@@ -82,7 +87,7 @@ class MeteringServicer(MeteringServiceServicer):
             meter = await store.update_meter(conn, caller().tenant_id, code, name, description)
         if meter is None:
             raise NotFound("METER_NOT_FOUND", f"there is no meter {code}", meter_code=code)
-        return metering_pb2.UpdateMeterResponse(meter=convert.meter_out(meter))
+        return metering_pb2.UpdateMeterResponse(meter=convert.meter_out(meter, self._clock()))
 
     async def IngestEvents(
         self, request: metering_pb2.IngestEventsRequest, context: Context

@@ -1,5 +1,7 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, TypeAlias
 
 import grpc
@@ -25,12 +27,28 @@ Open: TypeAlias = "Callable[..., grpc.aio.Channel]"
 """open_channel(tenant_id, *scopes, server=0)"""
 
 
+@dataclass(slots=True)
+class Hands:
+    """A clock that shows what it is set to."""
+
+    now: datetime = NOW
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
 @pytest.fixture
-async def open_channel(database: Database, keys: Keys) -> AsyncIterator[Open]:
+def clock() -> Hands:
+    """Of both servers."""
+    return Hands()
+
+
+@pytest.fixture
+async def open_channel(database: Database, keys: Keys, clock: Hands) -> AsyncIterator[Open]:
     """To two servers of the service over one database."""
     settings = Settings(dsn=database.dsns["metering"], public_keys=keys.public_pem, listen="127.0.0.1:0")
     async with AsyncExitStack() as stack:
-        ports = [await stack.enter_async_context(running(settings, lambda: NOW)) for _ in range(2)]
+        ports = [await stack.enter_async_context(running(settings, clock)) for _ in range(2)]
 
         def opened(tenant_id: str, *scopes: str, server: int = 0) -> grpc.aio.Channel:
             each = channel(f"127.0.0.1:{ports[server]}", keys.api_key(tenant_id, *scopes), retries=False)

@@ -19,6 +19,7 @@ async def test_a_meter_is_read_as_it_was_made(metering: Client) -> None:
     meter = sum_meter(model=["gpt", "claude"])
     meter.name, meter.description = "Tokens", "What the models read and wrote."
     created = (await metering.CreateMeter(create_meter(meter))).meter
+    meter.version = 1
     meter.create_time.FromDatetime(NOW)
     assert created == meter
     assert (await metering.GetMeter(GetMeterRequest(code="tokens"))).meter == meter

@@ -2,7 +2,8 @@
 
 from services.metering.convert.events import after_in, event_out, key_out, outcome_out, series_in
 from services.metering.convert.expressions import evaluation_out, expression_sample_in
-from services.metering.convert.meters import meter_change_in, meter_in, meter_out
+from services.metering.convert.meter_versions import number_in, version_in
+from services.metering.convert.meters import meter_change_in, meter_in, meter_out, version_out
 from services.metering.convert.usage import (
     answers_out,
     event_question_in,
@@ -26,10 +27,13 @@ __all__ = [
     "meter_change_in",
     "meter_in",
     "meter_out",
+    "number_in",
     "outcome_out",
     "question_in",
     "questions_in",
     "series_in",
+    "version_in",
+    "version_out",
     "watermark_in",
     "windows_in",
     "windows_out",

@@ -1,6 +1,7 @@
 """Meters."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -11,6 +12,7 @@ from libs.common.wire import code_in, decimal_in, text_in, timestamp_out
 from services.metering.domain.expressions import MAX_LENGTH, MalformedExpressionError, compiled
 from services.metering.domain.meters import RECURRING, Aggregation, DimensionFilter, Meter
 from services.metering.domain.rounding import MAX_PRECISION, MIN_PRECISION, Rounding, RoundingFunction
+from services.metering.domain.versions import History
 from weir.metering.v1 import metering_pb2
 
 MAX_FILTERS = 64
@@ -29,22 +31,40 @@ _FUNCTIONS_OUT = {function: number for number, function in _FUNCTIONS.items()}
 def meter_in(meter: metering_pb2.Meter, create_time: datetime) -> Meter:
     """A new meter; its name and event_code are its code where they are empty."""
     code = code_in(meter.code, "meter.code")
-    aggregation = _aggregation_in(meter)
-    is_count = aggregation is Aggregation.COUNT
-    return Meter(
+    undefined = Meter(
         code=code,
         name=text_in(meter.name, "meter.name", required=False) or code,
         description=_description_in(meter),
-        event_code=code_in(meter.event_code or code, "meter.event_code"),
-        aggregation=aggregation,
-        value_property=text_in(meter.value_property, "meter.value_property", required=not is_count),
-        filters=filters_in(meter.filters, "meter.filters"),
+        event_code=code,
+        aggregation=_aggregation_in(meter),
+        value_property="",
+        filters=(),
         create_time=create_time,
         recurring=meter.recurring,
-        dimensions=dimensions_in(meter.dimensions, "meter.dimensions"),
-        rounding=_rounding_in(meter.rounding) if meter.HasField("rounding") else None,
         percentile=decimal_in(meter.percentile, "meter.percentile") if meter.percentile else None,
-        expression=expression_in(meter.expression, "meter.expression") if meter.expression else "",
+    )
+    return defined(undefined, meter, "meter.")
+
+
+def defined(meter: Meter, sent: metering_pb2.Meter | metering_pb2.MeterDefinition, path: str) -> Meter:
+    """The meter with the definition that was sent at `path`; its event_code stays where none was."""
+    is_count = meter.aggregation is Aggregation.COUNT
+    if is_count and sent.value_property:
+        raise InvalidArgument(
+            "VALUE_PROPERTY_UNUSED", "a meter that counts events has no value_property", field=f"{path}value_property"
+        )
+    if is_count and sent.expression:
+        raise InvalidArgument(
+            "EXPRESSION_UNUSED", "a meter that counts events has no expression", field=f"{path}expression"
+        )
+    return replace(
+        meter,
+        event_code=code_in(sent.event_code or meter.event_code, f"{path}event_code"),
+        value_property=text_in(sent.value_property, f"{path}value_property", required=not is_count),
+        filters=filters_in(sent.filters, f"{path}filters"),
+        dimensions=dimensions_in(sent.dimensions, f"{path}dimensions"),
+        rounding=_rounding_in(sent.rounding, f"{path}rounding") if sent.HasField("rounding") else None,
+        expression=expression_in(sent.expression, f"{path}expression") if sent.expression else "",
     )
 
 
@@ -61,14 +81,6 @@ def _aggregation_in(meter: metering_pb2.Meter) -> Aggregation:
     aggregation = _AGGREGATIONS.get(meter.aggregation)
     if aggregation is None:
         raise InvalidArgument("FIELD_MISSING", "meter.aggregation is required", field="meter.aggregation")
-    if aggregation is Aggregation.COUNT and meter.value_property:
-        raise InvalidArgument(
-            "VALUE_PROPERTY_UNUSED", "a meter that counts events has no value_property", field="meter.value_property"
-        )
-    if aggregation is Aggregation.COUNT and meter.expression:
-        raise InvalidArgument(
-            "EXPRESSION_UNUSED", "a meter that counts events has no expression", field="meter.expression"
-        )
     if meter.recurring and aggregation not in RECURRING:
         raise InvalidArgument(
             "RECURRING_UNSUPPORTED",
@@ -87,15 +99,15 @@ def _aggregation_in(meter: metering_pb2.Meter) -> Aggregation:
     return aggregation
 
 
-def _rounding_in(rounding: metering_pb2.Rounding) -> Rounding:
+def _rounding_in(rounding: metering_pb2.Rounding, field: str) -> Rounding:
     function = _FUNCTIONS.get(rounding.function)
     if function is None:
-        raise InvalidArgument("FIELD_MISSING", "meter.rounding.function is required", field="meter.rounding.function")
+        raise InvalidArgument("FIELD_MISSING", f"{field}.function is required", field=f"{field}.function")
     if not MIN_PRECISION <= rounding.precision <= MAX_PRECISION:
         raise InvalidArgument(
             "PRECISION_OUT_OF_RANGE",
-            f"meter.rounding.precision is {rounding.precision}; expected {MIN_PRECISION} to {MAX_PRECISION}",
-            field="meter.rounding.precision",
+            f"{field}.precision is {rounding.precision}; expected {MIN_PRECISION} to {MAX_PRECISION}",
+            field=f"{field}.precision",
         )
     return Rounding(function, rounding.precision)
 
@@ -108,14 +120,16 @@ def meter_change_in(meter: metering_pb2.Meter, mask: FieldMask) -> tuple[str, st
     if fixed := sorted(set(mask.paths) - {"name", "description"}):
         raise FailedPrecondition(
             "METER_DEFINITION_FIXED",
-            f"what a meter measures never changes: {', '.join(fixed)} can't be updated",
+            f"what a meter measures changes only by a new version: {', '.join(fixed)} can't be updated",
             meter_code=code,
         )
     name = text_in(meter.name, "meter.name", required=False) or code
     return code, name if "name" in mask.paths else None, _description_in(meter) if "description" in mask.paths else None
 
 
-def meter_out(meter: Meter) -> metering_pb2.Meter:
+def meter_out(history: History, now: datetime) -> metering_pb2.Meter:
+    """By the version in effect."""
+    meter = history.at(now)
     return metering_pb2.Meter(
         code=meter.code,
         name=meter.name,
@@ -123,14 +137,36 @@ def meter_out(meter: Meter) -> metering_pb2.Meter:
         event_code=meter.event_code,
         aggregation=_AGGREGATIONS_OUT[meter.aggregation],
         value_property=meter.value_property,
-        filters=[metering_pb2.DimensionFilter(property=each.property, values=each.values) for each in meter.filters],
-        create_time=timestamp_out(meter.create_time),
+        filters=_filters_out(meter),
+        create_time=timestamp_out(history.versions[0].create_time),
         recurring=meter.recurring,
         dimensions=meter.dimensions,
         rounding=_rounding_out(meter.rounding) if meter.rounding else None,
         percentile=plain(meter.percentile) if meter.percentile is not None else "",
         expression=meter.expression,
+        version=meter.version,
+        pending_versions=map(version_out, history.after(now)),
     )
+
+
+def version_out(meter: Meter) -> metering_pb2.MeterVersion:
+    return metering_pb2.MeterVersion(
+        version=meter.version,
+        definition=metering_pb2.MeterDefinition(
+            event_code=meter.event_code,
+            value_property=meter.value_property,
+            filters=_filters_out(meter),
+            expression=meter.expression,
+            rounding=_rounding_out(meter.rounding) if meter.rounding else None,
+            dimensions=meter.dimensions,
+        ),
+        effective_time=timestamp_out(meter.since),
+        create_time=timestamp_out(meter.create_time),
+    )
+
+
+def _filters_out(meter: Meter) -> list[metering_pb2.DimensionFilter]:
+    return [metering_pb2.DimensionFilter(property=each.property, values=each.values) for each in meter.filters]
 
 
 def _rounding_out(rounding: Rounding) -> metering_pb2.Rounding:

@@ -50,9 +50,11 @@ def is_in_buckets(meter: Meter, question: Question) -> bool:
 
 
 def covered_period(meter: Meter, question: Question) -> tuple[datetime, datetime]:
-    """In UTC. A recurring meter counts from the beginning of time."""
+    """In UTC: when the meter's version is in effect. A recurring meter counts from the beginning of time."""
     start = OLDEST if meter.recurring else max(question.start, OLDEST)
-    return start.astimezone(UTC), max(start, question.end).astimezone(UTC)
+    start = max(start, meter.since or start)
+    end = min(question.end, meter.until or question.end)
+    return start.astimezone(UTC), max(start, end).astimezone(UTC)
 
 
 def cover(start: datetime, end: datetime, depth: int, width: int = MONTH) -> Cover:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from libs.common.errors import FailedPrecondition
 from services.metering.domain.expressions import ExpressionFailedError, Sample, compiled
 from services.metering.domain.meters import Aggregation, Computed, Meter
+from services.metering.domain.versions import History
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,24 +47,28 @@ def with_computed(sample: Sample, each_computed: Iterable[Computed]) -> Mapping[
     return {name: properties[name] for name in sorted(properties)}
 
 
-def require_agreement(meter: Meter, others: Iterable[Meter]) -> None:
-    """That what is recorded does not depend on which meter is asked first.
+def require_agreement(meter: Meter, others: Iterable[History]) -> None:
+    """That what is recorded does not depend on which meter is asked first, at any time at which `meter` is in effect.
 
     Raises FailedPrecondition EXPRESSION_CONFLICT when another meter of the event code writes the same property by
     another expression, and when what one writes is what another, or itself, filters by.
     """
     if not meter.expression:
         return
-    rivals = [each for each in others if each.event_code == meter.event_code and each.expression]
+    rivals = [
+        version
+        for each in others
+        for version in each.during(meter.since, meter.until)
+        if each.code != meter.code and version.event_code == meter.event_code and version.expression
+    ]
     for each in rivals:
         if each.value_property == meter.value_property and each.expression != meter.expression:
             raise _conflict(each, f"meter {each.code} computes {meter.value_property} by another expression")
-    for writer in (meter, *rivals):
-        for reader in (meter, *rivals) if writer is meter else (meter,):
-            if any(each.property == writer.value_property for each in reader.filters):
-                raise _conflict(
-                    writer, f"meter {writer.code} computes {writer.value_property}, by which {reader.code} filters"
-                )
+    for writer, reader in ((meter, meter), *((meter, each) for each in rivals), *((each, meter) for each in rivals)):
+        if any(each.property == writer.value_property for each in reader.filters):
+            raise _conflict(
+                writer, f"meter {writer.code} computes {writer.value_property}, by which {reader.code} filters"
+            )
 
 
 def _conflict(other: Meter, message: str) -> FailedPrecondition:

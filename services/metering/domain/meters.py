@@ -1,5 +1,6 @@
 """Meters: which events count, and how they add up."""
 
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -50,12 +51,15 @@ class DimensionFilter:
 
 @dataclass(frozen=True, slots=True)
 class Meter:
-    """Measures events with `event_code` that every filter admits.
+    """Measures events with `event_code` that every filter admits, as long as this version of it is in effect.
 
     `value_property` is "" for a count, names the id that a unique count counts, and a decimal otherwise. Usage can be
     split by `dimensions`. A `recurring` meter counts from the beginning of time, not of the period. `percentile` is
     above 0, at most 100, and None for other aggregations. What `expression` comes to is recorded as the events'
     `value_property`; with "" that is as sent.
+
+    In effect are versions in [since, until), None being the beginning and the end of time. The log had this one from
+    `sequence` on; the first one always.
     """
 
     code: str
@@ -71,6 +75,10 @@ class Meter:
     rounding: Rounding | None = None
     percentile: Decimal | None = None
     expression: str = ""
+    version: int = 1
+    since: datetime | None = None
+    until: datetime | None = None
+    sequence: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +129,11 @@ class Watch:
     rules: tuple[ValueRule, ...]
     series: dict[str, int]
     computed: tuple[Computed, ...] = ()
+    starts: tuple[int, ...] = ()
+    eras: "tuple[Watch | None, ...]" = ()
+
+    def at(self, micros: int) -> "Watch | None":
+        return self.eras[bisect_right(self.starts, micros)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,15 @@ from services.metering.store.events import (
     number_series,
     record_events,
 )
-from services.metering.store.meters import find_meter, find_meter_request, insert_meter, list_meters, update_meter
+from services.metering.store.meter_versions import find_version_request, insert_version
+from services.metering.store.meters import (
+    find_meter,
+    find_meter_request,
+    insert_meter,
+    list_meters,
+    renew_catalog,
+    update_meter,
+)
 from services.metering.store.usage import read_event_usage, read_head, read_usage
 
 __all__ = [
@@ -21,7 +29,9 @@ __all__ = [
     "create_partition",
     "find_meter",
     "find_meter_request",
+    "find_version_request",
     "insert_meter",
+    "insert_version",
     "list_events",
     "list_meters",
     "number_series",
@@ -29,6 +39,7 @@ __all__ = [
     "read_head",
     "read_usage",
     "record_events",
+    "renew_catalog",
     "update_meter",
 ]
 

@@ -5,7 +5,7 @@ yet. They fit together because the caller's transaction has one snapshot.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from functools import reduce
@@ -17,6 +17,7 @@ from services.metering.domain.meters import Meter
 from services.metering.domain.tally import Tally
 from services.metering.domain.usage import Question
 from services.metering.store.folding import ADMITTED, VALUE
+from services.metering.store.meters import filters_json
 
 _SERIES = """
     SELECT subscription_id, event_code, series_no, depth, tenant_no
@@ -25,11 +26,13 @@ _SERIES = """
     WHERE tenant_id = $1
 """
 _ROLLUPS = """
-    SELECT meter.code, coalesce(rollup_no, 0) AS rollup_no, coalesce(built_series_no, 0) AS built_series_no,
+    SELECT coalesce(rollup_no, 0) AS rollup_no, coalesce(built_series_no, 0) AS built_series_no,
         meter.value_property, meter.filters::text AS filters
-    FROM meter LEFT JOIN rollup ON rollup.tenant_id = meter.tenant_id AND rollup.event_code = meter.event_code
+    FROM unnest($2::text[], $3::text[], $4::text[]::jsonb[]) WITH ORDINALITY
+        AS meter (event_code, value_property, filters, number)
+    LEFT JOIN rollup ON rollup.tenant_id = $1 AND rollup.event_code = meter.event_code
         AND rollup.value_property = meter.value_property AND md5(rollup.filters::text) = md5(meter.filters::text)
-    WHERE meter.tenant_id = $1 AND meter.code = ANY($2)
+    ORDER BY number
 """
 _BUCKETS = """
     SELECT position, sum(event_count)::bigint AS event_count, sum(total) AS total,
@@ -95,7 +98,7 @@ class _Measure(NamedTuple):
 
 
 class _Ask(NamedTuple):
-    """One question to one meter that buckets answer; `cover_no` is the number of the cover of its period."""
+    """One question to one version of a meter that buckets answer; `cover_no` numbers the cover of its time."""
 
     position: int
     series_no: int
@@ -107,12 +110,12 @@ class _Covers:
     """Each period and depth once, numbered: the thousands of questions of a batch mostly have the same."""
 
     def __init__(self) -> None:
-        self._numbers: dict[tuple[datetime, datetime, bool, int], int] = {}
+        self._numbers: dict[tuple[datetime, datetime, bool, datetime | None, datetime | None, int], int] = {}
         self.periods: list[tuple[datetime, datetime]] = []
         self.covers: list[Cover] = []
 
     def number(self, question: Question, meter: Meter, depth: int) -> int:
-        key = question.start, question.end, meter.recurring, depth
+        key = question.start, question.end, meter.recurring, meter.since, meter.until, depth
         number = self._numbers.get(key)
         if number is None:
             number = self._numbers[key] = len(self.covers)
@@ -124,7 +127,8 @@ class _Covers:
 async def read_tallies(
     conn: Conn, tenant_id: str, asks: Sequence[tuple[Question, Meter]], watermark: int
 ) -> dict[int, Tally]:
-    """What those asks come to, by their positions, that buckets can answer at `watermark`; the others are left out.
+    """What those asks come to, by their positions, that buckets can answer at `watermark`; the others are left out. A
+    meter counts while it is in effect.
 
     In a transaction with one snapshot, in which `watermark` has been reached.
     """
@@ -158,17 +162,29 @@ async def _place(
     names = {(asks[i][0].subscription_id, asks[i][1].event_code) for i in positions}
     rows = await conn.fetch(_SERIES, tenant_id, [name[0] for name in names], [name[1] for name in names])
     series = {(row[0], row[1]): (row[2], row[3]) for row in rows}
-    codes = list({asks[i][1].code for i in positions})
-    measures = {row[0]: _Measure(*row[1:]) for row in await conn.fetch(_ROLLUPS, tenant_id, codes)}
+    measures = await _measures(conn, tenant_id, {(asks[i][1].code, asks[i][1].version): asks[i][1] for i in positions})
     without_events, placed = [], []
     for i in positions:
         question, meter = asks[i]
         series_no, depth = series.get((question.subscription_id, meter.event_code), (0, 0))
         if not series_no:
             without_events.append(i)
-        elif (measure := measures[meter.code]).has(series_no):
+        elif (measure := measures[meter.code, meter.version]).has(series_no):
             placed.append(_Ask(i, series_no, measure, covers.number(question, meter, depth)))
     return rows[0]["tenant_no"] if rows else 0, without_events, placed
+
+
+async def _measures(
+    conn: Conn, tenant_id: str, meters: Mapping[tuple[str, int], Meter]
+) -> dict[tuple[str, int], _Measure]:
+    rows = await conn.fetch(
+        _ROLLUPS,
+        tenant_id,
+        [meter.event_code for meter in meters.values()],
+        [meter.value_property for meter in meters.values()],
+        [filters_json(meter) for meter in meters.values()],
+    )
+    return {key: _Measure(*row) for key, row in zip(meters, rows, strict=True)}
 
 
 async def _read_buckets(conn: Conn, tenant_no: int, asks: Sequence[_Ask], covers: Sequence[Cover]) -> list[Any]:

@@ -2,9 +2,11 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
+from functools import reduce
+from typing import Any, NamedTuple
 
 import asyncpg
 
@@ -15,17 +17,16 @@ from services.metering.domain.events import CountedEvent
 from services.metering.domain.measuring import Cell, event_usage, undivided_usage, usages
 from services.metering.domain.meters import Aggregation, Meter
 from services.metering.domain.tally import Latest, Tally
-from services.metering.domain.usage import EMPTY_LOG, Answers, EventUsage, Question, check
-from services.metering.store.meters import find_meters
+from services.metering.domain.usage import EMPTY_LOG, Answers, EventUsage, Question, Usage, check
+from services.metering.store.meters import filters_json, find_meters
 from services.metering.store.rollups import read_tallies
 
 _VALUE = f"^{DECIMAL.pattern}$"
 ALL = 2**31 - 1
 
 
-@dataclass(frozen=True, slots=True)
-class _Ask:
-    """One question to one meter."""
+class _Ask(NamedTuple):
+    """One question to one version of a meter, which counts while it is in effect."""
 
     question: Question
     meter: Meter
@@ -35,18 +36,32 @@ class _Ask:
         return self.meter.aggregation is Aggregation.UNIQUE_COUNT or self.question.charged_in_advance
 
 
+class _MeterAsk(NamedTuple):
+    """One question to one meter. `versions` count each its time; what they come to is put together, and rounded as
+    `meter` says, the version in effect when the period begins.
+    """
+
+    question: Question
+    meter: Meter
+    versions: tuple[Meter, ...]
+
+
 # What was asked, with the numbers of its series; and an event of it, with the value that the meter sees. A unique count
 # sees the value 0 and an id. Events that lack what their meter needs, which may be older than it, have no value.
 _ASKED = """
     WITH asked AS MATERIALIZED (
         SELECT ask.position, ask.start_time, ask.end_time, ask.dimensions::jsonb AS dimensions, ask.event_limit,
             ask.day_starts::timestamptz[] AS day_starts, tenant.tenant_no, series.series_no,
-            meter.aggregation, meter.value_property, meter.filters, meter.recurring
+            meter.aggregation, meter.value_property, meter.filters, meter.recurring, meter.since, meter.until
         FROM unnest(
-                $2::int[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::text[], $8::text[],
+                $2::int[], $3::text[], $4::int[], $5::timestamptz[], $6::timestamptz[], $7::text[], $8::text[],
                 $9::int[]
-            ) AS ask (position, subscription_id, meter_code, start_time, end_time, dimensions, day_starts, event_limit)
-        JOIN meter ON meter.tenant_id = $1 AND meter.code = ask.meter_code
+            ) AS ask (position, subscription_id, meter_no, start_time, end_time, dimensions, day_starts, event_limit)
+        JOIN unnest(
+                $12::int[], $13::text[], $14::text[], $15::text[], $16::text[]::jsonb[], $17::boolean[],
+                $18::timestamptz[], $19::timestamptz[]
+            ) AS meter (meter_no, event_code, aggregation, value_property, filters, recurring, since, until)
+            USING (meter_no)
         JOIN tenant ON tenant.tenant_id = $1
         JOIN series ON series.tenant_id = $1
             AND series.subscription_id = ask.subscription_id AND series.event_code = meter.event_code
@@ -67,7 +82,7 @@ _COUNTED = """
             END AS cell
     ) AS seen
     WHERE event.tenant_no = asked.tenant_no AND event.series_no = asked.series_no
-        AND event_time >= %s AND event_time < asked.end_time
+        AND event_time >= greatest(%s, asked.since) AND event_time < least(asked.end_time, asked.until)
         AND sequence <= $10
         AND value IS NOT NULL
         AND (asked.filters = '[]' OR NOT EXISTS (
@@ -138,17 +153,14 @@ async def read_usage(conn: Conn, tenant_id: str, questions: Sequence[Question], 
     async with conn.transaction(isolation="repeatable_read", readonly=True):
         head = await read_head(conn)
         at = min(watermark or head, head)
-        asks = await _asks(conn, tenant_id, questions)
+        whole = await _asks(conn, tenant_id, questions, at)
+        asks = [_Ask(each.question, version) for each in whole for version in each.versions]
         limits = [ALL if ask.needs_order else ask.question.first_events for ask in asks]
-        in_buckets = await read_tallies(conn, tenant_id, [(ask.question, ask.meter) for ask in asks], at)
+        in_buckets = await read_tallies(conn, tenant_id, asks, at)
         in_events = [i for i in range(len(asks)) if i not in in_buckets]
         cells = await _cells(conn, tenant_id, [asks[i] for i in in_events], [limits[i] for i in in_events], at)
-    found = {i: usages(asks[i].meter, asks[i].question, mine) for i, mine in zip(in_events, cells, strict=True)}
-    found |= {i: [undivided_usage(asks[i].meter, asks[i].question, tally)] for i, tally in in_buckets.items()}
-    answers = iter(range(len(asks)))
-    return Answers(
-        [[each for _ in question.meter_codes for each in found[next(answers)]] for question in questions], at
-    )
+    answers = _answers(whole, in_buckets, dict(zip(in_events, cells, strict=True)))
+    return Answers([[each for _ in question.meter_codes for each in next(answers)] for question in questions], at)
 
 
 async def read_event_usage(
@@ -160,9 +172,13 @@ async def read_event_usage(
     """
     async with conn.transaction(isolation="repeatable_read", readonly=True):
         head = await read_head(conn)
-        asks = await _asks(conn, tenant_id, [replace(question, charged_in_advance=True)])
-        cells = await _cells(conn, tenant_id, asks, [ALL] * len(asks), head)
-    return [event_usage(ask.meter, question, transaction_id, mine) for ask, mine in zip(asks, cells, strict=True)]
+        whole = await _asks(conn, tenant_id, [replace(question, charged_in_advance=True)], head)
+        asks = [_Ask(each.question, version) for each in whole for version in each.versions]
+        cells = iter(await _cells(conn, tenant_id, asks, [ALL] * len(asks), head))
+    return [
+        event_usage(each.meter, question, transaction_id, [cell for _ in each.versions for cell in next(cells)])
+        for each in whole
+    ]
 
 
 async def read_head(conn: Conn) -> int:
@@ -170,15 +186,37 @@ async def read_head(conn: Conn) -> int:
     return int(await conn.fetchval("SELECT max(sequence) FROM event_batch") or EMPTY_LOG)
 
 
-async def _asks(conn: Conn, tenant_id: str, questions: Sequence[Question]) -> list[_Ask]:
+async def _asks(conn: Conn, tenant_id: str, questions: Sequence[Question], watermark: int) -> list[_MeterAsk]:
     codes = {code for question in questions for code in question.meter_codes}
-    meters = {meter.code: meter for meter in await find_meters(conn, tenant_id, codes)}
+    meters = {each.code: each.known_at(watermark) for each in await find_meters(conn, tenant_id, codes)}
+    widest = {code: each.widest() for code, each in meters.items()}
+    asks = []
     for question in questions:
         for code in question.meter_codes:
             if code not in meters:
                 raise NotFound("METER_NOT_FOUND", f"there is no meter {code}", meter_code=code)
-        check(question, meters)
-    return [_Ask(question, meters[code]) for question in questions for code in question.meter_codes]
+        check(question, widest)
+        for code in question.meter_codes:
+            since = None if widest[code].recurring else question.start
+            versions = meters[code].during(since, question.end)
+            asks.append(_MeterAsk(question, meters[code].at(question.start), versions))
+    return asks
+
+
+def _answers(
+    asks: Sequence[_MeterAsk], in_buckets: Mapping[int, Tally], in_events: Mapping[int, Sequence[Cell]]
+) -> Iterator[list[Usage]]:
+    """Of each ask, whose versions stand side by side."""
+    first = 0
+    for question, meter, versions in asks:
+        mine = range(first, first + len(versions))
+        first = mine.stop
+        tallies = [in_buckets[i] for i in mine if i in in_buckets]
+        if len(tallies) == len(mine):
+            yield [undivided_usage(meter, question, reduce(Tally.merged, tallies))]
+        else:
+            cells = [cell for i in mine for cell in in_events.get(i, ())]
+            yield usages(meter, question, [*(Cell((), tally) for tally in tallies), *cells])
 
 
 async def _cells(
@@ -214,12 +252,14 @@ async def _read(
     if not positions:
         return []
     questions = [asks[i].question for i in positions]
+    meters = {(asks[i].meter.code, asks[i].meter.version): asks[i].meter for i in positions}
+    numbers = {key: number for number, key in enumerate(meters)}
     return await conn.fetch(
         statement,
         tenant_id,
         list(positions),
         [question.subscription_id for question in questions],
-        [asks[i].meter.code for i in positions],
+        [numbers[asks[i].meter.code, asks[i].meter.version] for i in positions],
         [question.start for question in questions],
         [question.end for question in questions],
         [json.dumps(question.dimensions) for question in questions],
@@ -227,6 +267,21 @@ async def _read(
         [limits[i] for i in positions],
         watermark,
         _VALUE,
+        *_definitions(meters.values()),
+    )
+
+
+def _definitions(meters: Collection[Meter]) -> tuple[list[Any], ...]:
+    """Columns, with the meters' numbers first."""
+    return (
+        list(range(len(meters))),
+        [meter.event_code for meter in meters],
+        [meter.aggregation for meter in meters],
+        [meter.value_property for meter in meters],
+        [filters_json(meter) for meter in meters],
+        [meter.recurring for meter in meters],
+        [meter.since for meter in meters],
+        [meter.until for meter in meters],
     )
 
 
