@@ -12,7 +12,7 @@ from libs.common.wire import DECIMAL
 from services.metering.domain.computed import ComputationFailure, with_computed
 from services.metering.domain.events import EventColumns, Reading, Refusal, content_hash, identity, micros_of
 from services.metering.domain.expressions import Sample
-from services.metering.domain.meters import OPERATION_PROPERTY, OPERATIONS, TenantCatalog, ValueRule, Watch
+from services.metering.domain.meters import OPERATION_PROPERTY, OPERATIONS, Computation, TenantCatalog, ValueRule, Watch
 from weir.metering.v1 import metering_pb2
 
 MAX_ID = 255
@@ -48,7 +48,6 @@ def events_in(
             watch = watch.at(micros)
         if not (
             watch is not None
-            and not watch.computed
             and 0 < len(transaction_id) <= MAX_ID
             and 0 < len(subscription_id) <= MAX_ID
             and _OLDEST_MICROS <= micros <= newest
@@ -62,12 +61,15 @@ def events_in(
             and (not amount or DECIMAL.fullmatch(amount))
         ):
             violation = next(_violations(event, properties, micros, newest, watch), None)
-            if violation is None and watch is not None and watch.computed:
-                violation, recorded = _computed(Sample(code, micros, properties), watch)
             if violation is not None:
                 refusals.append(Refusal(index, *violation))
                 continue
         assert watch is not None
+        if watch.computation is not None:
+            violation, recorded = _computed(Sample(code, micros, properties), watch.computation)
+            if violation is not None:
+                refusals.append(Refusal(index, *violation))
+                continue
         series_no = watch.series.get(subscription_id, 0)
         if not series_no:
             unnumbered.append((len(columns.keys), subscription_id, code))
@@ -114,25 +116,23 @@ def _violations(
     yield from _property_violations(properties)
     if event.amount and not DECIMAL.fullmatch(event.amount):
         yield "amount", "DECIMAL_MALFORMED", f"amount is {event.amount[:64]!r}; expected {_A_DECIMAL}"
-    if watch and not watch.computed:
-        yield from _rule_violations(watch, properties)
+    yield from _rule_violations(watch.rules if watch else (), properties)
 
 
-def _computed(sample: Sample, watch: Watch) -> tuple[tuple[str, str, str] | None, str]:
+def _computed(sample: Sample, computation: Computation) -> tuple[tuple[str, str, str] | None, str]:
     """What is wrong with an otherwise valid event once its properties are computed, and these as JSON."""
-    properties = with_computed(sample, watch.computed)
+    properties = with_computed(sample, computation.computed)
     if isinstance(properties, ComputationFailure):
         field = f"properties.{properties.property}"
         return (field, "EXPRESSION_FAILED", f"{field} can't be computed: {properties.message}"), ""
-    return next(_rule_violations(watch, properties), None), _json(properties)
+    text = "{" + ",".join([f"{quoted(name)}:{quoted(value)}" for name, value in properties.items()]) + "}"
+    if _has_values(computation.rules, properties):
+        return None, text
+    return next(_rule_violations(computation.rules, properties), None), text
 
 
-def _json(properties: Mapping[str, str]) -> str:
-    return "{" + ",".join([f"{quoted(name)}:{quoted(value)}" for name, value in properties.items()]) + "}"
-
-
-def _rule_violations(watch: Watch, properties: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
-    for rule in watch.rules:
+def _rule_violations(rules: Iterable[ValueRule], properties: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    for rule in rules:
         if rule.applies_to(properties):
             yield from _value_violations(rule, properties)
 

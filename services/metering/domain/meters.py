@@ -121,14 +121,23 @@ class Computed:
 
 
 @dataclass(frozen=True, slots=True)
+class Computation:
+    """What meters compute of an event, and the rules for the event that comes of it."""
+
+    computed: tuple[Computed, ...]
+    rules: tuple[ValueRule, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Watch:
-    """What ingestion knows of an event code: the rules of its meters, by subscription the number of the series, and
-    what meters compute before their rules apply.
+    """What ingestion knows of an event code: the rules of its meters, or their `computation`, and by subscription the
+    number of the series. Where that depends on the time, `eras` say so: the first one is until the first of `starts`,
+    in microseconds since 1970; None where no meter watches the code.
     """
 
     rules: tuple[ValueRule, ...]
     series: dict[str, int]
-    computed: tuple[Computed, ...] = ()
+    computation: Computation | None = None
     starts: tuple[int, ...] = ()
     eras: "tuple[Watch | None, ...]" = ()
 

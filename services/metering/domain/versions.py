@@ -26,6 +26,8 @@ class History:
 
     def at(self, instant: datetime) -> Meter:
         """The version in effect."""
+        if len(self.versions) == 1:
+            return self.versions[0]
         return next(each for each in reversed(self.versions) if each.since is None or each.since <= instant)
 
     def after(self, instant: datetime) -> Sequence[Meter]:

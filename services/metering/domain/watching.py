@@ -6,7 +6,7 @@ from datetime import datetime
 
 from services.metering.domain.computed import computed
 from services.metering.domain.events import micros_of
-from services.metering.domain.meters import Meter, Watch, value_rules
+from services.metering.domain.meters import Computation, Meter, Watch, value_rules
 from services.metering.domain.versions import History
 
 
@@ -23,12 +23,20 @@ def _watch(versions: list[Meter], series: dict[str, int]) -> Watch:
     """With an era for each time between two instants at which versions come or go."""
     instants = sorted({each for version in versions for each in (version.since, version.until) if each is not None})
     if not instants:
-        return Watch(value_rules(versions), series, computed(versions))
+        return _watch_of(versions, series)
     eras = []
     for start in (None, *instants):
         mine = [each for each in versions if _is_in_effect(each, start)]
-        eras.append(Watch(value_rules(mine), series, computed(mine)) if mine else None)
+        eras.append(_watch_of(mine, series) if mine else None)
     return Watch((), series, starts=tuple(micros_of(each) for each in instants), eras=tuple(eras))
+
+
+def _watch_of(versions: list[Meter], series: dict[str, int]) -> Watch:
+    """Of versions that are in effect all the time."""
+    rules, computes = value_rules(versions), computed(versions)
+    if computes:
+        return Watch((), series, Computation(computes, rules))
+    return Watch(rules, series)
 
 
 def _is_in_effect(version: Meter, instant: datetime | None) -> bool:
