@@ -110,7 +110,7 @@ def _fixed(catalog: Catalog, element: Element, change: Change) -> Iterator[Probl
             yield catalog.problem(
                 f"{element.path}.{each.field}",
                 f"{change.kind} {change.code!r} was made with {each.old or 'none'}, here it is {each.new or 'none'};"
-                f" that never changes: {element.kind.instead}",
+                f" that can't be updated: {element.kind.instead}",
             )
 
 

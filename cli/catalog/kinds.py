@@ -27,7 +27,9 @@ class Kind:
         return [message.DESCRIPTOR for message in self.messages]  # type: ignore[misc]
 
 
-METER = Kind("meter", "meters", (Meter,), ("name", "description"))
+METER = Kind(
+    "meter", "meters", (Meter,), ("name", "description"), "make a version of it, or give the new one another code"
+)
 TAX = Kind("tax", "taxes", (Tax,), ("name", "rate_percent"))
 PLAN = Kind("plan", "plans", (Plan, PlanVersion), ())
 
