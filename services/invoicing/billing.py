@@ -12,18 +12,20 @@ from libs.common.errors import BillingError, ResourceExhausted, Unavailable
 from libs.common.money import Money
 from services.invoicing import convert
 from services.invoicing.domain.customer import DueSubscription
-from services.invoicing.domain.invoice import Bill, Invoice, Line, RatedUsage, bill
-from services.invoicing.domain.period import days_in, zone
+from services.invoicing.domain.invoice import Bill, Invoice, Line, RatedUsage, bill, settled
+from services.invoicing.domain.period import Period
 from services.invoicing.domain.plan import PlanVersion
 from services.invoicing.domain.proration import Proration
-from services.invoicing.peers import Peers, Quantities
+from services.invoicing.domain.schedule import Schedule
+from services.invoicing.peers import Peers, Quantities, UsageQuestion
 
 
 @dataclass(frozen=True, slots=True)
 class Billed:
-    """What a subscription's current period comes to."""
+    """What an invoice for `period` comes to."""
 
     due: DueSubscription
+    period: Period
     bill: Bill
 
 
@@ -58,35 +60,52 @@ async def bill_all(peers: Peers, tenant_id: str, due: Sequence[DueSubscription])
 async def _bill_together(peers: Peers, tenant_id: str, due: Sequence[DueSubscription]) -> list[Billed]:
     plans = [await peers.plan_version(tenant_id, each.plan_code, each.plan_version) for each in due]
     taxes = await peers.taxes(tenant_id, sorted({code for plan in plans for code in plan.tax_codes}))
-    used, watermark = await peers.usage(tenant_id, list(zip(due, plans, strict=True)))
-    days = [days_in(each.period, zone(each.time_zone)) for each in due]
-    rated = await _rated(peers, tenant_id, list(zip(plans, used, days, strict=True)))
+    settles = [
+        settled(plan, each.period, each.schedule, is_opening=each.is_opening)
+        for each, plan in zip(due, plans, strict=True)
+    ]
+    used, watermark = await peers.usage(
+        tenant_id,
+        [
+            UsageQuestion(each.id, plan if part.usage else None, each.period, each.schedule)
+            for each, plan, part in zip(due, plans, settles, strict=True)
+        ],
+    )
+    days = [each.schedule.days_in(each.period) for each in due]
+    rated = await _rated(
+        peers,
+        tenant_id,
+        [
+            (plan if part.usage else None, quantities, its_days)
+            for plan, part, quantities, its_days in zip(plans, settles, used, days, strict=True)
+        ],
+    )
     return [
-        Billed(each, bill(plan, each.period, zone(each.time_zone), usage, watermark, taxes))
-        for each, plan, usage in zip(due, plans, rated, strict=True)
+        Billed(each, part.period, bill(plan, part, each.schedule, usage, watermark, taxes))
+        for each, plan, part, usage in zip(due, plans, settles, rated, strict=True)
     ]
 
 
 async def _rated(
-    peers: Peers, tenant_id: str, questions: Sequence[tuple[PlanVersion, Quantities, tuple[int, int]]]
+    peers: Peers, tenant_id: str, questions: Sequence[tuple[PlanVersion | None, Quantities, tuple[int, int]]]
 ) -> list[list[RatedUsage]]:
-    """In the order of `questions`; nothing is asked for plans without charges."""
-    with_charges = [each for each in questions if each[0].charges]
-    rated = iter(await peers.rate(tenant_id, with_charges) if with_charges else [])
-    return [next(rated) if plan.charges else [] for plan, _, _ in questions]
+    """In the order of `questions`; nothing is asked without a plan, or for one without charges."""
+    asked = [(plan, used, days) for plan, used, days in questions if plan and plan.charges]
+    rated = iter(await peers.rate(tenant_id, asked) if asked else [])
+    return [next(rated) if plan and plan.charges else [] for plan, _, _ in questions]
 
 
-async def recomputed(peers: Peers, tenant_id: str, invoice: Invoice, line: Line, time_zone: str) -> Money:
+async def recomputed(peers: Peers, tenant_id: str, invoice: Invoice, line: Line, schedule: Schedule) -> Money:
     """The line's amount, computed again from what it recorded."""
     plan = await peers.plan_version(tenant_id, invoice.plan_code, invoice.plan_version)
-    days = days_in(line.period, zone(time_zone))
+    days = schedule.days_in(line.period)
     if line.rating is None:
         assert plan.base_fee is not None, "a plan version never changes"
         return Proration(plan.base_fee, *days).amount
     [charge] = [each for each in plan.charges if each.code == line.code]
     used: Quantities = []
     if line.watermark:  # at 0 nothing had been recorded yet
-        used = await peers.usage_at(tenant_id, invoice.subscription_id, charge, line.period, time_zone, line.watermark)
+        used = await peers.usage_at(tenant_id, invoice.subscription_id, charge, line.period, schedule, line.watermark)
     [rated] = await peers.rate(tenant_id, [(plan, used, days)])
     billed = convert.rating_in(line.rating)
     same = (each.amount for each in rated if each.code == line.code and billed.is_of(convert.rating_in(each.rating)))

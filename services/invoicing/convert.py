@@ -26,6 +26,7 @@ from services.invoicing.domain.plan import Charge, PlanVersion, Split, UsagePart
 from services.invoicing.domain.proration import Proration
 from services.invoicing.domain.rating import RatedTier, Rating, StepKind
 from services.invoicing.domain.run import BillingRun
+from services.invoicing.domain.schedule import BillingInterval, BillingTime
 from weir.common.v1 import money_pb2
 from weir.invoicing.v1 import invoicing_pb2
 from weir.metering.v1 import metering_pb2
@@ -43,6 +44,13 @@ _PAYMENT_STATUSES = {
     PaymentStatus.SUCCEEDED: invoicing_pb2.Invoice.PAYMENT_STATUS_SUCCEEDED,
     PaymentStatus.FAILED: invoicing_pb2.Invoice.PAYMENT_STATUS_FAILED,
     PaymentStatus.REQUIRES_ACTION: invoicing_pb2.Invoice.PAYMENT_STATUS_REQUIRES_ACTION,
+}
+_BILLING_TIMES = {
+    BillingTime.CALENDAR: invoicing_pb2.Subscription.BILLING_TIME_CALENDAR,
+    BillingTime.ANNIVERSARY: invoicing_pb2.Subscription.BILLING_TIME_ANNIVERSARY,
+}
+_BILLING_TIMES_IN = {number: billing_time for billing_time, number in _BILLING_TIMES.items()} | {
+    invoicing_pb2.Subscription.BILLING_TIME_UNSPECIFIED: BillingTime.CALENDAR
 }
 _KINDS = {
     pricing_pb2.RatedTier.KIND_PACKAGES: StepKind.PACKAGES,
@@ -78,14 +86,22 @@ def customer_out(customer: Customer) -> invoicing_pb2.Customer:
     )
 
 
-def subscription_in(message: invoicing_pb2.Subscription) -> tuple[str, str, str, datetime]:
-    """(id, customer id, plan code, start time)."""
+def subscription_in(message: invoicing_pb2.Subscription) -> tuple[str, str, str, BillingTime, datetime]:
+    """(id, customer id, plan code, billing time, start time)."""
     return (
         text_in(message.id, "subscription.id"),
         text_in(message.customer_id, "subscription.customer_id"),
         code_in(message.plan_code, "subscription.plan_code"),
+        _billing_time_in(message.billing_time),
         instant_in(message.start_time, message.HasField("start_time"), "subscription.start_time"),
     )
+
+
+def _billing_time_in(value: "invoicing_pb2.Subscription.BillingTime.ValueType") -> BillingTime:
+    if (found := _BILLING_TIMES_IN.get(value)) is None:
+        field = "subscription.billing_time"
+        raise InvalidArgument("ENUM_VALUE_UNKNOWN", f"{field} is {value}, which names no billing time", field=field)
+    return found
 
 
 def subscription_out(subscription: Subscription) -> invoicing_pb2.Subscription:
@@ -94,6 +110,7 @@ def subscription_out(subscription: Subscription) -> invoicing_pb2.Subscription:
         customer_id=subscription.customer_id,
         plan_code=subscription.plan_code,
         plan_version=subscription.plan_version,
+        billing_time=_BILLING_TIMES[subscription.billing_time],
         start_time=timestamp_out(subscription.start_time),
         current_period=_period_out(subscription.current_period),
         create_time=timestamp_out(subscription.create_time),
@@ -216,10 +233,17 @@ def plan_version_in(message: pricing_pb2.PlanVersion) -> PlanVersion:
         plan_code=message.plan_code,
         version=message.version,
         currency=message.currency_code,
+        billing_interval=BillingInterval(_interval_name(message)),
         base_fee=Money(fee.minor_units, fee.currency_code) if message.HasField("base_fee") else None,
+        in_advance=False,
         charges=tuple(map(_charge_in, message.charges)),
         tax_codes=tuple(message.tax_codes),
     )
+
+
+def _interval_name(message: pricing_pb2.PlanVersion) -> str:
+    name = pricing_pb2.PlanVersion.BillingInterval.Name(message.billing_interval)
+    return name.removeprefix("BILLING_INTERVAL_").lower()
 
 
 def _charge_in(message: pricing_pb2.Charge) -> Charge:

@@ -4,17 +4,18 @@ Each call carries a key of the tenant it is for. Raises the peers' errors, and U
 """
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from libs.common.credentials import Issuer
 from libs.common.rpc.client import credential
 from libs.common.wire import money_out, period_out
 from services.invoicing import convert
-from services.invoicing.domain.customer import DueSubscription
 from services.invoicing.domain.invoice import HandOver, RatedUsage, Tax
-from services.invoicing.domain.period import Period, month_of, zone
+from services.invoicing.domain.period import Period
 from services.invoicing.domain.plan import Charge, PlanVersion, Split, UsagePart
+from services.invoicing.domain.schedule import Schedule
 from weir.metering.v1 import metering_pb2
 from weir.payments.v1 import payments_pb2
 from weir.pricing.v1 import pricing_pb2
@@ -34,6 +35,20 @@ MAX_QUERIES = 10_000
 """As many does metering take at once."""
 
 
+@dataclass(frozen=True, slots=True)
+class UsageQuestion:
+    """What a subscription used in a period under a plan; without a plan, nothing is asked."""
+
+    subscription_id: str
+    plan: PlanVersion | None
+    period: Period
+    schedule: Schedule
+
+    @property
+    def splits(self) -> Mapping[Split, list[Charge]]:
+        return self.plan.by_split if self.plan else {}
+
+
 class Peers:
     def __init__(
         self,
@@ -48,11 +63,11 @@ class Peers:
         self._issuer = issuer
         self._plan_versions: dict[tuple[str, str, int], PlanVersion] = {}
 
-    async def latest_version(self, tenant_id: str, plan_code: str) -> int:
+    async def latest_version(self, tenant_id: str, plan_code: str) -> PlanVersion:
         """Raises NotFound PLAN_NOT_FOUND."""
         request = pricing_pb2.GetPlanRequest(code=plan_code)
         response = await self._pricing.GetPlan(request, metadata=self._key(tenant_id))
-        return convert.plan_version_in(response.plan.latest_version).version
+        return convert.plan_version_in(response.plan.latest_version)
 
     async def plan_version(self, tenant_id: str, plan_code: str, version: int) -> PlanVersion:
         """Asked once and kept: a plan version never changes.
@@ -78,16 +93,14 @@ class Peers:
             found[code] = convert.tax_in(response.tax)
         return found
 
-    async def usage(
-        self, tenant_id: str, questions: Sequence[tuple[DueSubscription, PlanVersion]]
-    ) -> tuple[list[Quantities], int]:
+    async def usage(self, tenant_id: str, questions: Sequence[UsageQuestion]) -> tuple[list[Quantities], int]:
         """What each subscription used in its period under its plan, and the watermark common to all answers; 0 when
         there is nothing to ask. Raises NotFound METER_NOT_FOUND, and InvalidArgument DIMENSION_UNKNOWN.
         """
         queries = [
-            _query(due.id, split, charges, due.period, due.time_zone)
-            for due, plan in questions
-            for split, charges in plan.by_split.items()
+            _query(each.subscription_id, split, charges, each.period, each.schedule)
+            for each in questions
+            for split, charges in each.splits.items()
         ]
         answers: list[metering_pb2.GetUsageResponse] = []
         watermark = 0
@@ -101,17 +114,17 @@ class Peers:
         return [
             [
                 quantity
-                for charges in plan.by_split.values()
+                for charges in each.splits.values()
                 for quantity in convert.quantities_out(charges, next(answered))
             ]
-            for _, plan in questions
+            for each in questions
         ], watermark
 
     async def usage_at(
-        self, tenant_id: str, subscription_id: str, charge: Charge, period: Period, time_zone: str, watermark: int
+        self, tenant_id: str, subscription_id: str, charge: Charge, period: Period, schedule: Schedule, watermark: int
     ) -> Quantities:
         """What was recorded of a charge at `watermark`, greater than 0. Raises NotFound METER_NOT_FOUND."""
-        request = _query(subscription_id, charge.split, [charge], period, time_zone)
+        request = _query(subscription_id, charge.split, [charge], period, schedule)
         request.watermark = watermark
         answer = await self._metering.GetUsage(request, metadata=self._key(tenant_id))
         return list(convert.quantities_out([charge], answer))
@@ -149,16 +162,16 @@ class Peers:
 
 
 def _query(
-    subscription_id: str, split: Split, charges: Sequence[Charge], period: Period, time_zone: str
+    subscription_id: str, split: Split, charges: Sequence[Charge], period: Period, schedule: Schedule
 ) -> metering_pb2.GetUsageRequest:
-    """A first month that is not whole is told so: a weighted sum is averaged over all of it."""
-    month = month_of(period.start, zone(time_zone))
+    """A first period that is not whole is told so: a weighted sum is averaged over all of it."""
+    whole = schedule.period_of(period.start)
     return metering_pb2.GetUsageRequest(
         subscription_id=subscription_id,
         meter_codes=dict.fromkeys(charge.meter_code for charge in charges),
         period=period_out(period.start, period.end),
-        full_period=None if month == period else period_out(month.start, month.end),
-        time_zone="" if month == period else time_zone,
+        full_period=None if whole == period else period_out(whole.start, whole.end),
+        time_zone="" if whole == period else schedule.tz.key,
         parts=[_part_out(part) for part in split.parts],
         group_by=split.group_keys,
         first_events=split.first_events,

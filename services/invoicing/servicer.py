@@ -19,8 +19,9 @@ from services.invoicing.domain.clock import BillingClock
 from services.invoicing.domain.customer import Subscription
 from services.invoicing.domain.explain import sentences
 from services.invoicing.domain.invoice import Invoice, Line, State
-from services.invoicing.domain.period import first_period, zone
+from services.invoicing.domain.period import zone
 from services.invoicing.domain.run import BILL
+from services.invoicing.domain.schedule import schedule
 from services.invoicing.peers import Peers
 from weir.invoicing.v1 import invoicing_pb2 as pb
 from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceServicer
@@ -71,7 +72,9 @@ class InvoicingServicer(InvoicingServiceServicer):
         """Answers a repeat before it asks pricing, whose newest version may have changed meanwhile."""
         tenant_id = caller().tenant_id
         request_id, request_hash = request_id_in(request.request_id), fingerprint(request)
-        subscription_id, customer_id, plan_code, start_time = convert.subscription_in(request.subscription)
+        subscription_id, customer_id, plan_code, billing_time, start_time = convert.subscription_in(
+            request.subscription
+        )
         taken = Conflict(
             "SUBSCRIPTION_EXISTS",
             f"there is a subscription {subscription_id} already",
@@ -85,13 +88,19 @@ class InvoicingServicer(InvoicingServiceServicer):
             return pb.CreateSubscriptionResponse(subscription=convert.subscription_out(subscription))
         if customer is None:
             raise _customer_not_found(customer_id)
+        plan = await self._peers.latest_version(tenant_id, plan_code)
         subscription = Subscription(
             id=subscription_id,
             customer_id=customer_id,
             plan_code=plan_code,
-            plan_version=await self._peers.latest_version(tenant_id, plan_code),
+            plan_version=plan.version,
+            billing_interval=plan.billing_interval,
+            billing_time=billing_time,
             start_time=start_time,
-            current_period=first_period(start_time, zone(customer.time_zone)),
+            current_period=schedule(
+                plan.billing_interval, billing_time, start_time, zone(customer.time_zone)
+            ).first_period(start_time),
+            is_opening=plan.in_advance and plan.base_fee is not None,
             create_time=self._clock(),
         )
         async with self._pool.acquire() as conn, conn.transaction():
@@ -208,13 +217,21 @@ class InvoicingServicer(InvoicingServiceServicer):
         async with self._pool.acquire() as conn:
             invoice = await _invoice(conn, tenant_id, invoice_id)
             customer = await store.customers.get(conn, tenant_id, invoice.customer_id)
+            subscription = await store.subscriptions.get(conn, tenant_id, invoice.subscription_id)
         assert customer is not None, "invoices refer to customers"
+        assert subscription is not None, "and to subscriptions"
+        periods = schedule(
+            subscription.billing_interval,
+            subscription.billing_time,
+            subscription.start_time,
+            zone(customer.time_zone),
+        )
         number, line = _line(invoice, line_code, request.line_number)
-        amount = await recomputed(self._peers, tenant_id, invoice, line, customer.time_zone)
+        amount = await recomputed(self._peers, tenant_id, invoice, line, periods)
         rating = None if line.rating is None else convert.rating_in(line.rating)
         return pb.ExplainLineResponse(
             line=convert.line_out(number, line),
-            sentences=sentences(invoice, line, rating, zone(customer.time_zone)),
+            sentences=sentences(invoice, line, rating, periods),
             recomputed_amount=money_out(amount),
             reproduced=amount == line.amount,
         )

@@ -21,7 +21,7 @@ from libs.common.worker import Alarm, Sweep
 from services.invoicing import store
 from services.invoicing.billing import Billed, Refused, bill_all
 from services.invoicing.domain.invoice import HandOver, Invoice, PaymentStatus, State, issue_date, number
-from services.invoicing.domain.period import following, zone
+from services.invoicing.domain.period import zone
 from services.invoicing.domain.run import BILL, HAND_OVER, BillingFailure, OpenRun, retry_delay
 from services.invoicing.peers import Peers
 
@@ -95,7 +95,8 @@ class Biller:
     ) -> None:
         now = self._clock()
         advances = [
-            (each.due.id, each.due.period, following(each.due.period, zone(each.due.time_zone))) for each in billed
+            (each.due, each.due.period if each.due.is_opening else each.due.schedule.following(each.due.period))
+            for each in billed
         ]
         failures = [
             BillingFailure(each.due.id, each.reason, each.message, now + retry_delay(each.due.failures + 1))
@@ -173,12 +174,12 @@ def _draft(billed: Billed, now: datetime, create_time: datetime) -> Invoice:
         subscription_id=due.id,
         plan_code=due.plan_code,
         plan_version=due.plan_version,
-        period=due.period,
+        period=billed.period,
         bill=billed.bill,
         state=State.DRAFT,
         payment_status=PaymentStatus.PENDING,
         amount_paid=Money(0, billed.bill.currency),
-        issue_date=issue_date(due.period, zone(due.time_zone)),
+        issue_date=issue_date(due.due_time, zone(due.time_zone)),
         create_time=create_time,
         finalize_time=None,
     )

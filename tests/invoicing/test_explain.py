@@ -9,8 +9,11 @@ from services.invoicing.domain.invoice import Bill, Invoice, InvoiceTax, Line, P
 from services.invoicing.domain.period import Period, zone
 from services.invoicing.domain.proration import Proration
 from services.invoicing.domain.rating import RatedTier, Rating, StepKind
+from services.invoicing.domain.schedule import BillingInterval, BillingTime, schedule
 
 BERLIN = zone("Europe/Berlin")
+BEGAN = datetime(2023, 10, 16, tzinfo=UTC)
+MONTHS = schedule(BillingInterval.MONTHLY, BillingTime.CALENDAR, BEGAN, BERLIN)
 PERIOD = Period(datetime(2023, 10, 16, 10, 30, tzinfo=UTC), datetime(2023, 10, 31, 23, tzinfo=UTC))
 ZERO = Decimal(0)
 
@@ -41,7 +44,7 @@ def explained(each: Line, rating: Rating | None = None) -> list[str]:
         create_time=PERIOD.end,
         finalize_time=PERIOD.end,
     )
-    return sentences(invoice, each, rating, BERLIN)
+    return sentences(invoice, each, rating, MONTHS)
 
 
 def rating(model: str, quantity: str, amount: str, *tiers: RatedTier) -> Rating:

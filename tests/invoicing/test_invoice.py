@@ -9,20 +9,25 @@ from hypothesis import strategies as st
 
 from libs.common.errors import FailedPrecondition
 from libs.common.money import Money
-from services.invoicing.domain.invoice import MAX_MINOR_UNITS, Bill, RatedUsage, Tax, bill, issue_date, number
+from services.invoicing.domain.invoice import MAX_MINOR_UNITS, Bill, RatedUsage, Tax, bill, issue_date, number, settled
 from services.invoicing.domain.period import Period, zone
-from services.invoicing.domain.plan import PlanVersion
+from services.invoicing.domain.plan import Charge, PlanVersion
+from services.invoicing.domain.schedule import BillingInterval, BillingTime, schedule
 
 NOVEMBER = Period(datetime(2023, 11, 1, tzinfo=UTC), datetime(2023, 12, 1, tzinfo=UTC))
 HALF = Period(datetime(2023, 11, 16, tzinfo=UTC), NOVEMBER.end)
 UTC_ZONE = zone("UTC")
+MONTHS = schedule(BillingInterval.MONTHLY, BillingTime.CALENDAR, NOVEMBER.start, UTC_ZONE)
 SALES_TAX = Tax("sales", "Sales tax", Decimal("8.875"))
 CITY_TAX = Tax("city", "City tax", Decimal("0.5"))
 
 
-def plan(base_fee: int | None = 2000, taxes: tuple[str, ...] = ("sales",), currency: str = "USD") -> PlanVersion:
+def plan(
+    base_fee: int | None = 2000, taxes: tuple[str, ...] = ("sales",), currency: str = "USD", *, in_advance: bool = False
+) -> PlanVersion:
     fee = None if base_fee is None else Money(base_fee, currency)
-    return PlanVersion("llm-api", 1, currency, fee, (("requests", "requests"),), taxes)
+    charges = (Charge("requests", "requests"),)
+    return PlanVersion("llm-api", 1, currency, BillingInterval.MONTHLY, fee, in_advance, charges, taxes)
 
 
 def used(code: str, amount: str, quantity: str = "1", currency: str = "USD") -> RatedUsage:
@@ -31,7 +36,9 @@ def used(code: str, amount: str, quantity: str = "1", currency: str = "USD") -> 
 
 
 def november(*usage: RatedUsage, of: PlanVersion | None = None, period: Period = NOVEMBER) -> Bill:
-    return bill(of or plan(), period, UTC_ZONE, usage, 42, {"sales": SALES_TAX, "city": CITY_TAX})
+    chosen = of or plan()
+    settles = settled(chosen, period, MONTHS, is_opening=False)
+    return bill(chosen, settles, MONTHS, usage, 42, {"sales": SALES_TAX, "city": CITY_TAX})
 
 
 def test_the_demo_customer_owes_38_98() -> None:
@@ -53,6 +60,19 @@ def test_usage_keeps_its_rating_and_watermark_and_the_base_fee_its_proration() -
     assert (base.rating, base.watermark) == (None, None)
     assert (requests.rating, requests.watermark, requests.proration) == (b"\n\x01x", 42, None)
     assert requests.period == HALF
+
+
+def test_a_base_fee_in_advance_is_that_of_the_next_period_beside_the_usage_of_this_one() -> None:
+    base, requests = november(used("requests", "3"), of=plan(in_advance=True), period=HALF).lines
+    assert base.period == Period(NOVEMBER.end, datetime(2024, 1, 1, tzinfo=UTC))
+    assert (base.amount.minor_units, requests.period) == (2000, HALF)
+
+
+def test_the_first_base_fee_in_advance_is_due_when_the_period_begins_and_comes_alone() -> None:
+    advance = plan(in_advance=True)
+    settles = settled(advance, HALF, MONTHS, is_opening=True)
+    [base] = bill(advance, settles, MONTHS, [used("requests", "3")], 42, {"sales": SALES_TAX}).lines
+    assert (base.code, base.period, base.amount.minor_units) == ("base", HALF, 1000)
 
 
 def test_a_plan_without_a_base_fee_has_no_base_line_and_one_of_nothing_has() -> None:
@@ -104,9 +124,9 @@ def test_more_than_an_amount_can_state_is_refused() -> None:
 
 
 def test_an_invoice_is_dated_on_the_first_day_after_its_period_where_the_customer_lives() -> None:
-    assert issue_date(NOVEMBER, UTC_ZONE) == date(2023, 12, 1)
+    assert issue_date(NOVEMBER.end, UTC_ZONE) == date(2023, 12, 1)
     berlin = Period(datetime(2023, 10, 31, 23, tzinfo=UTC), datetime(2023, 11, 30, 23, tzinfo=UTC))
-    assert issue_date(berlin, zone("Europe/Berlin")) == date(2023, 12, 1)
+    assert issue_date(berlin.end, zone("Europe/Berlin")) == date(2023, 12, 1)
 
 
 def test_a_number_names_the_month_of_issue_and_grows_beyond_six_digits() -> None:

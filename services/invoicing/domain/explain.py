@@ -10,16 +10,25 @@ from services.invoicing.domain.invoice import Invoice, InvoiceTax, Line
 from services.invoicing.domain.period import Period
 from services.invoicing.domain.proration import Proration
 from services.invoicing.domain.rating import RatedTier, Rating, StepKind
+from services.invoicing.domain.schedule import BillingInterval, Schedule
+
+_NOUNS = {
+    BillingInterval.WEEKLY: "week",
+    BillingInterval.MONTHLY: "month",
+    BillingInterval.QUARTERLY: "quarter",
+    BillingInterval.SEMIANNUAL: "half-year",
+    BillingInterval.YEARLY: "year",
+}
 
 
-def sentences(invoice: Invoice, line: Line, rating: Rating | None, tz: ZoneInfo) -> list[str]:
+def sentences(invoice: Invoice, line: Line, rating: Rating | None, schedule: Schedule) -> list[str]:
     """`rating` is that of a usage line, None for the base fee."""
     return [
         f"{line.description} is billed to customer {invoice.customer_id} for subscription {invoice.subscription_id},"
         f" by version {invoice.plan_version} of plan {invoice.plan_code}.",
-        _period(line.period, tz),
+        _period(line.period, schedule.tz),
         *(_usage(line, rating, invoice.bill.currency) if rating else ()),
-        *(_base_fee(line.proration) if line.proration else ()),
+        *(_base_fee(line.proration, _NOUNS[schedule.interval]) if line.proration else ()),
         _rounding(line.unrounded_amount, line.amount),
         *_taxes(line, invoice.bill.taxes),
     ]
@@ -31,13 +40,15 @@ def _period(period: Period, tz: ZoneInfo) -> str:
     )
 
 
-def _base_fee(part: Proration) -> Iterator[str]:
+def _base_fee(part: Proration, interval: str) -> Iterator[str]:
     if part.days == part.period_days:
-        yield f"The base fee of a whole month is {part.fee}, and all {part.days} days of the month are billed."
+        yield (
+            f"The base fee of a whole {interval} is {part.fee}, and all {part.days} days of the {interval} are billed."
+        )
     else:
         yield (
-            f"The base fee of a whole month is {part.fee}; {part.days} of the month's {part.period_days} days are"
-            f" billed, so {part.fee.amount:,f} times {part.days} divided by {part.period_days}."
+            f"The base fee of a whole {interval} is {part.fee}; {part.days} of the {interval}'s {part.period_days} days"
+            f" are billed, so {part.fee.amount:,f} times {part.days} divided by {part.period_days}."
         )
 
 

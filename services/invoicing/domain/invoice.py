@@ -13,9 +13,10 @@ from zoneinfo import ZoneInfo
 
 from libs.common.errors import FailedPrecondition
 from libs.common.money import EXACT, Money
-from services.invoicing.domain.period import Period, days_in, local_date
+from services.invoicing.domain.period import Period, local_date
 from services.invoicing.domain.plan import PlanVersion
 from services.invoicing.domain.proration import Proration
+from services.invoicing.domain.schedule import Schedule
 
 BASE = "base"
 """Code of the base fee's line; pricing lets no charge have it."""
@@ -142,15 +143,40 @@ class HandOver:
     total: Money
 
 
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What an invoice settles: the base fee of one period, and the usage of the same or of the one before it.
+
+    None is for what it does not settle.
+    """
+
+    fee: Period | None
+    usage: Period | None
+
+    @property
+    def period(self) -> Period:
+        """The invoice's."""
+        period = self.fee or self.usage
+        assert period is not None, "an invoice settles something"
+        return period
+
+
+def settled(plan: PlanVersion, period: Period, schedule: Schedule, *, is_opening: bool) -> Settled:
+    """By the invoice at the end of `period`, or if it `is_opening`, at its beginning."""
+    if is_opening:
+        return Settled(period, None)
+    return Settled(schedule.following(period) if plan.in_advance else period, period)
+
+
 def bill(
     plan: PlanVersion,
-    period: Period,
-    tz: ZoneInfo,
+    settles: Settled,
+    schedule: Schedule,
     usage: Iterable[RatedUsage],
     watermark: int,
     taxes: Mapping[str, Tax],
 ) -> Bill:
-    """What `period` comes to. `usage` has the plan's charges in order; `taxes` has at least the plan's, by code.
+    """What an invoice comes to. `usage` has the plan's charges in order; `taxes` has at least the plan's, by code.
 
     Usage that is nothing and costs nothing has no line. Raises FailedPrecondition AMOUNT_TOO_LARGE.
     """
@@ -158,7 +184,7 @@ def bill(
         Line(
             each.code,
             each.name,
-            period,
+            settles.usage,
             each.amount,
             each.unrounded_amount,
             plan.tax_codes,
@@ -166,11 +192,11 @@ def bill(
             watermark=watermark,
         )
         for each in usage
-        if each.quantity or each.amount.minor_units
+        if settles.usage is not None and (each.quantity or each.amount.minor_units)
     ]
-    if plan.base_fee is not None:
-        part = Proration(plan.base_fee, *days_in(period, tz))
-        base = Line(BASE, "Base fee", period, part.amount, part.unrounded_amount, plan.tax_codes, proration=part)
+    if plan.base_fee is not None and settles.fee is not None:
+        part = Proration(plan.base_fee, *schedule.days_in(settles.fee))
+        base = Line(BASE, "Base fee", settles.fee, part.amount, part.unrounded_amount, plan.tax_codes, proration=part)
         lines.insert(0, base)
     taxed = tuple(_taxed(taxes[code], lines, plan.currency) for code in plan.tax_codes) if lines else ()
     whole = Bill(plan.currency, tuple(lines), taxed)
@@ -179,9 +205,9 @@ def bill(
     return whole
 
 
-def issue_date(period: Period, tz: ZoneInfo) -> date:
-    """The date on the invoice: the first day after the period, however late it is made."""
-    return local_date(period.end, tz)
+def issue_date(due_time: datetime, tz: ZoneInfo) -> date:
+    """The date on the invoice: the day it falls due to be made, however late it is made."""
+    return local_date(due_time, tz)
 
 
 def number(issued: date, sequence: int) -> str:

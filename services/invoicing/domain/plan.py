@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from libs.common.money import Money
+from services.invoicing.domain.schedule import BillingInterval
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +39,16 @@ class Charge:
 
 @dataclass(frozen=True, slots=True)
 class PlanVersion:
-    """`base_fee` is for a whole billing interval, None if there is none."""
+    """`base_fee` is for a whole billing interval, None if there is none, and charged when a period begins if it is
+    `in_advance`, otherwise when it has ended.
+    """
 
     plan_code: str
     version: int
     currency: str
+    billing_interval: BillingInterval
     base_fee: Money | None
+    in_advance: bool
     charges: tuple[Charge, ...]
     tax_codes: tuple[str, ...]
 

@@ -15,13 +15,13 @@ MAX_FAILURES_LISTED = 100
 _PROGRESS = (
     "SELECT r.tenant_id, r.id, r.as_of, r.create_time, r.complete_time, r.finalized_count,"
     " (SELECT count(*) FROM subscription s WHERE r.state = 'running'"
-    "  AND s.tenant_id = r.tenant_id AND s.period_end <= r.as_of) AS due_count"
+    "  AND s.tenant_id = r.tenant_id AND s.due_time <= r.as_of) AS due_count"
     " FROM billing_run r"
 )
 
 _UNCOVERED = (
-    "EXISTS (SELECT FROM subscription s WHERE s.tenant_id = c.tenant_id AND s.period_end <= coalesce(c.now, $1)"
-    " AND s.period_end > coalesce((SELECT max(r.as_of) FROM billing_run r"
+    "EXISTS (SELECT FROM subscription s WHERE s.tenant_id = c.tenant_id AND s.due_time <= coalesce(c.now, $1)"
+    " AND s.due_time > coalesce((SELECT max(r.as_of) FROM billing_run r"
     "  WHERE r.tenant_id = c.tenant_id AND r.state = 'running'), '-infinity'))"
 )
 
@@ -107,7 +107,7 @@ async def complete(conn: Conn, now: datetime) -> None:
     """Complete the runs that have nothing left: no period to bill, no draft to finalize."""
     await conn.execute(
         "UPDATE billing_run r SET state = 'completed', complete_time = $1 WHERE state = 'running'"
-        " AND NOT EXISTS (SELECT FROM subscription s WHERE s.tenant_id = r.tenant_id AND s.period_end <= r.as_of)"
+        " AND NOT EXISTS (SELECT FROM subscription s WHERE s.tenant_id = r.tenant_id AND s.due_time <= r.as_of)"
         " AND NOT EXISTS (SELECT FROM invoice i"
         "  WHERE i.tenant_id = r.tenant_id AND i.billing_run_id = r.id AND i.state = 'draft')",
         now,
@@ -119,7 +119,7 @@ async def _run(conn: Conn, row: asyncpg.Record) -> BillingRun:
     if row["complete_time"] is None:
         failures = await conn.fetch(
             "SELECT id, failure_reason, failure_message, available_time FROM subscription"
-            " WHERE tenant_id = $1 AND period_end <= $2 AND failure_count > 0 ORDER BY id LIMIT $3",
+            " WHERE tenant_id = $1 AND due_time <= $2 AND failure_count > 0 ORDER BY id LIMIT $3",
             row["tenant_id"],
             row["as_of"],
             MAX_FAILURES_LISTED,

@@ -11,24 +11,31 @@ from libs.common.postgres import Conn
 from services.invoicing.domain.customer import DueSubscription, Subscription
 from services.invoicing.domain.period import Period
 from services.invoicing.domain.run import BillingFailure, OpenRun
+from services.invoicing.domain.schedule import BillingInterval, BillingTime
 
-_COLUMNS = "id, customer_id, plan_code, plan_version, start_time, period_start, period_end, create_time"
+_COLUMNS = (
+    "id, customer_id, plan_code, plan_version, billing_interval, billing_time, start_time, period_start, period_end,"
+    " is_opening, create_time"
+)
 
 
 async def insert(conn: Conn, tenant_id: str, made: Subscription, request_id: UUID, request_hash: bytes) -> bool:
     """False when the id or the request_id is taken."""
     inserted = await conn.fetchval(
-        "INSERT INTO subscription (tenant_id, id, customer_id, plan_code, plan_version, start_time, period_start,"
-        " period_end, create_time, request_id, request_hash)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING RETURNING true",
+        "INSERT INTO subscription (tenant_id, id, customer_id, plan_code, plan_version, billing_interval, billing_time,"
+        " start_time, period_start, period_end, is_opening, create_time, request_id, request_hash)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT DO NOTHING RETURNING true",
         tenant_id,
         made.id,
         made.customer_id,
         made.plan_code,
         made.plan_version,
+        made.billing_interval,
+        made.billing_time,
         made.start_time,
         made.current_period.start,
         made.current_period.end,
+        made.is_opening,
         made.create_time,
         request_id,
         request_hash,
@@ -81,12 +88,12 @@ async def claim_due(
     """Lease up to `limit` of those that the run has to bill and that nobody is at, the longest due first."""
     rows = await conn.fetch(
         "UPDATE subscription s SET available_time = $5"
-        " FROM (SELECT id FROM subscription WHERE tenant_id = $1 AND period_end <= $2"
-        "  AND period_end > coalesce($3, '-infinity'::timestamptz) AND available_time <= $4"
-        "  ORDER BY period_end, id LIMIT $6 FOR UPDATE SKIP LOCKED) due, customer c"
+        " FROM (SELECT id FROM subscription WHERE tenant_id = $1 AND due_time <= $2"
+        "  AND due_time > coalesce($3, '-infinity'::timestamptz) AND available_time <= $4"
+        "  ORDER BY due_time, id LIMIT $6 FOR UPDATE SKIP LOCKED) due, customer c"
         " WHERE s.tenant_id = $1 AND s.id = due.id AND c.tenant_id = $1 AND c.id = s.customer_id"
-        " RETURNING s.id, s.customer_id, s.plan_code, s.plan_version, s.period_start, s.period_end, c.time_zone,"
-        " s.failure_count",
+        " RETURNING s.id, s.customer_id, s.plan_code, s.plan_version, s.billing_interval, s.billing_time,"
+        " s.start_time, s.period_start, s.period_end, s.is_opening, c.time_zone, s.failure_count",
         run.tenant_id,
         run.as_of,
         run.after,
@@ -100,7 +107,11 @@ async def claim_due(
             row["customer_id"],
             row["plan_code"],
             row["plan_version"],
+            BillingInterval(row["billing_interval"]),
+            BillingTime(row["billing_time"]),
+            row["start_time"],
             Period(row["period_start"], row["period_end"]),
+            row["is_opening"],
             row["time_zone"],
             row["failure_count"],
         )
@@ -108,19 +119,21 @@ async def claim_due(
     ]
 
 
-async def advance(conn: Conn, tenant_id: str, billed: Sequence[tuple[str, Period, Period]]) -> set[str]:
-    """Move (id, period billed, period after it) on. Returns the ids of those that still stood at the period billed."""
+async def advance(conn: Conn, tenant_id: str, billed: Sequence[tuple[DueSubscription, Period]]) -> set[str]:
+    """Move each to the period that it is in now. Returns the ids of those that still stood where they were billed."""
     rows = await conn.fetch(
-        "UPDATE subscription s SET period_start = b.next_start, period_end = b.next_end, available_time = '-infinity',"
-        " failure_count = 0, failure_reason = NULL, failure_message = NULL"
-        " FROM unnest($2::text[], $3::timestamptz[], $4::timestamptz[], $5::timestamptz[])"
-        "  AS b (id, period_start, next_start, next_end)"
-        " WHERE s.tenant_id = $1 AND s.id = b.id AND s.period_start = b.period_start RETURNING s.id",
+        "UPDATE subscription s SET period_start = b.next_start, period_end = b.next_end, is_opening = false,"
+        " available_time = '-infinity', failure_count = 0, failure_reason = NULL, failure_message = NULL"
+        " FROM unnest($2::text[], $3::timestamptz[], $4::boolean[], $5::timestamptz[], $6::timestamptz[])"
+        "  AS b (id, period_start, is_opening, next_start, next_end)"
+        " WHERE s.tenant_id = $1 AND s.id = b.id AND s.period_start = b.period_start AND s.is_opening = b.is_opening"
+        " RETURNING s.id",
         tenant_id,
-        [subscription_id for subscription_id, _, _ in billed],
-        [period.start for _, period, _ in billed],
-        [after.start for _, _, after in billed],
-        [after.end for _, _, after in billed],
+        [due.id for due, _ in billed],
+        [due.period.start for due, _ in billed],
+        [due.is_opening for due, _ in billed],
+        [period.start for _, period in billed],
+        [period.end for _, period in billed],
     )
     return {row["id"] for row in rows}
 
@@ -161,7 +174,10 @@ def _subscription(row: asyncpg.Record) -> Subscription:
         row["customer_id"],
         row["plan_code"],
         row["plan_version"],
+        BillingInterval(row["billing_interval"]),
+        BillingTime(row["billing_time"]),
         row["start_time"],
         Period(row["period_start"], row["period_end"]),
+        row["is_opening"],
         row["create_time"],
     )
