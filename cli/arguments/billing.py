@@ -61,12 +61,31 @@ def subscriptions_create(
     customer: Annotated[str, typer.Option(metavar="ID", help="Who pays.")],
     plan: Annotated[str, typer.Option(metavar="CODE", help="The plan; its newest version is taken.")],
     start: Annotated[str, typer.Option(metavar="TIME", help="First instant billed: a date or a time.")],
+    anniversary: Annotated[
+        bool, typer.Option("--anniversary", help="Periods begin on the day of the start, not by the calendar.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Subscribe a customer to a plan."""
     from cli.commands.customers import create_subscription
 
-    execute(create_subscription(data, subscription_id, customer, plan, start, as_json=as_json))
+    execute(create_subscription(data, subscription_id, customer, plan, start, anniversary, as_json=as_json))
+
+
+@subscriptions.command("terminate")
+def subscriptions_terminate(
+    data: Data,
+    subscription_id: Annotated[str, typer.Argument(metavar="ID")],
+    at: Annotated[
+        str, typer.Option("--at", metavar="TIME", help="First instant no longer billed; now if not given.")
+    ] = "",
+    keep_fee: Annotated[bool, typer.Option("--keep-fee", help="Keep a base fee that is paid beyond the end.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Say when a subscription ends. What was used until then is billed."""
+    from cli.commands.customers import terminate_subscription
+
+    execute(terminate_subscription(data, subscription_id, at, keep_fee=keep_fee, as_json=as_json))
 
 
 @invoices.command("list")

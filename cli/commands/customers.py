@@ -13,6 +13,7 @@ from weir.invoicing.v1.invoicing_pb2 import (
     ListCustomersRequest,
     ListSubscriptionsRequest,
     Subscription,
+    TerminateSubscriptionRequest,
 )
 
 
@@ -52,24 +53,20 @@ async def list_subscriptions(data: Path, customer: str, *, as_json: bool) -> Non
     if as_json:
         print_list("subscriptions", found)
         return
-    rows = [
-        (
-            each.id,
-            each.customer_id,
-            f"{each.plan_code} v{each.plan_version}",
-            period(each.current_period),
-            instant(each.start_time),
-        )
-        for each in found
-    ]
-    print_table(("id", "customer", "plan", "billed next", "since"), rows, nothing="No subscriptions yet.")
+    columns = ("id", "customer", "plan", "billed next", "since", "until")
+    print_table(columns, [_subscription_row(each) for each in found], nothing="No subscriptions yet.")
 
 
 async def create_subscription(
-    data: Path, subscription_id: str, customer: str, plan: str, start: str, *, as_json: bool
+    data: Path, subscription_id: str, customer: str, plan: str, start: str, anniversary: bool, *, as_json: bool
 ) -> None:
-    start_time = timestamp(typed_time(start, "--start"))
-    subscription = Subscription(id=subscription_id, customer_id=customer, plan_code=plan, start_time=start_time)
+    subscription = Subscription(
+        id=subscription_id,
+        customer_id=customer,
+        plan_code=plan,
+        start_time=timestamp(typed_time(start, "--start")),
+        billing_time=Subscription.BILLING_TIME_ANNIVERSARY if anniversary else Subscription.BILLING_TIME_CALENDAR,
+    )
     async with connected_to(data) as services:
         request = CreateSubscriptionRequest(request_id=new_request_id(), subscription=subscription)
         made = (await services.invoicing.CreateSubscription(request)).subscription
@@ -79,6 +76,23 @@ async def create_subscription(
         console.print(f"Made subscription {made.id} to {made.plan_code} v{made.plan_version}.", markup=False)
 
 
+async def terminate_subscription(data: Path, subscription_id: str, at: str, *, keep_fee: bool, as_json: bool) -> None:
+    request = TerminateSubscriptionRequest(request_id=new_request_id(), id=subscription_id)
+    if at:
+        request.end_time.CopyFrom(timestamp(typed_time(at, "--at")))
+    if keep_fee:
+        request.on_unused_fee = TerminateSubscriptionRequest.ON_UNUSED_FEE_KEEP
+    async with connected_to(data) as services:
+        changed = (await services.invoicing.TerminateSubscription(request)).subscription
+    if as_json:
+        print_json({"subscription": as_dict(changed)})
+    else:
+        console.print(f"Subscription {changed.id} ends at {instant(changed.end_time)}.", markup=False)
+
+
 def _subscription_row(found: Subscription) -> tuple[str, ...]:
     plan = f"{found.plan_code} v{found.plan_version}"
-    return found.id, found.customer_id, plan, period(found.current_period), instant(found.start_time)
+    is_over = found.state == Subscription.STATE_TERMINATED
+    until = instant(found.end_time) if found.HasField("end_time") else "-"
+    billed_next = "-" if is_over else period(found.current_period)
+    return found.id, found.customer_id, plan, billed_next, instant(found.start_time), until

@@ -61,7 +61,7 @@ async def _bill_together(peers: Peers, tenant_id: str, due: Sequence[DueSubscrip
     plans = [await peers.plan_version(tenant_id, each.plan_code, each.plan_version) for each in due]
     taxes = await peers.taxes(tenant_id, sorted({code for plan in plans for code in plan.tax_codes}))
     settles = [
-        settled(plan, each.period, each.schedule, is_opening=each.is_opening)
+        settled(plan, each.period, each.next_period, is_opening=each.is_opening)
         for each, plan in zip(due, plans, strict=True)
     ]
     used, watermark = await peers.usage(

@@ -114,6 +114,10 @@ def subscription_out(subscription: Subscription) -> invoicing_pb2.Subscription:
         start_time=timestamp_out(subscription.start_time),
         current_period=_period_out(subscription.current_period),
         create_time=timestamp_out(subscription.create_time),
+        end_time=timestamp_out(subscription.end_time),
+        state=invoicing_pb2.Subscription.STATE_TERMINATED
+        if subscription.is_closed
+        else invoicing_pb2.Subscription.STATE_ACTIVE,
     )
 
 

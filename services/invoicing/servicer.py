@@ -1,5 +1,6 @@
 """The RPCs: decode, one transaction, encode."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias, TypeVar
 
 import grpc
@@ -16,12 +17,12 @@ from libs.common.worker import Alarm
 from services.invoicing import convert, store
 from services.invoicing.billing import recomputed
 from services.invoicing.domain.clock import BillingClock
-from services.invoicing.domain.customer import Subscription
+from services.invoicing.domain.customer import Subscription, ended
 from services.invoicing.domain.explain import sentences
 from services.invoicing.domain.invoice import Invoice, Line, State
 from services.invoicing.domain.period import zone
 from services.invoicing.domain.run import BILL
-from services.invoicing.domain.schedule import schedule
+from services.invoicing.domain.schedule import Schedule, schedule
 from services.invoicing.peers import Peers
 from weir.invoicing.v1 import invoicing_pb2 as pb
 from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceServicer
@@ -100,7 +101,7 @@ class InvoicingServicer(InvoicingServiceServicer):
             current_period=schedule(
                 plan.billing_interval, billing_time, start_time, zone(customer.time_zone)
             ).first_period(start_time),
-            is_opening=plan.in_advance and plan.base_fee is not None,
+            is_opening=plan.has_advance_fee,
             create_time=self._clock(),
         )
         async with self._pool.acquire() as conn, conn.transaction():
@@ -110,16 +111,42 @@ class InvoicingServicer(InvoicingServiceServicer):
                 subscription = _first_answer(made, request_hash, request.request_id, taken)
         return pb.CreateSubscriptionResponse(subscription=convert.subscription_out(subscription))
 
+    async def TerminateSubscription(
+        self, request: pb.TerminateSubscriptionRequest, context: Context
+    ) -> pb.TerminateSubscriptionResponse:
+        tenant_id = caller().tenant_id
+        request_id, request_hash = request_id_in(request.request_id), fingerprint(request)
+        subscription_id = text_in(request.id, "id")
+        asked = convert.instant_in(request.end_time, True, "end_time") if request.HasField("end_time") else None
+        keeps_fee = request.on_unused_fee == pb.TerminateSubscriptionRequest.ON_UNUSED_FEE_KEEP
+        async with self._pool.acquire() as conn:
+            found = await _subscription(conn, tenant_id, subscription_id)
+        plan = await self._peers.plan_version(tenant_id, found.plan_code, found.plan_version)
+        async with self._pool.acquire() as conn, conn.transaction():
+            await store.clocks.hold(conn, tenant_id)
+            found = await _subscription(conn, tenant_id, subscription_id, store.subscriptions.lock)
+            before = await store.subscriptions.record_change(
+                conn, tenant_id, subscription_id, request_id, request_hash, self._clock()
+            )
+            if before is not None:
+                require_same(before, request_hash, request.request_id)
+                return pb.TerminateSubscriptionResponse(subscription=convert.subscription_out(found))
+            end_time = asked or (await store.clocks.get(conn, tenant_id)).now(self._clock())
+            changed = ended(found, end_time, await _schedule(conn, tenant_id, found))
+            paid_until = found.current_period.start if found.is_opening else found.current_period.end
+            if plan.has_advance_fee and end_time < paid_until and not keeps_fee:
+                raise FailedPrecondition(
+                    "UNUSED_FEE_UNDECIDED",
+                    f"subscription {subscription_id} is paid beyond {end_time.isoformat()}: say on_unused_fee",
+                )
+            await store.subscriptions.end(conn, tenant_id, changed)
+        await self._alarm.ring(BILL)
+        return pb.TerminateSubscriptionResponse(subscription=convert.subscription_out(changed))
+
     async def GetSubscription(self, request: pb.GetSubscriptionRequest, context: Context) -> pb.GetSubscriptionResponse:
         subscription_id = text_in(request.id, "id")
         async with self._pool.acquire() as conn:
-            found = await store.subscriptions.get(conn, caller().tenant_id, subscription_id)
-        if found is None:
-            raise NotFound(
-                "SUBSCRIPTION_NOT_FOUND",
-                f"there is no subscription {subscription_id}",
-                subscription_id=subscription_id,
-            )
+            found = await _subscription(conn, caller().tenant_id, subscription_id)
         return pb.GetSubscriptionResponse(subscription=convert.subscription_out(found))
 
     async def ListSubscriptions(
@@ -216,16 +243,8 @@ class InvoicingServicer(InvoicingServiceServicer):
         line_code = text_in(request.line_code, "line_code", required=not request.line_number)
         async with self._pool.acquire() as conn:
             invoice = await _invoice(conn, tenant_id, invoice_id)
-            customer = await store.customers.get(conn, tenant_id, invoice.customer_id)
-            subscription = await store.subscriptions.get(conn, tenant_id, invoice.subscription_id)
-        assert customer is not None, "invoices refer to customers"
-        assert subscription is not None, "and to subscriptions"
-        periods = schedule(
-            subscription.billing_interval,
-            subscription.billing_time,
-            subscription.start_time,
-            zone(customer.time_zone),
-        )
+            subscription = await _subscription(conn, tenant_id, invoice.subscription_id)
+            periods = await _schedule(conn, tenant_id, subscription)
         number, line = _line(invoice, line_code, request.line_number)
         amount = await recomputed(self._peers, tenant_id, invoice, line, periods)
         rating = None if line.rating is None else convert.rating_in(line.rating)
@@ -251,6 +270,26 @@ class InvoicingServicer(InvoicingServiceServicer):
             await store.invoices.record_payment(conn, tenant_id, invoice_id, payment_id, revision, status, paid)
             invoice = await _invoice(conn, tenant_id, invoice_id)
         return pb.RecordPaymentResponse(invoice=convert.invoice_out(invoice))
+
+
+async def _subscription(
+    conn: Conn,
+    tenant_id: str,
+    subscription_id: str,
+    read: Callable[[Conn, str, str], Awaitable[Subscription | None]] = store.subscriptions.get,
+) -> Subscription:
+    found = await read(conn, tenant_id, subscription_id)
+    if found is None:
+        raise NotFound(
+            "SUBSCRIPTION_NOT_FOUND", f"there is no subscription {subscription_id}", subscription_id=subscription_id
+        )
+    return found
+
+
+async def _schedule(conn: Conn, tenant_id: str, of: Subscription) -> Schedule:
+    customer = await store.customers.get(conn, tenant_id, of.customer_id)
+    assert customer is not None, "subscriptions refer to customers"
+    return schedule(of.billing_interval, of.billing_time, of.start_time, zone(customer.time_zone))
 
 
 def _test_tenant() -> str:

@@ -94,10 +94,7 @@ class Biller:
         self, run: OpenRun, billed: Sequence[Billed], refused: Sequence[Refused], leased_until: datetime
     ) -> None:
         now = self._clock()
-        advances = [
-            (each.due, each.due.period if each.due.is_opening else each.due.schedule.following(each.due.period))
-            for each in billed
-        ]
+        advances = [(each.due, each.due.next_period) for each in billed]
         failures = [
             BillingFailure(each.due.id, each.reason, each.message, now + retry_delay(each.due.failures + 1))
             for each in refused

@@ -29,6 +29,7 @@ COMMANDS = [
     ["customers", "create"],
     ["subscriptions", "list"],
     ["subscriptions", "create"],
+    ["subscriptions", "terminate"],
     ["invoices", "list"],
     ["invoices", "show"],
     ["invoices", "explain"],

@@ -1,8 +1,9 @@
 """Who is billed, and for what."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
+from libs.common.errors import FailedPrecondition
 from services.invoicing.domain.period import Period, zone
 from services.invoicing.domain.schedule import BillingInterval, BillingTime, Schedule, schedule
 
@@ -22,7 +23,8 @@ class Customer:
 class Subscription:
     """A customer's agreement to a plan version, billed a `current_period` at a time, when that has ended.
 
-    `is_opening` says that the current period's base fee is charged when it begins, and has not been yet.
+    `is_opening` says that the current period's base fee is charged when it begins, and has not been yet. It ends at
+    `end_time`, where its last period is cut; `is_closed` says that everything up to there is billed.
     """
 
     id: str
@@ -35,6 +37,8 @@ class Subscription:
     current_period: Period
     is_opening: bool
     create_time: datetime
+    end_time: datetime | None = None
+    is_closed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,7 @@ class DueSubscription:
     start_time: datetime
     period: Period
     is_opening: bool
+    end_time: datetime | None
     time_zone: str
     failures: int
 
@@ -61,5 +66,33 @@ class DueSubscription:
         return self.period.start if self.is_opening else self.period.end
 
     @property
+    def next_period(self) -> Period | None:
+        """What is current once this is billed; None when nothing is left."""
+        if self.is_opening:
+            return self.period
+        if self.period.end == self.end_time:
+            return None
+        return self.schedule.following(self.period).until(self.end_time)
+
+    @property
     def schedule(self) -> Schedule:
         return schedule(self.billing_interval, self.billing_time, self.start_time, zone(self.time_zone))
+
+
+def ended(found: Subscription, end_time: datetime, periods: Schedule) -> Subscription:
+    """The subscription as it is once it is to end at `end_time`.
+
+    Raises FailedPrecondition SUBSCRIPTION_CLOSED, and PERIOD_BILLED when it is billed beyond that already.
+    """
+    if found.is_closed:
+        raise FailedPrecondition("SUBSCRIPTION_CLOSED", f"subscription {found.id} has ended, and is billed to its end")
+    begun = found.current_period.start
+    if end_time < begun:
+        raise FailedPrecondition(
+            "PERIOD_BILLED",
+            f"subscription {found.id} is billed up to {begun.isoformat()}; it can end then or later",
+            billed_until=begun.isoformat(),
+        )
+    if end_time == begun:
+        return replace(found, end_time=end_time, is_closed=True)
+    return replace(found, end_time=end_time, current_period=periods.first_period(begun).until(end_time))

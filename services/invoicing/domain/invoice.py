@@ -161,11 +161,11 @@ class Settled:
         return period
 
 
-def settled(plan: PlanVersion, period: Period, schedule: Schedule, *, is_opening: bool) -> Settled:
+def settled(plan: PlanVersion, period: Period, following: Period | None, *, is_opening: bool) -> Settled:
     """By the invoice at the end of `period`, or if it `is_opening`, at its beginning."""
     if is_opening:
         return Settled(period, None)
-    return Settled(schedule.following(period) if plan.in_advance else period, period)
+    return Settled(following if plan.in_advance else period, period)
 
 
 def bill(

@@ -17,6 +17,10 @@ class Period:
     start: datetime
     end: datetime
 
+    def until(self, instant: datetime | None) -> "Period":
+        """What of it is before `instant`, which is after its start; all of it without one."""
+        return self if instant is None or instant >= self.end else Period(self.start, instant)
+
 
 @cache
 def zone(name: str) -> ZoneInfo:

@@ -53,6 +53,10 @@ class PlanVersion:
     tax_codes: tuple[str, ...]
 
     @property
+    def has_advance_fee(self) -> bool:
+        return self.in_advance and self.base_fee is not None
+
+    @property
     def by_split(self) -> Mapping[Split, list[Charge]]:
         """The charges that one question about usage serves."""
         found: dict[Split, list[Charge]] = {}

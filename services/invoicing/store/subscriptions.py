@@ -15,7 +15,7 @@ from services.invoicing.domain.schedule import BillingInterval, BillingTime
 
 _COLUMNS = (
     "id, customer_id, plan_code, plan_version, billing_interval, billing_time, start_time, period_start, period_end,"
-    " is_opening, create_time"
+    " is_opening, create_time, end_time, is_closed"
 )
 
 
@@ -93,7 +93,8 @@ async def claim_due(
         "  ORDER BY due_time, id LIMIT $6 FOR UPDATE SKIP LOCKED) due, customer c"
         " WHERE s.tenant_id = $1 AND s.id = due.id AND c.tenant_id = $1 AND c.id = s.customer_id"
         " RETURNING s.id, s.customer_id, s.plan_code, s.plan_version, s.billing_interval, s.billing_time,"
-        " s.start_time, s.period_start, s.period_end, s.is_opening, c.time_zone, s.failure_count",
+        " s.start_time, s.period_start, s.period_end, s.is_opening, s.end_time, c.time_zone,"
+        " s.failure_count",
         run.tenant_id,
         run.as_of,
         run.after,
@@ -112,6 +113,7 @@ async def claim_due(
             row["start_time"],
             Period(row["period_start"], row["period_end"]),
             row["is_opening"],
+            row["end_time"],
             row["time_zone"],
             row["failure_count"],
         )
@@ -119,23 +121,73 @@ async def claim_due(
     ]
 
 
-async def advance(conn: Conn, tenant_id: str, billed: Sequence[tuple[DueSubscription, Period]]) -> set[str]:
-    """Move each to the period that it is in now. Returns the ids of those that still stood where they were billed."""
+async def advance(conn: Conn, tenant_id: str, billed: Sequence[tuple[DueSubscription, Period | None]]) -> set[str]:
+    """Move each to the period that it is in now, or close it. Returns the ids of those that still stood where they were
+    billed.
+    """
     rows = await conn.fetch(
-        "UPDATE subscription s SET period_start = b.next_start, period_end = b.next_end, is_opening = false,"
+        "UPDATE subscription s SET period_start = coalesce(b.next_start, s.period_start),"
+        " period_end = coalesce(b.next_end, s.period_end), is_closed = b.next_start IS NULL, is_opening = false,"
         " available_time = '-infinity', failure_count = 0, failure_reason = NULL, failure_message = NULL"
-        " FROM unnest($2::text[], $3::timestamptz[], $4::boolean[], $5::timestamptz[], $6::timestamptz[])"
-        "  AS b (id, period_start, is_opening, next_start, next_end)"
-        " WHERE s.tenant_id = $1 AND s.id = b.id AND s.period_start = b.period_start AND s.is_opening = b.is_opening"
+        " FROM unnest($2::text[], $3::timestamptz[], $4::timestamptz[], $5::boolean[], $6::timestamptz[],"
+        "  $7::timestamptz[]) AS b (id, period_start, period_end, is_opening, next_start, next_end)"
+        " WHERE s.tenant_id = $1 AND s.id = b.id AND s.period_start = b.period_start AND s.period_end = b.period_end"
+        " AND s.is_opening = b.is_opening AND NOT s.is_closed"
+        " AND (b.next_end IS NULL OR s.end_time IS NULL OR b.next_end <= s.end_time)"
         " RETURNING s.id",
         tenant_id,
         [due.id for due, _ in billed],
         [due.period.start for due, _ in billed],
+        [due.period.end for due, _ in billed],
         [due.is_opening for due, _ in billed],
-        [period.start for _, period in billed],
-        [period.end for _, period in billed],
+        [period and period.start for _, period in billed],
+        [period and period.end for _, period in billed],
     )
     return {row["id"] for row in rows}
+
+
+async def lock(conn: Conn, tenant_id: str, subscription_id: str) -> Subscription | None:
+    """The subscription, which nobody else changes until the transaction ends."""
+    row = await conn.fetchrow(
+        f"SELECT {_COLUMNS} FROM subscription WHERE tenant_id = $1 AND id = $2 FOR UPDATE",  # noqa: S608
+        tenant_id,
+        subscription_id,
+    )
+    return _subscription(row) if row else None
+
+
+async def end(conn: Conn, tenant_id: str, changed: Subscription) -> None:
+    """Set where the locked subscription ends. What is due is due at once, however long it failed before."""
+    await conn.execute(
+        "UPDATE subscription SET end_time = $3, period_end = $4, is_closed = $5, available_time = '-infinity'"
+        " WHERE tenant_id = $1 AND id = $2",
+        tenant_id,
+        changed.id,
+        changed.end_time,
+        changed.current_period.end,
+        changed.is_closed,
+    )
+
+
+async def record_change(
+    conn: Conn, tenant_id: str, subscription_id: str, request_id: UUID, request_hash: bytes, now: datetime
+) -> bytes | None:
+    """The hash of the request that had this request_id before, if there is one."""
+    recorded = await conn.fetchval(
+        "INSERT INTO subscription_change (tenant_id, request_id, request_hash, subscription_id, create_time)"
+        " VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING RETURNING request_hash",
+        tenant_id,
+        request_id,
+        request_hash,
+        subscription_id,
+        now,
+    )
+    if recorded is not None:
+        return None
+    before: bytes = await conn.fetchval(
+        "SELECT request_hash FROM subscription_change WHERE tenant_id = $1 AND request_id = $2", tenant_id, request_id
+    )
+    return before
 
 
 async def release(conn: Conn, tenant_id: str, ids: Sequence[str], leased_until: datetime, retry_time: datetime) -> None:
@@ -180,4 +232,6 @@ def _subscription(row: asyncpg.Record) -> Subscription:
         Period(row["period_start"], row["period_end"]),
         row["is_opening"],
         row["create_time"],
+        row["end_time"],
+        row["is_closed"],
     )

@@ -1,0 +1,145 @@
+"""Subscriptions on the anniversary, and their ends."""
+
+import asyncio
+import uuid
+
+import pytest
+
+from libs.common.errors import Conflict, FailedPrecondition, NotFound
+from libs.common.wire import timestamp_out
+from tests.invoicing.world import TOKENS, Tenant, World, new_request_id, utc
+from weir.invoicing.v1 import invoicing_pb2
+
+Subscription = invoicing_pb2.Subscription
+
+
+async def begin(
+    acme: Tenant, start: str, billing_time: "Subscription.BillingTime.ValueType" = 0, now: str = ""
+) -> None:
+    await acme.meter("tokens", "tokens")
+    await acme.start_clock(now or start)
+    await acme.plan("pro", TOKENS, base_fee=3100)
+    await acme.customer("globex")
+    made = Subscription(
+        id="globex-1",
+        customer_id="globex",
+        plan_code="pro",
+        start_time=timestamp_out(utc(start)),
+        billing_time=billing_time,
+    )
+    request = invoicing_pb2.CreateSubscriptionRequest(request_id=new_request_id(), subscription=made)
+    await acme.invoicing.CreateSubscription(request)
+
+
+def ending(at: str = "", **more: str) -> invoicing_pb2.TerminateSubscriptionRequest:
+    request = invoicing_pb2.TerminateSubscriptionRequest(**{"request_id": new_request_id(), "id": "globex-1"} | more)
+    if at:
+        request.end_time.CopyFrom(timestamp_out(utc(at)))
+    return request
+
+
+async def end(acme: Tenant, at: str = "") -> Subscription:
+    return (await acme.invoicing.TerminateSubscription(ending(at))).subscription
+
+
+async def bill_until(world: World, acme: Tenant, to: str) -> list[invoicing_pb2.Invoice]:
+    """Every invoice, by its period."""
+    await acme.advance(to)
+    await world.bill()
+    return sorted(await acme.invoices(), key=period)
+
+
+def period(message: invoicing_pb2.Invoice) -> tuple[str, str]:
+    return message.period.start_time.ToJsonString()[:10], message.period.end_time.ToJsonString()[:10]
+
+
+async def test_an_anniversary_month_begins_on_the_day_of_the_start_and_returns_to_it(
+    world: World, acme: Tenant
+) -> None:
+    await begin(acme, "2024-01-31", Subscription.BILLING_TIME_ANNIVERSARY)
+    invoices = await bill_until(world, acme, "2024-05-01")
+    assert [period(each) for each in invoices] == [
+        ("2024-01-31", "2024-02-29"),
+        ("2024-02-29", "2024-03-31"),
+        ("2024-03-31", "2024-04-30"),
+    ]
+    assert [each.lines[0].amount.minor_units for each in invoices] == [3100, 3100, 3100]
+
+
+async def test_of_an_ended_subscription_the_days_up_to_the_end_are_billed_and_the_usage_before_it(
+    world: World, acme: Tenant
+) -> None:
+    await begin(acme, "2024-01-01")
+    await acme.events("globex-1", 3, at="2024-01-10T11:59:59", prefix="before")
+    await acme.events("globex-1", 5, at="2024-01-10T12:00:00", prefix="after")
+    assert (await end(acme, "2024-01-10T12:00:00")).state == Subscription.STATE_ACTIVE
+    [invoice] = await bill_until(world, acme, "2024-04-01")
+    base, tokens = invoice.lines
+    assert (base.proration.days, base.proration.period_days, base.amount.minor_units) == (10, 31, 1000)
+    assert tokens.rating.quantity == "3000"
+    assert period(invoice) == ("2024-01-01", "2024-01-10")
+    found = await acme.invoicing.GetSubscription(invoicing_pb2.GetSubscriptionRequest(id="globex-1"))
+    assert found.subscription.state == Subscription.STATE_TERMINATED
+    for line in invoice.lines:
+        request = invoicing_pb2.ExplainLineRequest(invoice_id=invoice.id, line_number=line.number)
+        assert (await acme.invoicing.ExplainLine(request)).reproduced
+
+
+async def test_without_a_time_it_ends_now_and_is_billed_at_once(world: World, acme: Tenant) -> None:
+    await begin(acme, "2024-01-01")
+    await acme.advance("2024-01-20T08:00:00")
+    assert (await end(acme)).end_time == timestamp_out(utc("2024-01-20T08:00:00"))
+    await world.bill()
+    [invoice] = await acme.invoices()
+    assert invoice.lines[0].proration.days == 20
+
+
+async def test_an_end_in_the_future_may_be_moved_until_it_is_billed(world: World, acme: Tenant) -> None:
+    await begin(acme, "2024-01-01")
+    await end(acme, "2024-02-10")
+    await end(acme, "2024-03-15")
+    invoices = await bill_until(world, acme, "2024-03-01")
+    assert [period(each) for each in invoices] == [("2024-01-01", "2024-02-01"), ("2024-02-01", "2024-03-01")]
+    [*_, last] = await bill_until(world, acme, "2024-06-01")
+    assert (period(last), last.lines[0].proration.days) == (("2024-03-01", "2024-03-15"), 14)
+    with pytest.raises(FailedPrecondition) as closed:
+        await end(acme, "2024-05-01")
+    assert closed.value.reason == "SUBSCRIPTION_CLOSED"
+    assert len(await acme.invoices()) == 3
+
+
+async def test_what_is_billed_stays_billed(world: World, acme: Tenant) -> None:
+    await begin(acme, "2024-01-01")
+    await bill_until(world, acme, "2024-02-15")
+    with pytest.raises(FailedPrecondition) as refused:
+        await end(acme, "2024-01-31")
+    assert refused.value.reason == "PERIOD_BILLED"
+
+
+async def test_a_subscription_that_ends_before_it_begins_owes_nothing(world: World, acme: Tenant) -> None:
+    await begin(acme, "2024-03-01", now="2024-01-01")
+    assert (await end(acme, "2024-03-01")).state == Subscription.STATE_TERMINATED
+    assert await bill_until(world, acme, "2024-06-01") == []
+
+
+async def test_ending_is_done_once_however_often_it_is_asked(world: World, acme: Tenant) -> None:
+    await begin(acme, "2024-01-01")
+    request = ending("2024-01-15")
+    first = await acme.invoicing.TerminateSubscription(request)
+    await bill_until(world, acme, "2024-03-01")
+    again = await acme.invoicing.TerminateSubscription(request)
+    assert again.subscription.end_time == first.subscription.end_time
+    with pytest.raises(Conflict) as reused:
+        await acme.invoicing.TerminateSubscription(ending("2024-01-16", request_id=request.request_id))
+    assert reused.value.reason == "REQUEST_ID_REUSED"
+    with pytest.raises(NotFound):
+        await acme.invoicing.TerminateSubscription(ending(id="nobody", request_id=str(uuid.uuid4())))
+
+
+async def test_billing_and_ending_at_once_bill_every_day_once(world: World, acme: Tenant) -> None:
+    """Whichever comes first, the invoices tile the time up to the end."""
+    await begin(acme, "2024-01-01")
+    await acme.advance("2024-02-20")
+    await asyncio.gather(world.bill(), end(acme, "2024-02-10"))
+    invoices = await bill_until(world, acme, "2024-05-01")
+    assert [period(each) for each in invoices] == [("2024-01-01", "2024-02-01"), ("2024-02-01", "2024-02-10")]
