@@ -117,6 +117,26 @@ def invoices_explain(
     execute(explain_invoice(data, invoice, line, as_json=as_json))
 
 
+@invoices.command("replay")
+def invoices_replay(data: Data, invoice: Invoice, as_json: Json = False) -> None:
+    """Compute a whole invoice again from what it recorded. The exit code is 1 if anything differs."""
+    from cli.commands.invoices import replay_invoice
+
+    execute(replay_invoice(data, invoice, as_json=as_json))
+
+
+@invoices.command("preview")
+def invoices_preview(
+    data: Data,
+    subscription_id: Annotated[str, typer.Argument(metavar="SUBSCRIPTION")],
+    as_json: Json = False,
+) -> None:
+    """Show a subscription's next invoice, with what was used so far. Nothing is written."""
+    from cli.commands.invoices import preview_invoice
+
+    execute(preview_invoice(data, subscription_id, as_json=as_json))
+
+
 @payments.command("list")
 def payments_list(data: Data, customer: OfCustomer = "", as_json: Json = False) -> None:
     """List payments, newest first."""

@@ -29,6 +29,8 @@ from weir.invoicing.v1.invoicing_pb2 import (
     Invoice,
     InvoiceLine,
     ListInvoicesRequest,
+    PreviewInvoiceRequest,
+    ReplayInvoiceRequest,
 )
 
 ID_PREFIX = "inv_"
@@ -88,6 +90,33 @@ async def explain_invoice(data: Path, number_or_id: str, line: str, *, as_json: 
     return 0 if all(each.reproduced for each in explained) else 1
 
 
+async def replay_invoice(data: Path, number_or_id: str, *, as_json: bool) -> int:
+    async with connected_to(data) as services:
+        invoice = await _find(services, number_or_id)
+        replayed = await services.invoicing.ReplayInvoice(ReplayInvoiceRequest(id=invoice.id))
+    if as_json:
+        print_json({"invoice_id": invoice.id, "number": invoice.number} | as_dict(replayed))
+    else:
+        for each in replayed.differences:
+            billed, again = amount(each.line.amount), amount(each.recomputed_amount)
+            console.print(
+                f"{each.line.number}. {each.line.description}: {billed}, computed again {again}", markup=False
+            )
+        verdict = "as billed" if replayed.reproduced else f"billed {amount(invoice.total)}. A DEFECT"
+        console.print(f"Computed again: {amount(replayed.recomputed_total)}, {verdict}.", markup=False)
+    return 0 if replayed.reproduced else 1
+
+
+async def preview_invoice(data: Path, subscription_id: str, *, as_json: bool) -> None:
+    request = PreviewInvoiceRequest(subscription_id=subscription_id)
+    async with connected_to(data) as services:
+        invoice = (await services.invoicing.PreviewInvoice(request)).invoice
+    if as_json:
+        print_json({"invoice": as_dict(invoice)})
+    else:
+        print_whole(invoice_table(invoice))
+
+
 async def _find(services: Connection, number_or_id: str) -> Invoice:
     if number_or_id.startswith(ID_PREFIX):
         return (await services.invoicing.GetInvoice(GetInvoiceRequest(id=number_or_id))).invoice
@@ -99,7 +128,7 @@ async def _find(services: Connection, number_or_id: str) -> Invoice:
 
 def invoice_table(invoice: Invoice) -> Table:
     """An invoice for people: its lines, what they add up to, and how its payment stands."""
-    title = f"{invoice.number or invoice.id}   {invoice.customer_id}   {period(invoice.period)}"
+    title = f"{invoice.number or invoice.id or 'preview'}   {invoice.customer_id}   {period(invoice.period)}"
     rows = [(each.code, _quantity(each), each.description, amount(each.amount)) for each in invoice.lines]
     rows.append(("", "", "subtotal", amount(invoice.subtotal)))
     rows += [

@@ -5,6 +5,7 @@ Here is all that a billing run asks of its peers. Nothing is written, and no tra
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import grpc
 
@@ -12,7 +13,17 @@ from libs.common.errors import BillingError, ResourceExhausted, Unavailable
 from libs.common.money import Money
 from services.invoicing import convert
 from services.invoicing.domain.customer import DueSubscription
-from services.invoicing.domain.invoice import Bill, Invoice, Line, RatedUsage, bill, settled
+from services.invoicing.domain.invoice import (
+    Bill,
+    Invoice,
+    Line,
+    PaymentStatus,
+    RatedUsage,
+    State,
+    bill,
+    issue_date,
+    settled,
+)
 from services.invoicing.domain.period import Period
 from services.invoicing.domain.plan import PlanVersion
 from services.invoicing.domain.proration import Proration
@@ -27,6 +38,24 @@ class Billed:
     due: DueSubscription
     period: Period
     bill: Bill
+
+    def draft(self, invoice_id: str, create_time: datetime) -> Invoice:
+        return Invoice(
+            id=invoice_id,
+            number=None,
+            customer_id=self.due.customer_id,
+            subscription_id=self.due.id,
+            plan_code=self.due.plan_code,
+            plan_version=self.due.plan_version,
+            period=self.period,
+            bill=self.bill,
+            state=State.DRAFT,
+            payment_status=PaymentStatus.PENDING,
+            amount_paid=Money(0, self.bill.currency),
+            issue_date=issue_date(self.due.due_time, self.due.schedule.tz),
+            create_time=create_time,
+            finalize_time=None,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +84,12 @@ async def bill_all(peers: Peers, tenant_id: str, due: Sequence[DueSubscription])
     billed, refused = await bill_all(peers, tenant_id, due[:middle])
     more_billed, more_refused = await bill_all(peers, tenant_id, due[middle:])
     return billed + more_billed, refused + more_refused
+
+
+async def bill_one(peers: Peers, tenant_id: str, due: DueSubscription) -> Billed:
+    """Raises what keeps it from being billed."""
+    [billed] = await _bill_together(peers, tenant_id, [due])
+    return billed
 
 
 async def _bill_together(peers: Peers, tenant_id: str, due: Sequence[DueSubscription]) -> list[Billed]:

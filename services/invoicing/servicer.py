@@ -6,7 +6,7 @@ from typing import Any, TypeAlias, TypeVar
 import grpc
 
 from libs.common.clock import Clock
-from libs.common.errors import Conflict, FailedPrecondition, InvalidArgument, NotFound
+from libs.common.errors import Conflict, FailedPrecondition, NotFound
 from libs.common.idempotency import fingerprint, require_same
 from libs.common.ids import new_id
 from libs.common.paging import page_in
@@ -15,14 +15,15 @@ from libs.common.rpc.server import caller
 from libs.common.wire import money_out, request_id_in, text_in
 from libs.common.worker import Alarm
 from services.invoicing import convert, store
-from services.invoicing.billing import recomputed
+from services.invoicing.billing import bill_one, recomputed
 from services.invoicing.domain.clock import BillingClock
-from services.invoicing.domain.customer import Subscription, ended
+from services.invoicing.domain.customer import Subscription, closed, ended
 from services.invoicing.domain.explain import sentences
-from services.invoicing.domain.invoice import Invoice, Line, State
+from services.invoicing.domain.invoice import Invoice, State
 from services.invoicing.domain.period import zone
 from services.invoicing.domain.run import BILL
 from services.invoicing.domain.schedule import Schedule, schedule
+from services.invoicing.explaining import find_line, replay
 from services.invoicing.peers import Peers
 from weir.invoicing.v1 import invoicing_pb2 as pb
 from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceServicer
@@ -245,7 +246,7 @@ class InvoicingServicer(InvoicingServiceServicer):
             invoice = await _invoice(conn, tenant_id, invoice_id)
             subscription = await _subscription(conn, tenant_id, invoice.subscription_id)
             periods = await _schedule(conn, tenant_id, subscription)
-        number, line = _line(invoice, line_code, request.line_number)
+        number, line = find_line(invoice, line_code, request.line_number)
         amount = await recomputed(self._peers, tenant_id, invoice, line, periods)
         rating = None if line.rating is None else convert.rating_in(line.rating)
         return pb.ExplainLineResponse(
@@ -254,6 +255,36 @@ class InvoicingServicer(InvoicingServiceServicer):
             recomputed_amount=money_out(amount),
             reproduced=amount == line.amount,
         )
+
+    async def ReplayInvoice(self, request: pb.ReplayInvoiceRequest, context: Context) -> pb.ReplayInvoiceResponse:
+        tenant_id, invoice_id = caller().tenant_id, text_in(request.id, "id")
+        async with self._pool.acquire() as conn:
+            invoice = await _invoice(conn, tenant_id, invoice_id)
+            periods = await _schedule(conn, tenant_id, await _subscription(conn, tenant_id, invoice.subscription_id))
+        again = await replay(self._peers, tenant_id, invoice, periods)
+        return pb.ReplayInvoiceResponse(
+            differences=[
+                pb.ReplayedLine(
+                    line=convert.line_out(position + 1, invoice.bill.lines[position]),
+                    recomputed_amount=money_out(again.bill.lines[position].amount),
+                )
+                for position in again.differences
+            ],
+            recomputed_total=money_out(again.bill.total),
+            reproduced=not again.differences and again.bill.total == invoice.bill.total,
+        )
+
+    async def PreviewInvoice(self, request: pb.PreviewInvoiceRequest, context: Context) -> pb.PreviewInvoiceResponse:
+        tenant_id, subscription_id = caller().tenant_id, text_in(request.subscription_id, "subscription_id")
+        async with self._pool.acquire() as conn:
+            found = await _subscription(conn, tenant_id, subscription_id)
+            customer = await store.customers.get(conn, tenant_id, found.customer_id)
+            clock = await store.clocks.get(conn, tenant_id)
+        assert customer is not None, "subscriptions refer to customers"
+        if found.is_closed:
+            raise closed(found)
+        billed = await bill_one(self._peers, tenant_id, found.due(customer.time_zone))
+        return pb.PreviewInvoiceResponse(invoice=convert.invoice_out(billed.draft("", clock.now(self._clock()))))
 
     async def RecordPayment(self, request: pb.RecordPaymentRequest, context: Context) -> pb.RecordPaymentResponse:
         tenant_id = caller().tenant_id
@@ -316,22 +347,3 @@ async def _invoice(conn: Conn, tenant_id: str, invoice_id: str) -> Invoice:
 
 def _customer_not_found(customer_id: str) -> NotFound:
     return NotFound("CUSTOMER_NOT_FOUND", f"there is no customer {customer_id}", customer_id=customer_id)
-
-
-def _line(invoice: Invoice, code: str, number: int) -> tuple[int, Line]:
-    """The line with its number; `code` "" or `number` 0 leaves open."""
-    found = [
-        (position, line)
-        for position, line in enumerate(invoice.bill.lines, 1)
-        if code in ("", line.code) and number in (0, position)
-    ]
-    if not found:
-        named = " ".join(filter(None, (code, str(number or ""))))
-        raise NotFound("LINE_NOT_FOUND", f"invoice {invoice.id} has no line {named}", line_code=code)
-    if len(found) > 1:
-        raise InvalidArgument(
-            "LINE_AMBIGUOUS",
-            f"invoice {invoice.id} has {len(found)} lines {code}; give line_number",
-            field="line_number",
-        )
-    return found[0]

@@ -15,13 +15,11 @@ import structlog
 from libs.common.clock import Clock
 from libs.common.errors import BillingError, ResourceExhausted, Unavailable
 from libs.common.ids import new_id
-from libs.common.money import Money
 from libs.common.postgres import Pool
 from libs.common.worker import Alarm, Sweep
 from services.invoicing import store
 from services.invoicing.billing import Billed, Refused, bill_all
-from services.invoicing.domain.invoice import HandOver, Invoice, PaymentStatus, State, issue_date, number
-from services.invoicing.domain.period import zone
+from services.invoicing.domain.invoice import HandOver, number
 from services.invoicing.domain.run import BILL, HAND_OVER, BillingFailure, OpenRun, retry_delay
 from services.invoicing.peers import Peers
 
@@ -102,7 +100,7 @@ class Biller:
         async with self._pool.acquire() as conn, conn.transaction():
             create_time = (await store.clocks.get(conn, run.tenant_id)).now(now)
             advanced = await store.subscriptions.advance(conn, run.tenant_id, advances)
-            drafts = [_draft(each, now, create_time) for each in billed if each.due.id in advanced]
+            drafts = [each.draft(new_id("inv", now), create_time) for each in billed if each.due.id in advanced]
             await store.invoices.insert_drafts(conn, run.tenant_id, run.id, drafts)
             await store.subscriptions.record_failures(conn, run.tenant_id, failures, leased_until)
         for failure in failures:
@@ -160,23 +158,3 @@ class Biller:
             )
             return PAYMENT_REFUSED_DELAY
         return None
-
-
-def _draft(billed: Billed, now: datetime, create_time: datetime) -> Invoice:
-    due = billed.due
-    return Invoice(
-        id=new_id("inv", now),
-        number=None,
-        customer_id=due.customer_id,
-        subscription_id=due.id,
-        plan_code=due.plan_code,
-        plan_version=due.plan_version,
-        period=billed.period,
-        bill=billed.bill,
-        state=State.DRAFT,
-        payment_status=PaymentStatus.PENDING,
-        amount_paid=Money(0, billed.bill.currency),
-        issue_date=issue_date(due.due_time, zone(due.time_zone)),
-        create_time=create_time,
-        finalize_time=None,
-    )

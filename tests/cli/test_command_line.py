@@ -30,6 +30,8 @@ COMMANDS = [
     ["subscriptions", "list"],
     ["subscriptions", "create"],
     ["subscriptions", "terminate"],
+    ["invoices", "replay"],
+    ["invoices", "preview"],
     ["invoices", "list"],
     ["invoices", "show"],
     ["invoices", "explain"],

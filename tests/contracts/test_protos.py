@@ -7,7 +7,7 @@ from libs.common.credentials import ALL_SCOPES
 from tests.contracts.contract import enums, fields, methods
 from weir.common.v1 import authorization_pb2
 
-READS = ("Get", "List", "Evaluate", "BatchGet", "Query", "Explain", "Rate", "BatchRate")
+READS = ("Get", "List", "Evaluate", "BatchGet", "Query", "Explain", "Rate", "BatchRate", "Preview", "ReplayInvoice")
 REPEATABLE = {
     "IngestEvents": "its events carry transaction_ids",
     "IngestEventStream": "its events carry transaction_ids",

@@ -143,3 +143,47 @@ async def test_billing_and_ending_at_once_bill_every_day_once(world: World, acme
     await asyncio.gather(world.bill(), end(acme, "2024-02-10"))
     invoices = await bill_until(world, acme, "2024-05-01")
     assert [period(each) for each in invoices] == [("2024-01-01", "2024-02-01"), ("2024-02-01", "2024-02-10")]
+
+
+async def preview(acme: Tenant) -> invoicing_pb2.Invoice:
+    request = invoicing_pb2.PreviewInvoiceRequest(subscription_id="globex-1")
+    return (await acme.invoicing.PreviewInvoice(request)).invoice
+
+
+async def test_a_preview_is_what_the_invoice_will_be_and_writes_nothing(world: World, acme: Tenant) -> None:
+    await begin(acme, "2024-01-10")
+    assert [line.code for line in (await preview(acme)).lines] == ["base"]
+    await acme.events("globex-1", 7, at="2024-01-20")
+    foreseen = await preview(acme)
+    assert (foreseen.id, foreseen.number, foreseen.state) == ("", "", invoicing_pb2.Invoice.STATE_DRAFT)
+    assert await acme.invoices() == []
+    [invoice] = await bill_until(world, acme, "2024-02-01")
+    assert (foreseen.total, list(foreseen.lines)) == (invoice.total, list(invoice.lines))
+    assert [line.code for line in (await preview(acme)).lines] == ["base"]
+
+
+async def test_there_is_no_preview_of_what_is_over(world: World, acme: Tenant) -> None:
+    await begin(acme, "2024-01-10")
+    await end(acme, "2024-01-20")
+    assert (await preview(acme)).lines[0].proration.days == 10
+    await bill_until(world, acme, "2024-02-01")
+    with pytest.raises(FailedPrecondition) as refused:
+        await preview(acme)
+    assert refused.value.reason == "SUBSCRIPTION_CLOSED"
+
+
+async def test_an_invoice_is_replayed_to_the_cent_and_a_wrong_one_is_told(world: World, acme: Tenant) -> None:
+    await begin(acme, "2024-01-10")
+    await acme.events("globex-1", 7, at="2024-01-20")
+    [invoice] = await bill_until(world, acme, "2024-02-01")
+    request = invoicing_pb2.ReplayInvoiceRequest(id=invoice.id)
+    replayed = await acme.invoicing.ReplayInvoice(request)
+    assert replayed.reproduced
+    assert (replayed.recomputed_total, list(replayed.differences)) == (invoice.total, [])
+    async with world.database() as conn:
+        await conn.execute("ALTER TABLE invoice_line DISABLE TRIGGER USER")
+        await conn.execute("UPDATE invoice_line SET amount_minor = amount_minor + 1 WHERE code = 'base'")
+    replayed = await acme.invoicing.ReplayInvoice(request)
+    assert not replayed.reproduced
+    [difference] = replayed.differences
+    assert (difference.line.code, difference.recomputed_amount) == ("base", invoice.lines[0].amount)

@@ -40,6 +40,23 @@ class Subscription:
     end_time: datetime | None = None
     is_closed: bool = False
 
+    def due(self, time_zone: str) -> "DueSubscription":
+        """What its next invoice is made from, for a customer of `time_zone`."""
+        return DueSubscription(
+            self.id,
+            self.customer_id,
+            self.plan_code,
+            self.plan_version,
+            self.billing_interval,
+            self.billing_time,
+            self.start_time,
+            self.current_period,
+            self.is_opening,
+            self.end_time,
+            time_zone,
+            failures=0,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class DueSubscription:
@@ -79,13 +96,17 @@ class DueSubscription:
         return schedule(self.billing_interval, self.billing_time, self.start_time, zone(self.time_zone))
 
 
+def closed(found: Subscription) -> FailedPrecondition:
+    return FailedPrecondition("SUBSCRIPTION_CLOSED", f"subscription {found.id} has ended, and is billed to its end")
+
+
 def ended(found: Subscription, end_time: datetime, periods: Schedule) -> Subscription:
     """The subscription as it is once it is to end at `end_time`.
 
     Raises FailedPrecondition SUBSCRIPTION_CLOSED, and PERIOD_BILLED when it is billed beyond that already.
     """
     if found.is_closed:
-        raise FailedPrecondition("SUBSCRIPTION_CLOSED", f"subscription {found.id} has ended, and is billed to its end")
+        raise closed(found)
     begun = found.current_period.start
     if end_time < begun:
         raise FailedPrecondition(

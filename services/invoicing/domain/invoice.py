@@ -198,8 +198,8 @@ def bill(
         part = Proration(plan.base_fee, *schedule.days_in(settles.fee))
         base = Line(BASE, "Base fee", settles.fee, part.amount, part.unrounded_amount, plan.tax_codes, proration=part)
         lines.insert(0, base)
-    taxed = tuple(_taxed(taxes[code], lines, plan.currency) for code in plan.tax_codes) if lines else ()
-    whole = Bill(plan.currency, tuple(lines), taxed)
+    applied = tuple(taxed(taxes[code], lines, plan.currency) for code in plan.tax_codes) if lines else ()
+    whole = Bill(plan.currency, tuple(lines), applied)
     if whole.total.minor_units > MAX_MINOR_UNITS:
         raise FailedPrecondition("AMOUNT_TOO_LARGE", "the invoice comes to more than an amount can state")
     return whole
@@ -215,7 +215,8 @@ def number(issued: date, sequence: int) -> str:
     return f"INV-{issued:%Y%m}-{sequence:06d}"
 
 
-def _taxed(tax: Tax, lines: Iterable[Line], currency: str) -> InvoiceTax:
+def taxed(tax: Tax | InvoiceTax, lines: Iterable[Line], currency: str) -> InvoiceTax:
+    """What a tax comes to on the lines that it applies to, rounded once."""
     taxable = _sum((line.amount for line in lines if tax.code in line.tax_codes), currency)
     unrounded = EXACT.multiply(taxable.amount, EXACT.multiply(tax.rate_percent, _PERCENT))
     amount = Money.rounded(unrounded, currency)

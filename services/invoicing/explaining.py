@@ -1,0 +1,49 @@
+"""Where an invoice's amounts come from, and computing them again from what was recorded."""
+
+from dataclasses import dataclass, replace
+
+from libs.common.errors import InvalidArgument, NotFound
+from services.invoicing.billing import recomputed
+from services.invoicing.domain.invoice import Bill, Invoice, Line, taxed
+from services.invoicing.domain.schedule import Schedule
+from services.invoicing.peers import Peers
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """A bill computed again, and the positions of the lines that come to something else."""
+
+    bill: Bill
+    differences: tuple[int, ...]
+
+
+async def replay(peers: Peers, tenant_id: str, invoice: Invoice, periods: Schedule) -> Replay:
+    """Line by line, then the taxes on what the lines come to, at the rates that the invoice has."""
+    amounts = [await recomputed(peers, tenant_id, invoice, line, periods) for line in invoice.bill.lines]
+    lines = tuple(replace(line, amount=amount) for line, amount in zip(invoice.bill.lines, amounts, strict=True))
+    again = replace(
+        invoice.bill, lines=lines, taxes=tuple(taxed(tax, lines, invoice.bill.currency) for tax in invoice.bill.taxes)
+    )
+    changed = (
+        i for i, (line, amount) in enumerate(zip(invoice.bill.lines, amounts, strict=True)) if line.amount != amount
+    )
+    return Replay(again, tuple(changed))
+
+
+def find_line(invoice: Invoice, code: str, number: int) -> tuple[int, Line]:
+    """The line with its number; `code` "" or `number` 0 leaves open. Raises LINE_NOT_FOUND and LINE_AMBIGUOUS."""
+    found = [
+        (position, line)
+        for position, line in enumerate(invoice.bill.lines, 1)
+        if code in ("", line.code) and number in (0, position)
+    ]
+    if not found:
+        named = " ".join(filter(None, (code, str(number or ""))))
+        raise NotFound("LINE_NOT_FOUND", f"invoice {invoice.id} has no line {named}", line_code=code)
+    if len(found) > 1:
+        raise InvalidArgument(
+            "LINE_AMBIGUOUS",
+            f"invoice {invoice.id} has {len(found)} lines {code}; give line_number",
+            field="line_number",
+        )
+    return found[0]
