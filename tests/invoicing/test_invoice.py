@@ -37,7 +37,7 @@ def used(code: str, amount: str, quantity: str = "1", currency: str = "USD") -> 
 
 def november(*usage: RatedUsage, of: PlanVersion | None = None, period: Period = NOVEMBER) -> Bill:
     chosen = of or plan()
-    settles = settled(chosen, period, MONTHS, is_opening=False)
+    settles = settled(chosen, period, MONTHS.following(period), is_opening=False)
     return bill(chosen, settles, MONTHS, usage, 42, {"sales": SALES_TAX, "city": CITY_TAX})
 
 
@@ -70,7 +70,7 @@ def test_a_base_fee_in_advance_is_that_of_the_next_period_beside_the_usage_of_th
 
 def test_the_first_base_fee_in_advance_is_due_when_the_period_begins_and_comes_alone() -> None:
     advance = plan(in_advance=True)
-    settles = settled(advance, HALF, MONTHS, is_opening=True)
+    settles = settled(advance, HALF, HALF, is_opening=True)
     [base] = bill(advance, settles, MONTHS, [used("requests", "3")], 42, {"sales": SALES_TAX}).lines
     assert (base.code, base.period, base.amount.minor_units) == ("base", HALF, 1000)
 
