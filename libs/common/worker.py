@@ -2,7 +2,8 @@
 
 A worker runs *sweeps*: functions that claim due rows, handle them, and say whether there may be more. arq rings them
 every second from cron, and at once when somebody who has just committed a row calls `Alarm.ring`. A ring that is lost
-(Redis away, a crash) only costs the second until the next one: nothing about the work is kept in Redis.
+(Redis away, a crash) only costs the second until the next one: nothing about the work is kept in Redis. A worker whose
+rows come by a log *follows* it, and rings its sweeps when the log has grown.
 """
 
 import asyncio
@@ -21,6 +22,11 @@ log = structlog.get_logger()
 
 Sweep = Callable[[], Awaitable[bool]]
 """Handle some due rows; True if there may be more."""
+
+Position = Callable[[], Awaitable[int]]
+"""How far a log goes; asked all the time, so cheap."""
+
+FOLLOW_SECONDS = 0.2
 
 DRAIN_SECONDS = 60
 SWEEP_TIMEOUT_SECONDS = 300
@@ -52,30 +58,90 @@ class Alarm:
         await self._redis.aclose(close_connection_pool=True)
 
 
-async def run_worker(service: str, redis_url: str, sweeps: Mapping[str, Sweep], *, handle_signals: bool = True) -> None:
+async def run_worker(
+    service: str,
+    redis_url: str,
+    sweeps: Mapping[str, Sweep],
+    *,
+    follow: Position | None = None,
+    handle_signals: bool = True,
+) -> None:
     """Ring `sweeps` until SIGTERM or SIGINT, or until cancelled; sweeps under way get a minute to finish.
 
-    A sweep runs at most once at a time in this process, and in any number of processes: rows are claimed, not sweeps.
+    With `follow`, also within a fifth of a second of a change of that position. A sweep runs at most once at a time in
+    this process, and in any number of processes: rows are claimed, not sweeps.
     """
     settings = RedisSettings.from_dsn(redis_url)
     redis = await create_pool(settings, job_serializer=_dumps, job_deserializer=json.loads)
-    worker = _create_worker(service, redis, sweeps, handle_signals)
+    bells = _Bells(sweeps)
+    worker = _create_worker(service, redis, bells, handle_signals)
+    follower = asyncio.create_task(bells.follow(follow)) if follow else None
     with suppress(asyncio.CancelledError):  # how arq ends, whether by a signal or by our caller
         await worker.async_run()
+    if follower:
+        follower.cancel()
     await asyncio.gather(*worker.tasks.values(), return_exceptions=True)
+    await bells.finish()
     await redis.aclose(close_connection_pool=True)
 
 
-def _create_worker(service: str, redis: ArqRedis, sweeps: Mapping[str, Sweep], handle_signals: bool) -> Worker:
-    running: dict[str, asyncio.Lock] = {name: asyncio.Lock() for name in sweeps}
+class _Bells:
+    """The sweeps of one process, each rung at most once at a time."""
 
+    def __init__(self, sweeps: Mapping[str, Sweep]) -> None:
+        self._sweeps = sweeps
+        self._running = {name: asyncio.Lock() for name in sweeps}
+        self._followed: dict[str, int] = {}
+        self._under_way: set[asyncio.Task[None]] = set()
+
+    async def ring(self, name: str) -> None:
+        async with self._running[name]:
+            await _drain(name, self._sweeps[name])
+
+    def idle(self) -> list[str]:
+        return [name for name, lock in self._running.items() if not lock.locked()]
+
+    async def follow(self, position: Position) -> None:
+        """Ring each sweep whenever the position is not the one that it was last rung for. Never returns."""
+        while True:
+            try:
+                now = await position()
+            except Exception:
+                log.exception("position not read")
+            else:
+                for name in self.idle():
+                    if self._followed.get(name) != now:
+                        self._followed[name] = now
+                        self._start(name)
+            await asyncio.sleep(FOLLOW_SECONDS)
+
+    def _start(self, name: str) -> None:
+        task = asyncio.create_task(self._ring_in_time(name))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+
+    async def _ring_in_time(self, name: str) -> None:
+        try:
+            async with asyncio.timeout(SWEEP_TIMEOUT_SECONDS):
+                await self.ring(name)
+        except TimeoutError:
+            log.warning("sweep took too long", sweep=name)
+
+    async def finish(self) -> None:
+        """Give what `follow` has rung its time to come to an end."""
+        if self._under_way:
+            _, late = await asyncio.wait(self._under_way, timeout=COMPLETION_WAIT_SECONDS)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+
+def _create_worker(service: str, redis: ArqRedis, bells: _Bells, handle_signals: bool) -> Worker:
     async def ring(_context: dict[Any, Any], name: str) -> None:
-        async with running[name]:
-            await _drain(name, sweeps[name])
+        await bells.ring(name)
 
     async def ring_all(_context: dict[Any, Any]) -> None:
-        idle = [name for name in sweeps if not running[name].locked()]
-        await asyncio.gather(*(ring({}, name) for name in idle))
+        await asyncio.gather(*map(bells.ring, bells.idle()))
 
     every_second = cron(
         ring_all,

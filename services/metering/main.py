@@ -14,11 +14,14 @@ from libs.common.rpc.server import serving, until_signal
 from libs.common.settings import env, load
 from libs.common.worker import run_worker
 from services.metering import store
+from services.metering.alerting import Alerter
+from services.metering.alerts_servicer import AlertServicer
 from services.metering.ingestion import Ingestion
 from services.metering.meter_servicer import MeterServicer
 from services.metering.servicer import MeteringServicer
 from services.metering.worker import Folder
-from weir.metering.v1 import metering_pb2, meters_pb2
+from weir.metering.v1 import alerts_pb2, metering_pb2, meters_pb2
+from weir.metering.v1.alerts_pb2_grpc import add_AlertServiceServicer_to_server
 from weir.metering.v1.metering_pb2_grpc import add_MeteringServiceServicer_to_server
 from weir.metering.v1.meters_pb2_grpc import add_MeterServiceServicer_to_server
 
@@ -26,6 +29,7 @@ NAME = "metering"
 SERVICES = (
     metering_pb2.DESCRIPTOR.services_by_name["MeteringService"].full_name,
     meters_pb2.DESCRIPTOR.services_by_name["MeterService"].full_name,
+    alerts_pb2.DESCRIPTOR.services_by_name["AlertService"].full_name,
 )
 
 COLLECT_AFTER = 100_000, 20, 50
@@ -65,6 +69,7 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[int]:
         def register(server: grpc.aio.Server) -> None:
             add_MeteringServiceServicer_to_server(servicer, server)
             add_MeterServiceServicer_to_server(MeterServicer(pool, clock), server)
+            add_AlertServiceServicer_to_server(AlertServicer(pool, clock), server)
 
         async with serving(settings.listen, SERVICES, register, verifier, ready) as port:
             try:
@@ -82,4 +87,10 @@ async def server() -> None:
 async def worker() -> None:
     settings = load(WorkerSettings)
     async with await create_pool(settings.dsn) as pool:
-        await run_worker(NAME, settings.redis_url, Folder(pool).sweeps())
+
+        async def head() -> int:
+            async with pool.acquire() as conn:
+                return await store.read_head(conn)
+
+        sweeps = {**Folder(pool).sweeps(), **Alerter(pool, system_clock).sweeps()}
+        await run_worker(NAME, settings.redis_url, sweeps, follow=head)

@@ -7,18 +7,22 @@ from typing import TYPE_CHECKING, TypeAlias
 import grpc
 import pytest
 
+from libs.common.postgres import Pool, create_pool
 from libs.common.rpc.client import channel
 from services.metering.main import Settings, running
 from tests.conftest import Database, Keys
 from tests.metering.requests import NOW
+from weir.metering.v1.alerts_pb2_grpc import AlertServiceStub
 from weir.metering.v1.metering_pb2_grpc import MeteringServiceStub
 from weir.metering.v1.meters_pb2_grpc import MeterServiceStub
 
 if TYPE_CHECKING:
+    from weir.metering.v1.alerts_pb2_grpc import AlertServiceAsyncStub
     from weir.metering.v1.metering_pb2_grpc import MeteringServiceAsyncStub
     from weir.metering.v1.meters_pb2_grpc import MeterServiceAsyncStub
 
 Client: TypeAlias = "MeteringServiceAsyncStub"
+Alerts: TypeAlias = "AlertServiceAsyncStub"
 Connect: TypeAlias = "Callable[..., MeteringServiceAsyncStub]"
 """connect(tenant_id, *scopes, server=0): a client of a running server; without scopes it has all."""
 
@@ -77,3 +81,19 @@ def metering(connect: Connect) -> Client:
 def other_server(connect: Connect) -> Client:
     """The same tenant, at another server of the same database."""
     return connect("acme", server=1)
+
+
+@pytest.fixture
+def connect_alerts(open_channel: Open) -> "Callable[..., AlertServiceAsyncStub]":
+    return lambda *arguments, **options: AlertServiceStub(open_channel(*arguments, **options))
+
+
+@pytest.fixture
+def alerts(connect_alerts: "Callable[..., AlertServiceAsyncStub]") -> Alerts:
+    return connect_alerts("acme")
+
+
+@pytest.fixture
+async def pool(database: Database) -> AsyncIterator[Pool]:
+    async with await create_pool(database.dsns["metering"]) as opened:
+        yield opened

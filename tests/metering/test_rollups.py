@@ -2,18 +2,17 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import asyncpg
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from libs.common.money import plain
-from libs.common.postgres import Pool, create_pool
+from libs.common.postgres import Pool
 from libs.embedded.valkey import Valkey
 from services.metering.worker import Folder
 from tests.conftest import Database
@@ -60,12 +59,6 @@ IS_FOLDED = """
     FROM rollup_progress
 """
 IS_HELD_UP = "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND relation = 'bucket'::regclass"
-
-
-@pytest.fixture
-async def pool(database: Database) -> AsyncIterator[Pool]:
-    async with await create_pool(database.dsns["metering"]) as opened:
-        yield opened
 
 
 async def fold_all(*folders: Folder) -> None:

@@ -1,5 +1,6 @@
 """Protobuf to domain and back. Events have `events_in`."""
 
+from services.metering.convert.alerts import alert_change_in, alert_in, alert_out, require_suits, trigger_out
 from services.metering.convert.events import after_in, event_out, key_out, outcome_out, series_in
 from services.metering.convert.expressions import evaluation_out, expression_sample_in
 from services.metering.convert.meter_versions import number_in, version_in
@@ -17,6 +18,9 @@ from services.metering.convert.usage import (
 
 __all__ = [
     "after_in",
+    "alert_change_in",
+    "alert_in",
+    "alert_out",
     "answers_out",
     "evaluation_out",
     "event_out",
@@ -31,7 +35,9 @@ __all__ = [
     "outcome_out",
     "question_in",
     "questions_in",
+    "require_suits",
     "series_in",
+    "trigger_out",
     "version_in",
     "version_out",
     "watermark_in",

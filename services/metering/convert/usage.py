@@ -46,7 +46,7 @@ def question_in(query: metering_pb2.GetUsageRequest, path: str = "") -> Question
         parts=_parts_in(query.parts, f"{path}parts") if query.parts else (),
         group_by=dimensions_in(query.group_by, f"{path}group_by") if query.group_by else (),
         full_period=full_period,
-        zone=_zone_in(query.time_zone, f"{path}time_zone"),
+        zone=zone_in(query.time_zone, f"{path}time_zone"),
         prorated=query.prorated,
         charged_in_advance=query.charged_in_advance,
         first_events=query.first_events,
@@ -97,7 +97,8 @@ def _require_calendar(start: datetime, end: datetime, field: str) -> None:
         raise InvalidArgument("TIME_OUT_OF_RANGE", f"{field} is not between 1970 and 2200", field=field)
 
 
-def _zone_in(name: str, field: str) -> ZoneInfo:
+def zone_in(name: str, field: str) -> ZoneInfo:
+    """UTC where the name is empty."""
     if not name:
         return UTC_ZONE
     if name not in _zones():
@@ -160,7 +161,7 @@ def windows_in(request: metering_pb2.QueryUsageRequest) -> list[Question]:
         group_by=dimensions_in(request.group_by, "group_by"),
     )
     found = []
-    for first, last in windows(start, end, window, _zone_in(request.time_zone, "time_zone")):
+    for first, last in windows(start, end, window, zone_in(request.time_zone, "time_zone")):
         found.append(replace(question, start=first, end=last))
         if len(found) * len(question.meter_codes) > MAX_WINDOWS:
             raise InvalidArgument(
