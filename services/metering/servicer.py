@@ -1,12 +1,13 @@
 """The RPCs: decode, ask the store or the ingestion, encode."""
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 from typing import Any, TypeAlias
 
 import grpc
 
 from libs.common.clock import Clock
-from libs.common.errors import Conflict, FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted, Unavailable
+from libs.common.errors import Conflict, FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted
 from libs.common.idempotency import fingerprint, require_same
 from libs.common.paging import page_in
 from libs.common.postgres import Pool
@@ -19,6 +20,7 @@ from services.metering.domain.usage import Answers, Question
 from services.metering.domain.versions import history
 from services.metering.ingestion import Ingestion
 from services.metering.streaming import Streams
+from services.metering.usage_streams import UsageStreams, server_stopping
 from weir.metering.v1 import metering_pb2
 from weir.metering.v1.metering_pb2_grpc import MeteringServiceServicer
 
@@ -35,10 +37,12 @@ class MeteringServicer(MeteringServiceServicer):
         self._ingestion = ingestion
         self._clock = clock
         self._streams = Streams()
+        self._usage_streams = UsageStreams(pool)
 
     def close_streams(self) -> None:
         """Let every stream come to its end: no batch is read any more, those read are answered."""
         self._streams.close()
+        self._usage_streams.close()
 
     async def CreateMeter(
         self, request: metering_pb2.CreateMeterRequest, context: Context
@@ -113,12 +117,26 @@ class MeteringServicer(MeteringServiceServicer):
         async for response in self._streams.answers(request_iterator, answer, most=BATCHES_UNDER_WAY):
             yield response
         if self._streams.closing:
-            raise Unavailable("SERVER_STOPPING", "this server is stopping; open another stream", retry_after_ms=100)
+            raise server_stopping()
 
     async def GetUsage(self, request: metering_pb2.GetUsageRequest, context: Context) -> metering_pb2.GetUsageResponse:
         question = convert.question_in(request)
         [answer] = convert.answers_out(await self._usage([question], request.watermark))
         return answer
+
+    async def StreamUsage(
+        self, request: metering_pb2.StreamUsageRequest, context: Context
+    ) -> AsyncIterator[metering_pb2.StreamUsageResponse]:
+        tenant_id, (question, interval) = caller().tenant_id, convert.stream_in(request)
+
+        async def ask() -> Answers:
+            async with self._pool.acquire() as conn:
+                return await store.read_usage(conn, tenant_id, [question], None)
+
+        stream = self._usage_streams.answers(tenant_id, question.subscription_id, ask, interval)
+        async with aclosing(stream):
+            async for answers in stream:
+                yield convert.stream_out(answers)
 
     async def BatchGetUsage(
         self, request: metering_pb2.BatchGetUsageRequest, context: Context

@@ -7,11 +7,24 @@ from libs.common.credentials import ALL_SCOPES
 from tests.contracts.contract import enums, fields, methods
 from weir.common.v1 import authorization_pb2
 
-READS = ("Get", "List", "Evaluate", "BatchGet", "Query", "Explain", "Rate", "BatchRate", "Preview", "ReplayInvoice")
+READS = (
+    "Get",
+    "List",
+    "Evaluate",
+    "BatchGet",
+    "Query",
+    "Explain",
+    "Rate",
+    "BatchRate",
+    "Preview",
+    "ReplayInvoice",
+    "Stream",
+)
 REPEATABLE = {
     "IngestEvents": "its events carry transaction_ids",
     "IngestEventStream": "its events carry transaction_ids",
     "RecordPayment": "an older revision changes nothing",
+    "DeleteAlert": "a deleted alert stays as it is",
     "ReplayDeadLetters": "what is asked for already is left alone",
 }
 """Mutations without a request_id: those that say why they need none, and updates, which set values."""

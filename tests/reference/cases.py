@@ -23,13 +23,14 @@ class Unsupported(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """`given` is configuration, `when` what happens, `expect` the figures."""
+    """`given` is configuration, `when` what happens, `expect` the figures. `area` tells calculations apart."""
 
     id: str
     kind: str
     given: Json
     when: Json
     expect: Json
+    area: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,14 @@ def read_cases(path: Path) -> list[Case]:
     content = json.loads(path.read_text(), parse_float=Decimal)
     try:
         cases = [
-            Case(each["id"], each["kind"], each.get("given", {}), each.get("when", {}), each["expect"])
+            Case(
+                each["id"],
+                each["kind"],
+                each.get("given", {}),
+                each.get("when", {}),
+                each["expect"],
+                each.get("area", ""),
+            )
             for each in content["cases"]
         ]
     except (KeyError, TypeError) as error:

@@ -2,15 +2,16 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from tests.reference import aggregation, charge_model
+from tests.reference import aggregation, charge_model, usage_alert
 from tests.reference.cases import DEFAULT_FILE, Case, Unsupported, World, read_cases
 from tests.reference.conftest import cases_file
 
 RUNNERS: dict[str, Callable[[Case, World], Awaitable[list[str]]]] = {
     "aggregation": aggregation.run,
     "charge_model": charge_model.run,
+    "usage_alert.thresholds_crossed": usage_alert.run,
 }
-"""By kind: plays a case and returns what differs from the expected figures."""
+"""By area or kind: plays a case and returns what differs from the expected figures."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -19,10 +20,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 async def test_reference(case: Case, world: World) -> None:
-    if case.kind not in RUNNERS:
+    run = RUNNERS.get(case.area) or RUNNERS.get(case.kind)
+    if run is None:
         pytest.fail(f"no runner for cases of the kind {case.kind!r}", pytrace=False)
     try:
-        wrong = await RUNNERS[case.kind](case, world)
+        wrong = await run(case, world)
     except Unsupported as unsupported:
         pytest.fail(f"the runner of {case.kind} does not support {unsupported}", pytrace=False)
     if wrong:

@@ -40,7 +40,7 @@ def channel(target: str, api_key: Callable[[], str] | str | None = None, *, retr
     has a request_id; errors arrive as BillingError. `api_key` is sent with each call; per-tenant callers leave it out
     and pass `credential(...)` as the call's metadata.
 
-    A channel for streams of requests should have no `retries`: the sender alone knows what was not answered, and
+    A channel for streams should have no `retries`: the sender alone knows what was not answered, and
     gRPC 1.85 now and then aborts the process when it retries a stream that is refused amid a message (it looks like
     grpc/grpc#40283).
     """
@@ -54,7 +54,7 @@ def channel(target: str, api_key: Callable[[], str] | str | None = None, *, retr
             ("grpc.initial_reconnect_backoff_ms", 100),
             ("grpc.max_reconnect_backoff_ms", 2000),
         ],
-        interceptors=[_UnaryCalls(api_key), _StreamCalls(api_key)],
+        interceptors=[_UnaryCalls(api_key), _AnswerStreams(api_key), _StreamCalls(api_key)],
     )
 
 
@@ -97,6 +97,13 @@ class _UnaryCalls(_Credentials, grpc.aio.UnaryUnaryClientInterceptor):
         call = await continuation(self._complete(client_call_details, DEFAULT_TIMEOUT_SECONDS), request)
         with typed_errors():
             return await call
+
+
+class _AnswerStreams(_Credentials, grpc.aio.UnaryStreamClientInterceptor):
+    async def intercept_unary_stream(
+        self, continuation: Any, client_call_details: grpc.aio.ClientCallDetails, request: Any
+    ) -> Any:
+        return await continuation(self._complete(client_call_details, None), request)
 
 
 class _StreamCalls(_Credentials, grpc.aio.StreamStreamClientInterceptor):

@@ -4,7 +4,7 @@ import asyncio
 import secrets
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -71,7 +71,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             return handler
         metadata = dict(handler_call_details.invocation_metadata or ())
         call = _Call(self._verifier, scope, handler_call_details.method, metadata)
-        if handler.stream_stream:
+        if handler.response_streaming:
             return _wrap_stream(handler, call)
         return _wrap_unary(handler, call)
 
@@ -129,23 +129,29 @@ def _wrap_unary(handler: "grpc.RpcMethodHandler[Any, Any]", call: _Call) -> "grp
 
 
 def _wrap_stream(handler: "grpc.RpcMethodHandler[Any, Any]", call: _Call) -> "grpc.RpcMethodHandler[Any, Any]":
-    behavior: Any = handler.stream_stream
+    """A stream of answers, to one request or to a stream of them."""
+    behavior: Any = handler.stream_stream or handler.unary_stream
+    wrapped: Any = (
+        grpc.stream_stream_rpc_method_handler if handler.stream_stream else grpc.unary_stream_rpc_method_handler
+    )
 
-    async def stream(requests: AsyncIterator[Any], context: "grpc.aio.ServicerContext[Any, Any]") -> AsyncIterator[Any]:
+    async def stream(requests: Any, context: "grpc.aio.ServicerContext[Any, Any]") -> AsyncIterator[Any]:
         try:
             call.admit(context)
-            async for response in behavior(requests, context):
-                yield response
+            async with aclosing(behavior(requests, context)) as responses:
+                async for response in responses:
+                    yield response
         except grpc.aio.AbortError:
             raise
         except Exception as error:  # noqa: BLE001 as above
             await call.fail(context, error)
 
-    return grpc.stream_stream_rpc_method_handler(
+    found: grpc.RpcMethodHandler[Any, Any] = wrapped(
         stream,
         request_deserializer=handler.request_deserializer,
         response_serializer=handler.response_serializer,
     )
+    return found
 
 
 @asynccontextmanager

@@ -20,6 +20,7 @@ MAX_QUERIES = 10_000
 MAX_PARTS = 1_000
 MAX_FIRST_EVENTS = 100_000
 MAX_WINDOWS = 10_000
+MAX_INTERVAL_MS = 3_600_000
 FIRST_DAY, LAST_DAY = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
 _WINDOWS = {getattr(metering_pb2.QueryUsageRequest, f"WINDOW_{window.name}"): window for window in Window}
@@ -145,6 +146,21 @@ def event_question_in(request: metering_pb2.GetEventUsageRequest) -> tuple[str, 
     return text_in(request.transaction_id, "transaction_id"), question_in(request.query, "query.")
 
 
+def stream_in(request: metering_pb2.StreamUsageRequest) -> tuple[Question, float]:
+    """The question, and seconds between two answers at least."""
+    if not request.HasField("query"):
+        raise InvalidArgument("FIELD_MISSING", "query is required", field="query")
+    if request.query.watermark:
+        raise InvalidArgument("WATERMARK_MISPLACED", "a stream answers at every watermark", field="query.watermark")
+    if not 0 <= request.min_interval_ms <= MAX_INTERVAL_MS:
+        raise InvalidArgument(
+            "INTERVAL_OUT_OF_RANGE",
+            f"min_interval_ms is {request.min_interval_ms}; expected 0 to {MAX_INTERVAL_MS}",
+            field="min_interval_ms",
+        )
+    return question_in(request.query, "query."), request.min_interval_ms / 1000
+
+
 def windows_in(request: metering_pb2.QueryUsageRequest) -> list[Question]:
     """A question for each window."""
     window = _WINDOWS.get(request.window)
@@ -185,6 +201,12 @@ def answers_out(answers: Answers) -> list[metering_pb2.GetUsageResponse]:
         metering_pb2.GetUsageResponse(usages=map(_usage_out, usages), watermark=answers.watermark)
         for usages in answers.usages
     ]
+
+
+def stream_out(answers: Answers) -> metering_pb2.StreamUsageResponse:
+    """Of one question."""
+    [usages] = answers.usages
+    return metering_pb2.StreamUsageResponse(usages=map(_usage_out, usages), watermark=answers.watermark)
 
 
 def _usage_out(usage: Usage) -> metering_pb2.Usage:

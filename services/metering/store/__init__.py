@@ -10,6 +10,7 @@ from services.metering.store.events import (
     number_series,
     record_events,
 )
+from services.metering.store.following import touched_subscriptions
 from services.metering.store.meter_versions import find_version_request, insert_version
 from services.metering.store.meters import (
     find_meter,
@@ -40,6 +41,7 @@ __all__ = [
     "read_usage",
     "record_events",
     "renew_catalog",
+    "touched_subscriptions",
     "update_meter",
 ]
 
