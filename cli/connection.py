@@ -11,12 +11,14 @@ import grpc
 from cli.stack.endpoint import Endpoint, read_endpoint
 from libs.common.rpc.client import channel
 from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceStub
+from weir.metering.v1.alerts_pb2_grpc import AlertServiceStub
 from weir.metering.v1.metering_pb2_grpc import MeteringServiceStub
 from weir.payments.v1.payments_pb2_grpc import PaymentsServiceStub
 from weir.pricing.v1.pricing_pb2_grpc import PricingServiceStub
 
 if TYPE_CHECKING:
     from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceAsyncStub
+    from weir.metering.v1.alerts_pb2_grpc import AlertServiceAsyncStub
     from weir.metering.v1.metering_pb2_grpc import MeteringServiceAsyncStub
     from weir.payments.v1.payments_pb2_grpc import PaymentsServiceAsyncStub
     from weir.pricing.v1.pricing_pb2_grpc import PricingServiceAsyncStub
@@ -32,6 +34,15 @@ class Connection:
     @property
     def metering(self) -> "MeteringServiceAsyncStub":
         return MeteringServiceStub(self._channel("metering"))
+
+    @property
+    def alerts(self) -> "AlertServiceAsyncStub":
+        return AlertServiceStub(self._channel("metering"))
+
+    @property
+    def usage_streams(self) -> "MeteringServiceAsyncStub":
+        """Metering for streams of answers, which their reader opens again."""
+        return MeteringServiceStub(self._channel("metering", retries=False))
 
     @property
     def ingestion(self) -> "MeteringServiceAsyncStub":

@@ -28,15 +28,20 @@ def usage(
         str | None,
         typer.Option("--to", metavar="TIME", help="First instant after; without it, the end of the month of --from."),
     ] = None,
+    follow: Annotated[
+        bool,
+        typer.Option("--follow", help="Go on until Ctrl-C, as events arrive; with --json, a line for each change."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """What a subscription has used. Every event acknowledged so far is in it.
 
     A TIME is a date, or a time such as 2023-11-16T18:00:00Z. "This month" is that of the billing clock.
     """
-    from cli.commands.usage import show_usage
+    from cli.commands.usage import follow_usage, show_usage
 
-    execute(show_usage(data, subscription, tuple(meters or ()), start, end, as_json=as_json))
+    show = follow_usage if follow else show_usage
+    execute(show(data, subscription, tuple(meters or ()), start, end, as_json=as_json))
 
 
 @clock.callback(invoke_without_command=True)

@@ -22,6 +22,13 @@ COMMANDS = [
     ["meters", "list"],
     ["plans", "list"],
     ["events", "send"],
+    ["dead-letters", "list"],
+    ["dead-letters", "show"],
+    ["dead-letters", "replay"],
+    ["alerts", "create"],
+    ["alerts", "list"],
+    ["alerts", "delete"],
+    ["alerts", "triggers"],
     ["clock", "show"],
     ["clock", "create"],
     ["clock", "advance"],
@@ -87,6 +94,12 @@ def test_help_loads_nothing_that_is_slow_to_load() -> None:
         (["events", "send", "-f", "-", "--resume"], "--resume needs --checkpoint here"),
         (["keys", "create", "--tenant", "a", "--scope", "fly"], "there is no scope 'fly'"),
         (["invoices"], "Missing command."),
+        (["dead-letters", "replay"], "name the IDs of dead letters, or a --connector"),
+        (["dead-letters", "list", "--state", "lost"], "--state: 'lost' is none of waiting, requested, replayed"),
+        (
+            ["alerts", "create", "quota", "--subscription", "s", "--meter", "m", "--window", "year"],
+            "--window: 'year' is none of lifetime, hour, day, week, month",
+        ),
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_code_2(
