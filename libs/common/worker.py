@@ -73,7 +73,7 @@ async def run_worker(
     """
     settings = RedisSettings.from_dsn(redis_url)
     redis = await create_pool(settings, job_serializer=_dumps, job_deserializer=json.loads)
-    bells = _Bells(sweeps)
+    bells = Bells(sweeps)
     worker = _create_worker(service, redis, bells, handle_signals)
     follower = asyncio.create_task(bells.follow(follow)) if follow else None
     with suppress(asyncio.CancelledError):  # how arq ends, whether by a signal or by our caller
@@ -85,7 +85,7 @@ async def run_worker(
     await redis.aclose(close_connection_pool=True)
 
 
-class _Bells:
+class Bells:
     """The sweeps of one process, each rung at most once at a time."""
 
     def __init__(self, sweeps: Mapping[str, Sweep]) -> None:
@@ -136,7 +136,7 @@ class _Bells:
             await asyncio.gather(*late, return_exceptions=True)
 
 
-def _create_worker(service: str, redis: ArqRedis, bells: _Bells, handle_signals: bool) -> Worker:
+def _create_worker(service: str, redis: ArqRedis, bells: Bells, handle_signals: bool) -> Worker:
     async def ring(_context: dict[Any, Any], name: str) -> None:
         await bells.ring(name)
 

@@ -5,6 +5,7 @@ triggers that came of them and the messages about these. A worker that is killed
 """
 
 import json
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -99,13 +100,16 @@ class Alerter:
         """A window begins with 0, and one that was over when the alert was made with what it had come to."""
         known = await alerting.evaluations(conn, tenant_id, windows)
         baselines: list[tuple[WindowKey, Decimal, int]] = []
+        over: dict[int, list[WindowKey]] = defaultdict(list)
         for key in (each for each in windows if each not in known):
-            (code, (_, end)), since = key, watched[key[0]].since
+            code, (_, end) = key
             if end > watched[code].alert.create_time:
                 baselines.append((key, Decimal(0), 0))
             else:
-                [(_, before)] = await self._measure(tenant_id, watched, [key], since)
-                baselines.append((key, before.quantity, since))
+                over[watched[code].since].append(key)
+        for since, keys in over.items():
+            measured = await self._measure(tenant_id, watched, keys, since)
+            baselines += [((code, each.period), each.quantity, since) for code, each in measured]
         await alerting.begin_windows(conn, tenant_id, baselines)
 
     async def _settle(
@@ -139,7 +143,7 @@ async def _make_due(conn: Conn, touched: Touched, until: int) -> None:
     windows = windows_of(touched.quarters, touched.window, touched.zone)
     await alerting.make_due(conn, [(touched.tenant_id, touched.code, period) for period in windows], until)
     if touched.carries_on:
-        await alerting.make_later_due(conn, touched.tenant_id, touched.code, min(windows)[0], until)
+        await alerting.make_later_due(conn, touched.tenant_id, touched.code, windows[0][0], until)
 
 
 async def _watched(

@@ -5,13 +5,15 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from libs.common.worker import Alarm, Sweep, run_worker
+from libs.common.worker import Alarm, Bells, Position, Sweep, run_worker
 from libs.embedded.valkey import Valkey
 
 
 @asynccontextmanager
-async def working(service: str, redis_url: str, sweeps: Mapping[str, Sweep]) -> AsyncIterator[None]:
-    running = asyncio.create_task(run_worker(service, redis_url, sweeps, handle_signals=False))
+async def working(
+    service: str, redis_url: str, sweeps: Mapping[str, Sweep], follow: Position | None = None
+) -> AsyncIterator[None]:
+    running = asyncio.create_task(run_worker(service, redis_url, sweeps, follow=follow, handle_signals=False))
     yield
     running.cancel()
     await running
@@ -77,6 +79,53 @@ async def test_a_sweep_never_runs_twice_at_once_in_one_process(valkey: Valkey) -
             await asyncio.sleep(0.01)
     await alarm.aclose()
     assert most == 1
+
+
+async def test_a_sweep_is_rung_for_the_last_position_even_if_that_came_while_it_ran() -> None:
+    """Without arq's clock; the log can't be read now and then."""
+    head, asked = 0, 0
+    seen: list[int] = []
+    done = asyncio.Event()
+
+    async def position() -> int:
+        nonlocal asked
+        asked += 1
+        if asked % 3 == 2:
+            raise OSError("the database is away")
+        return head
+
+    async def sweep() -> bool:
+        nonlocal head
+        seen.append(head)
+        if head < 3:
+            head += 1
+        else:
+            done.set()
+        return False
+
+    bells = Bells({"rows": sweep})
+    following = asyncio.create_task(bells.follow(position))
+    await until(done)
+    following.cancel()
+    await bells.finish()
+    assert seen == [0, 1, 2, 3]
+
+
+async def test_a_followed_sweep_under_way_comes_to_its_end_when_the_worker_stops(valkey: Valkey) -> None:
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def position() -> int:
+        return 1
+
+    async def sweep() -> bool:
+        begun.set()
+        await asyncio.sleep(0.5)
+        ended.set()
+        return False
+
+    async with working("ending", valkey.url, {"rows": sweep}, position):
+        await until(begun)
+    assert ended.is_set()
 
 
 async def test_an_alarm_is_made_and_rung_while_redis_is_away_and_rings_once_it_is_back(tmp_path: Path) -> None:

@@ -144,9 +144,13 @@ def window_at(instant: datetime, window: AlertWindow, zone: ZoneInfo) -> Period:
     return next((start, end) for start, end in found if instant < end)
 
 
-def windows_of(instants: Iterable[datetime], window: AlertWindow, zone: ZoneInfo) -> set[Period]:
-    """The windows that events of these instants are in."""
-    return {window_at(each, window, zone) for each in instants}
+def windows_of(instants: Iterable[datetime], window: AlertWindow, zone: ZoneInfo) -> list[Period]:
+    """The windows that events of these instants are in, in order."""
+    found: list[Period] = []
+    for each in sorted(instants):
+        if not found or each >= found[-1][1]:
+            found.append(window_at(each, window, zone))
+    return found
 
 
 def _midnight(day: date, zone: ZoneInfo) -> datetime:
