@@ -45,11 +45,17 @@ async def until(pool: Pool, condition: str) -> None:
 async def make_alerts(metering: Client, alerts: Alerts) -> None:
     await make_meters(metering)
     for number in range(4):
-        await alerts.CreateAlert(create_alert(alert(f"q-{number}", step="100", subscription_id=f"sub-{number}")))
+        whose = f"sub-{number}"
+        await alerts.CreateAlert(create_alert(alert(f"q-{number}", step="100", subscription_id=whose)))
+        falls = alert(f"f-{number}", step="1", subscription_id=whose, direction=Alert.DIRECTION_DECREASING)
+        falls.thresholds.add(value="2000")
+        await alerts.CreateAlert(create_alert(falls))
 
 
 async def require_each_step_once(alerts: Alerts, pool: Pool) -> None:
+    """And that nobody saw usage fall, which it never did."""
     for number in range(4):
+        assert await triggers(alerts, f"f-{number}") == []
         found = await triggers(alerts, f"q-{number}")
         assert [each.threshold.value for each in found] == STEPS
         for each in found:
@@ -111,6 +117,17 @@ async def test_a_worker_killed_while_it_evaluates_triggers_each_step_once(
     async with worker_process(dsn, valkey.url), worker_process(dsn, valkey.url):
         await until(pool, IS_DONE)
     await require_each_step_once(alerts, pool)
+
+
+async def test_an_alert_is_made_only_when_nobody_looks_for_alerts(metering: Client, alerts: Alerts, pool: Pool) -> None:
+    """Or events would be taken for looked through, though nobody knew of the alert."""
+    await make_meters(metering)
+    async with pool.acquire() as conn, conn.transaction():
+        await conn.execute("SELECT FROM alert_progress FOR UPDATE")
+        making = asyncio.ensure_future(alerts.CreateAlert(create_alert(alert("quota", "1"))))
+        await until(pool, "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
+        assert not making.done()
+    await making
 
 
 async def test_alerts_made_while_events_arrive_miss_none(metering: Client, alerts: Alerts, pool: Pool) -> None:
