@@ -37,7 +37,7 @@ class AlertServicer(AlertServiceServicer):
             if meter is None:
                 code = alert.meter_code
                 raise NotFound("METER_NOT_FOUND", f"there is no meter {code}", meter_code=code)
-            convert.require_suits(alert, meter)
+            convert.require_suits(alert, meter.widest())
             window = window_at(now, alert.window, alert.zone)
             async with conn.transaction():
                 made = await alerts.insert_alert(conn, tenant_id, alert, window, request_id, request_hash)

@@ -14,8 +14,9 @@ from libs.common.errors import BillingError
 from libs.common.postgres import Pool
 from services.metering.alerting import Alerter
 from tests.metering.alerts import alert, create_alert, triggered, triggers
-from tests.metering.conftest import Alerts, Client, Connect
+from tests.metering.conftest import Alerts, Client, Connect, Hands
 from tests.metering.requests import NOW, event, ingest, make_meters, sum_meter, usage_of
+from tests.metering.test_meter_versions import definition, make_version
 from weir.metering.v1.alerts_pb2 import (
     Alert,
     AlertThreshold,
@@ -28,6 +29,7 @@ from weir.metering.v1.metering_pb2 import DimensionFilter, Event, Meter
 
 if TYPE_CHECKING:
     from weir.metering.v1.alerts_pb2_grpc import AlertServiceAsyncStub
+    from weir.metering.v1.meters_pb2_grpc import MeterServiceAsyncStub
 
 _ids = itertools.count()
 
@@ -155,6 +157,25 @@ async def test_an_alert_counts_what_its_filters_admit(metering: Client, alerts: 
     await ingest(metering, [use("1", at=datetime(2001, 1, 1, tzinfo=UTC), model="small")])
     await evaluate(alerter)
     assert await triggered(alerts) == ["10"]
+
+
+async def test_an_alert_counts_events_by_every_version_of_its_meter(
+    metering: Client, meters: "MeterServiceAsyncStub", alerts: Alerts, clock: Hands, pool: Pool
+) -> None:
+    """Also those that come with another code from some time on."""
+    await make_meters(metering)
+    await alerts.CreateAlert(create_alert(alert("quota", "10")))
+    await make_version(meters, definition("chat", "words"))
+    clock.now = NOW + timedelta(hours=1)
+    alerter = Alerter(pool, clock)
+    await ingest(metering, [use("9"), event("new", code="chat", at=clock.now, words="1")])
+    await evaluate(alerter)
+    assert await triggered(alerts) == ["10"]
+    await alerts.CreateAlert(create_alert(alert("later", "11")))
+    await evaluate(alerter)
+    await ingest(metering, [event("newer", code="chat", at=clock.now, words="1")])
+    await evaluate(alerter)
+    assert await triggered(alerts, "later") == ["11"]
 
 
 async def test_a_trigger_and_the_message_about_it_are_one(

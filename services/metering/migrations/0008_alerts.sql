@@ -5,7 +5,6 @@ CREATE TABLE alert (
     name                text        NOT NULL,
     subscription_id     text        NOT NULL,
     meter_code          text        NOT NULL,
-    event_code          text        NOT NULL,   -- the meter's, by which events find the alert
     filters             jsonb       NOT NULL,
     direction           text        NOT NULL CHECK (direction IN ('increasing', 'decreasing')),
     thresholds          jsonb       NOT NULL,   -- [{"code": …, "value": "…"}, …]
@@ -21,7 +20,7 @@ CREATE TABLE alert (
     UNIQUE (tenant_id, request_id),
     FOREIGN KEY (tenant_id, meter_code) REFERENCES meter (tenant_id, code)
 );
-CREATE INDEX alert_by_series ON alert (tenant_id, subscription_id, event_code) WHERE delete_time IS NULL;
+CREATE INDEX alert_by_subscription ON alert (tenant_id, subscription_id) WHERE delete_time IS NULL;
 
 -- Every event with a sequence up to `sought` has had its alerts looked for. Who looks holds the row's lock, and so does
 -- who makes an alert: no event falls between the two.

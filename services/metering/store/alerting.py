@@ -71,9 +71,13 @@ async def touched_alerts(conn: Conn, sought: int, until: int) -> list[Touched]:
         )
         SELECT alert.tenant_id, alert.code, window_kind, time_zone, meter.recurring, quarters
         FROM touched JOIN series USING (series_no)
-        JOIN alert USING (tenant_id, subscription_id, event_code)
+        JOIN alert USING (tenant_id, subscription_id)
         JOIN meter ON meter.tenant_id = alert.tenant_id AND meter.code = meter_code
-        WHERE delete_time IS NULL
+        WHERE delete_time IS NULL AND (meter.event_code = series.event_code OR EXISTS (
+            SELECT FROM meter_version AS version
+            WHERE version.tenant_id = alert.tenant_id AND version.code = meter_code
+                AND version.event_code = series.event_code
+        ))
         """,
         sought, until, timeout=STATEMENT_SECONDS,
     )  # fmt: skip

@@ -40,7 +40,7 @@ _LAST = """
 async def insert_alert(
     conn: Conn, tenant_id: str, alert: Alert, window: Period, request_id: UUID, request_hash: bytes
 ) -> bool:
-    """Also has `window` evaluated. False when the code or the request_id is taken, or the meter is not there.
+    """Also has `window` evaluated. False when the code or the request_id is taken.
 
     From its first statement on, no event's alerts are looked for until the caller's transaction ends.
     """
@@ -48,10 +48,9 @@ async def insert_alert(
     head = await read_head(conn)
     tag = await conn.execute(
         """
-        INSERT INTO alert (tenant_id, code, name, subscription_id, meter_code, event_code, filters, direction,
-            thresholds, recurring_step, window_kind, time_zone, since, create_time, request_id, request_hash)
-        SELECT $1, $2, $3, $4, $5, event_code, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15
-        FROM meter WHERE tenant_id = $1 AND code = $5
+        INSERT INTO alert (tenant_id, code, name, subscription_id, meter_code, filters, direction, thresholds,
+            recurring_step, window_kind, time_zone, since, create_time, request_id, request_hash)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
         ON CONFLICT DO NOTHING
         """,
         tenant_id, alert.code, alert.name, alert.subscription_id, alert.meter_code, _filters(alert), alert.direction,
