@@ -11,6 +11,7 @@ import structlog
 from libs.common.postgres import Conn, Pool
 from libs.common.worker import Sweep
 from services.metering.store import folding
+from services.metering.store.filling import Filled
 
 log = structlog.get_logger()
 
@@ -66,7 +67,7 @@ class Folder:
             self._batches *= 2
 
 
-async def _deepen(conn: Conn, done: folding.Folded, folded: int) -> None:
+async def _deepen(conn: Conn, done: Filled, folded: int) -> None:
     """A series may need several finer widths at once."""
     for (tenant_no, width), series_nos in done.dense.items():
         deeper = await folding.deepen(conn, tenant_no, series_nos, width + 1, folded)

@@ -14,7 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from libs.common.money import plain
+from libs.common.postgres import Pool
 from libs.common.wire import period_out
+from services.metering.store import folding
+from services.metering.worker import Folder
 from tests.metering.conftest import Client
 from tests.metering.requests import event, ingest, make_meters
 from weir.metering.v1.metering_pb2 import GetUsageRequest, Meter, Rounding
@@ -134,7 +137,7 @@ def shown(value: Fraction | int, digits: int) -> str:
     return plain(Decimal(ceil(Fraction(value) * 10**digits)).scaleb(-digits))
 
 
-def sent(thing: Thing, subscription_id: str) -> dict[str, str]:
+def sent(thing: Thing) -> dict[str, str]:
     dimensions = {"region": thing.region} if thing.region is not None else {}
     return {"value": plain(thing.value), "seat": thing.seat, "operation_type": thing.operation, **dimensions}
 
@@ -156,28 +159,47 @@ def things() -> st.SearchStrategy[list[Thing]]:
     )
 
 
+async def fold(pool: Pool, subscription_id: str, depth: int) -> None:
+    """All there is; the subscription into buckets down to those of width `depth`, however few its events are."""
+    folder = Folder(pool)
+    while await folder.fold():
+        pass
+    async with pool.acquire() as conn, conn.transaction():
+        found = await conn.fetchrow(
+            "SELECT tenant_no, series_no FROM series JOIN tenant USING (tenant_id) WHERE subscription_id = $1",
+            subscription_id,
+        )
+        claimed = await folding.claim(conn)
+        assert claimed
+        if found:
+            for width in range(1, depth + 1):
+                await folding.deepen(conn, found["tenant_no"], [found["series_no"]], width, claimed[0])
+
+
+async def send(metering: Client, subscription_id: str, things: Sequence[Thing]) -> None:
+    if things:
+        events = [event(each.transaction_id, subscription_id, "thing", each.at, **sent(each)) for each in things]
+        assert not (await ingest(metering, events)).failures
+
+
 _examples = itertools.count()
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(things=things())
-async def test_every_aggregation_is_what_a_naive_recomputation_gives(metering: Client, things: list[Thing]) -> None:
+@given(things=things(), folded=st.none() | st.integers(0, 25), depth=st.integers(0, 3))
+async def test_every_aggregation_is_what_a_naive_recomputation_gives(
+    metering: Client, pool: Pool, things: list[Thing], folded: int | None, depth: int
+) -> None:
+    """Whether none, some or all events are `folded`."""
     example = next(_examples)
     subscription_id = f"sub-{example}"
     if example == 0:
         await make_meters(metering, *METERS)
-    answer = (
-        await ingest(
-            metering,
-            [
-                event(each.transaction_id, subscription_id, "thing", each.at, **sent(each, subscription_id))
-                for each in things
-            ],
-        )
-        if things
-        else None
-    )
-    assert answer is None or not answer.failures
+    first = len(things) if folded is None else folded
+    await send(metering, subscription_id, things[:first])
+    if folded is not None:
+        await fold(pool, subscription_id, depth)
+    await send(metering, subscription_id, things[first:])
     query = GetUsageRequest(
         subscription_id=subscription_id,
         meter_codes=[each.code for each in METERS],
@@ -215,6 +237,8 @@ async def prorated_usage_is_naive(metering: Client, query: GetUsageRequest, thin
         Fraction(each.value) * sum(day >= max(each.at, START).astimezone(ZONE).date() for day in days) for each in known
     )
     summed, seats = (await metering.GetUsage(query)).usages
+    query.first_events = 0
+    assert [usage.quantity for usage in (await metering.GetUsage(query)).usages] == [summed.quantity, seats.quantity]
     assert summed.quantity == shown(max(held / full_days, Fraction(0)), 5)
     assert summed.full_quantity == naive("sum_recurring", things)
     assert seats.quantity == shown(Fraction(days_of_seats(known), full_days), 5)

@@ -5,7 +5,9 @@ import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from decimal import Context, Decimal
+from fractions import Fraction
+from math import ceil
 
 import asyncpg
 from hypothesis import HealthCheck, given, settings
@@ -23,17 +25,28 @@ from weir.metering.v1.metering_pb2 import BatchGetUsageRequest, Event, GetUsageR
 
 DIFFERENCES = """
     WITH folded AS (
-        SELECT event.*, depth, rollup_no, value_property, filters
+        SELECT event.*, depth, rollup_no, value_property, filters, kept, CASE
+            WHEN dimensions <> '[]' AND NOT EXISTS (
+                SELECT FROM undivided WHERE (series_no, rollup_no) = (event.series_no, rollups.rollup_no)
+            ) THEN (
+                SELECT coalesce(jsonb_object_agg(name, properties ->> name), '{}')
+                FROM jsonb_array_elements_text(dimensions) AS name WHERE properties ? name
+            ) END AS cell
         FROM event JOIN series USING (series_no) JOIN (
-            SELECT tenant_id, event_code, rollup_no, value_property, filters, built_series_no FROM rollup
-            UNION ALL SELECT DISTINCT tenant_id, event_code, 0, '', '[]'::jsonb, 2147483647 FROM series
+            SELECT tenant_id, event_code, rollup_no, value_property, filters, built_series_no, dimensions, kept
+            FROM rollup
+            UNION ALL SELECT DISTINCT tenant_id, event_code, 0, '', '[]'::jsonb, 2147483647, '[]'::jsonb, 'sums'
+            FROM series
         ) AS rollups USING (tenant_id, event_code)
         WHERE sequence <= (SELECT folded FROM rollup_progress) AND series_no <= built_series_no
     ), added_up AS (
         SELECT tenant_no, series_no, rollup_no, width,
-            date_trunc((ARRAY['month', 'day', 'hour', 'minute'])[width + 1], event_time, 'UTC') AS start_time,
+            date_trunc((ARRAY['month', 'day', 'hour', 'minute'])[width + 1], event_time, 'UTC') AS start_time, cell,
             count(*) AS event_count, trim_scale(sum(value)) AS total,
-            trim_scale(min(value)) AS smallest, trim_scale(max(value)) AS largest
+            trim_scale(min(value)) AS smallest, trim_scale(max(value)) AS largest,
+            trim_scale(sum(value * extract(epoch FROM event_time)) FILTER (WHERE kept = 'moments')) AS moment,
+            (array_agg(transaction_id ORDER BY event_time DESC, transaction_id COLLATE "C" DESC)
+                FILTER (WHERE kept = 'latest'))[1] AS latest
         FROM folded CROSS JOIN generate_series(0, depth) AS width CROSS JOIN LATERAL (
             SELECT CASE WHEN value_property = '' THEN 1
                 WHEN properties ->> value_property ~ '^-?[0-9]{1,26}(\\.[0-9]{1,12})?$'
@@ -43,11 +56,11 @@ DIFFERENCES = """
             SELECT FROM jsonb_array_elements(filters) AS filter
             WHERE NOT coalesce(filter -> 'values' ? (properties ->> (filter ->> 'property')), false)
         )
-        GROUP BY 1, 2, 3, 4, 5
+        GROUP BY 1, 2, 3, 4, 5, 6
     ), kept AS (
-        SELECT tenant_no, series_no, rollup_no, width::int, start_time, event_count, trim_scale(total),
-            trim_scale(smallest), trim_scale(largest)
-        FROM bucket
+        SELECT bucket.tenant_no, series_no, rollup_no, width::int, start_time, properties, event_count,
+            trim_scale(total), trim_scale(smallest), trim_scale(largest), trim_scale(moment), latest[2]
+        FROM bucket LEFT JOIN cell USING (cell_no)
     )
     (TABLE kept EXCEPT TABLE added_up) UNION ALL (TABLE added_up EXCEPT TABLE kept)
 """
@@ -99,6 +112,34 @@ METERS = {
         value_property="tokens",
         recurring=True,
     ),
+    "by_model": Meter(
+        code="by_model",
+        event_code="llm",
+        aggregation=Meter.AGGREGATION_SUM,
+        value_property="tokens",
+        dimensions=["model", "of"],
+    ),
+    "calls_by_model": Meter(
+        code="calls_by_model", event_code="llm", aggregation=Meter.AGGREGATION_COUNT, dimensions=["model"]
+    ),
+    "last": Meter(
+        code="last",
+        event_code="llm",
+        aggregation=Meter.AGGREGATION_LATEST,
+        value_property="tokens",
+        dimensions=["model"],
+    ),
+    "level": Meter(
+        code="level",
+        event_code="llm",
+        aggregation=Meter.AGGREGATION_WEIGHTED_SUM,
+        value_property="tokens",
+        dimensions=["model"],
+        recurring=True,
+    ),
+    "spells": Meter(
+        code="spells", event_code="llm", aggregation=Meter.AGGREGATION_WEIGHTED_SUM, value_property="tokens"
+    ),
 }
 BOUNDARIES = st.tuples(
     st.integers(-33, 33), st.integers(0, 25), st.sampled_from([0, 1, 59, 60]), st.sampled_from([-1, 0, 1])
@@ -108,7 +149,7 @@ INSTANTS = st.one_of(
     BOUNDARIES.map(lambda t: START + timedelta(days=t[0], hours=t[1], minutes=t[2], microseconds=t[3])),
 ).map(lambda instant: min(instant, datetime(2023, 11, 20, tzinfo=UTC)))
 VALUES = st.decimals(min_value=-1000, max_value=10**6, places=4)
-LONE = st.tuples(st.sampled_from("ab"), INSTANTS, VALUES, st.sampled_from(["small", "large", ""]))
+LONE = st.tuples(st.sampled_from("ab"), INSTANTS, VALUES, st.sampled_from(["small", "large", "", None]))
 BURST = st.tuples(
     st.sampled_from("ab"), INSTANTS, st.sampled_from([120, 700, 1_300]), st.sampled_from([1, 50, 3_000, 90_000])
 )
@@ -124,33 +165,73 @@ STEPS = st.lists(
     min_size=4,
     max_size=16,
 )
+DIVIDED = frozenset({"by_model", "calls_by_model", "last", "level"})
+MANY_DIGITS = Context(prec=60)
 LATE = st.sets(st.sampled_from(sorted(METERS)), max_size=4)
 _examples = itertools.count()
+
+
+Sent = tuple[str, datetime, Decimal, str | None]
+"""Who, when, the value and the model; the transaction_id grows with the number of events sent."""
+Figure = tuple[str, str, tuple[tuple[str, str], ...], str, int]
+"""Meter, part, group, quantity and count."""
 
 
 @dataclass(slots=True)
 class Log:
     """What was sent by one example; `answers` are requests, and what they were answered."""
 
-    sent: list[tuple[str, datetime, Decimal, str]] = field(default_factory=list)
-    answers: list[tuple[GetUsageRequest, list[tuple[str, str, int]]]] = field(default_factory=list)
+    sent: list[Sent] = field(default_factory=list)
+    answers: list[tuple[GetUsageRequest, list[Figure]]] = field(default_factory=list)
 
-    def usage(self, code: str, who: str, start: datetime, end: datetime) -> tuple[str, int]:
-        """Quantity and count, the naive way."""
+    def figures(self, code: str, query: GetUsageRequest) -> list[Figure]:
+        """By part and group, the naive way."""
+        pieces: dict[tuple[str, tuple[tuple[str, str], ...]], list[Sent]] = {}
+        for each in self.counted(code, query):
+            part = "small" if query.parts and each[3] == "small" else ""
+            group = (("model", each[3]),) if query.group_by and each[3] is not None else ()
+            pieces.setdefault((part, group), []).append(each)
+        if not query.group_by:
+            pieces = {(part, ()): pieces.get((part, ()), []) for part in (["small", ""] if query.parts else [""])}
+        period = query.period.start_time.ToDatetime(UTC), query.period.end_time.ToDatetime(UTC)
+        return sorted((code, *key, *quantity(code, mine, *period)) for key, mine in pieces.items())
+
+    def counted(self, code: str, query: GetUsageRequest) -> list[Sent]:
+        """In the order of time."""
+        start, end = query.period.start_time.ToDatetime(UTC), query.period.end_time.ToDatetime(UTC)
         mine = [
-            value
+            (name, at, value, model)
             for name, at, value, model in self.sent
-            if name == who
-            and (code == "ever" or start <= at)
+            if name == query.subscription_id
+            and (code in ("ever", "level") or start <= at)
             and at < end
             and (model == "small" or not code.startswith("small"))
-            and (model or code != "least")
+            and (model in ("small", "large") or code != "least")
+            and (model != "large" or not query.filters)
+            and (model is not None or not query.filters)
         ]
-        if code in ("most", "least"):
-            quantity = (max if code == "most" else min)(mine, default=Decimal(0))
-        else:
-            quantity = Decimal(len(mine)) if "calls" in code else sum(mine, Decimal(0))
-        return plain(quantity), len(mine)
+        return sorted(mine, key=lambda each: each[1])
+
+
+def quantity(code: str, events: Sequence[Sent], start: datetime, end: datetime) -> tuple[str, int]:
+    """And the count, of events in the order of time, and at one instant in that of their transaction_ids."""
+    values = [value for _, _, value, _ in events]
+    match code:
+        case "most" | "least":
+            return plain((max if code == "most" else min)(values, default=Decimal(0))), len(values)
+        case "last":
+            return plain(max(values[-1], Decimal(0)) if values else Decimal(0)), len(values)
+        case "level" | "spells":
+            held = sum((Fraction(value) * micros(end - max(at, start)) for _, at, value, _ in events), Fraction(0))
+            mean = Decimal(ceil(held / micros(end - start) * 10**20)).scaleb(-20, MANY_DIGITS)
+            return plain(mean), sum(at >= start for _, at, _, _ in events)
+    if "calls" in code:
+        return str(len(values)), len(values)
+    return plain(sum(values, Decimal(0))), len(values)
+
+
+def micros(duration: timedelta) -> int:
+    return duration // timedelta(microseconds=1)
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
@@ -194,12 +275,18 @@ async def test_usage_is_exact_whatever_is_folded_when(
         assert usages(await metering.GetUsage(request)) == answer
 
 
-async def send(metering: Client, log: Log, events: Iterable[tuple[str, datetime, Decimal, str]]) -> None:
+async def send(metering: Client, log: Log, events: Iterable[Sent]) -> None:
     fresh = list(events)
     await ingest(
         metering,
         [
-            event(f"t-{len(log.sent) + n}", who, at=at, tokens=plain(value), **({"model": model} if model else {}))
+            event(
+                f"t-{len(log.sent) + n:06d}",
+                who,
+                at=at,
+                tokens=plain(value),
+                **({"model": model} if model is not None else {}),
+            )
             for n, (who, at, value, model) in enumerate(fresh)
         ]
         or [event("none", "nobody", tokens="0")],
@@ -211,19 +298,42 @@ async def require_usage(
     metering: Client, log: Log, made: Iterable[str], asked: Iterable[tuple[datetime, datetime]]
 ) -> None:
     """Every answer is right, and is kept to be asked for again at its watermark."""
-    codes = sorted(made)
-    queries = [usage_of(*codes, subscription_id=who, start=start, end=end) for who in "ab" for start, end in asked]
+    queries = []
+    for who, (start, end) in itertools.product("ab", asked):
+        query = usage_of(*sorted(made), subscription_id=who, start=start, end=end)
+        queries.append(query)
+        divided = usage_of(*sorted(DIVIDED.intersection(made)), subscription_id=who, start=start, end=end)
+        if divided.meter_codes:
+            queries += [split(divided, parts=True), split(divided, groups=True)]
+            queries.append(split(divided, parts=True, groups=True, filters=True))
     answers = (await metering.BatchGetUsage(BatchGetUsageRequest(queries=queries))).answers
     for query, answer in zip(queries, answers, strict=True):
-        period = query.period.start_time.ToDatetime(UTC), query.period.end_time.ToDatetime(UTC)
-        expected = [(code, *log.usage(code, query.subscription_id, *period)) for code in codes]
-        assert usages(answer) == expected, (query, len(log.sent))
+        expected = [figure for code in query.meter_codes for figure in log.figures(code, query)]
+        assert sorted(usages(answer)) == sorted(expected), (query, len(log.sent))
         query.watermark = answer.watermark
     log.answers.append((queries[-1], usages(answers[-1])))
 
 
-def usages(answer: GetUsageResponse) -> list[tuple[str, str, int]]:
-    return [(usage.meter_code, usage.quantity, usage.event_count) for usage in answer.usages]
+def split(
+    query: GetUsageRequest, *, parts: bool = False, groups: bool = False, filters: bool = False
+) -> GetUsageRequest:
+    """By model."""
+    result = GetUsageRequest()
+    result.CopyFrom(query)
+    if parts:
+        result.parts.add(code="small").filters.add(property="model", values=["small"])
+    if groups:
+        result.group_by.append("model")
+    if filters:
+        result.filters.add(property="model", values=["small", ""])
+    return result
+
+
+def usages(answer: GetUsageResponse) -> list[Figure]:
+    return [
+        (usage.meter_code, usage.part, tuple(usage.group.items()), usage.quantity, usage.event_count)
+        for usage in answer.usages
+    ]
 
 
 EVENTS = [event(f"t-{n}", f"sub-{n % 5}", at=START + timedelta(seconds=n * 7), tokens="2") for n in range(12_000)]
@@ -291,3 +401,23 @@ async def until(pool: Pool, condition: str) -> None:
     async with asyncio.timeout(20):
         while not await pool.fetchval(condition):  # noqa: ASYNC110 what another process does to the database
             await asyncio.sleep(0.02)
+
+
+async def test_a_month_with_too_many_cells_is_not_divided_any_more(metering: Client, pool: Pool) -> None:
+    """The other subscription's still is."""
+    await make_meters(metering, METERS["by_model"], METERS["calls"])
+    folder = Folder(pool)
+    for first in range(0, 1_100, 550):
+        await ingest(
+            metering,
+            [event(f"m-{n}", "many", tokens="1", model=f"model {n}") for n in range(first, first + 550)]
+            + [event(f"f-{n}", "few", tokens="2", model=f"model {n % 3}") for n in range(first, first + 550)],
+        )
+        await fold_all(folder)
+        await require_exact_buckets(pool)
+    assert await pool.fetchval("SELECT count(*) FROM undivided") == 1
+    for subscription_id, groups, total in (("many", 1_100, "1100"), ("few", 3, "2200")):
+        assert await used(metering, "by_model", subscription_id=subscription_id) == {"by_model": total}
+        divided = await metering.GetUsage(split(usage_of("by_model", subscription_id=subscription_id), groups=True))
+        assert len(divided.usages) == groups
+        assert sum(Decimal(usage.quantity) for usage in divided.usages) == Decimal(total)

@@ -1,10 +1,14 @@
 """Buckets: how a period is put together from months, days, hours and minutes that have been added up."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
+from libs.common.money import EXACT
+from services.metering.domain.lanes import KEPT_FOR
 from services.metering.domain.meters import Aggregation, Meter
+from services.metering.domain.tally import ZERO, Tally
 from services.metering.domain.usage import Question
 
 MONTH, DAY, HOUR, MINUTE = range(4)
@@ -17,8 +21,11 @@ single events than that are read."""
 OLDEST = datetime(2000, 1, 1, tzinfo=UTC)
 """No event is older."""
 
-ADDED_UP = frozenset({Aggregation.COUNT, Aggregation.SUM, Aggregation.MAX, Aggregation.MIN, Aggregation.AVERAGE})
-"""What a bucket's count, total, smallest and largest value answer."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+MOST_CELLS = 1_000
+"""A series with more cells in a month is not divided by dimensions any more: its cells become one, and questions that
+divide it read events."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,23 +45,64 @@ class Cover:
     edges: tuple[tuple[datetime, datetime], ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Events in [start, end), in UTC, of the period that a question asks about, or `is_before` it. They are held for
+    `days` where usage is prorated.
+    """
+
+    start: datetime
+    end: datetime
+    is_before: bool = False
+    days: int = 0
+
+
 def is_in_buckets(meter: Meter, question: Question) -> bool:
-    """Whether buckets can answer: nothing splits the usage, and nothing depends on single events."""
-    return (
-        meter.aggregation in ADDED_UP
-        and not question.dimensions
-        and not question.prorated
-        and not question.charged_in_advance
-        and not question.first_events
+    """Whether buckets can answer: nothing depends on single events."""
+    return meter.aggregation in KEPT_FOR and not question.charged_in_advance and not question.first_events
+
+
+def segments(meter: Meter, question: Question) -> tuple[Segment, ...]:
+    """While the meter's version is in effect. A recurring meter counts from the beginning of time."""
+    start, end = max(question.start, OLDEST), max(question.end, OLDEST)
+    if question.prorated:
+        starts = [max(each, OLDEST) for each in question.frame.day_starts()]
+        days = range(len(starts), 0, -1)
+        ends = [*starts[1:], end]
+        within = [Segment(since, until, days=held) for since, until, held in zip(starts, ends, days, strict=True)]
+        pieces = [Segment(OLDEST, start, is_before=True, days=len(starts)), *within]
+    elif meter.recurring and meter.aggregation is Aggregation.WEIGHTED_SUM:
+        pieces = [Segment(OLDEST, start, is_before=True), Segment(start, end)]
+    else:
+        pieces = [Segment(OLDEST if meter.recurring else start, end)]
+    in_effect = (
+        replace(each, start=max(each.start, meter.since or each.start), end=min(each.end, meter.until or each.end))
+        for each in pieces
+    )
+    return tuple(
+        replace(each, start=each.start.astimezone(UTC), end=each.end.astimezone(UTC))
+        for each in in_effect
+        if each.start < each.end
     )
 
 
-def covered_period(meter: Meter, question: Question) -> tuple[datetime, datetime]:
-    """In UTC: when the meter's version is in effect. A recurring meter counts from the beginning of time."""
-    start = OLDEST if meter.recurring else max(question.start, OLDEST)
-    start = max(start, meter.since or start)
-    end = min(question.end, meter.until or question.end)
-    return start.astimezone(UTC), max(start, end).astimezone(UTC)
+def held(meter: Meter, question: Question, segment: Segment, tally: Tally) -> Tally:
+    """The tally of a segment for how long its values are held; what comes in as held is their sum of value × time."""
+    if question.prorated:
+        before = tally.total if segment.is_before else ZERO
+        return replace(tally, before=before, held=EXACT.multiply(tally.total, Decimal(segment.days)))
+    if meter.aggregation is not Aggregation.WEIGHTED_SUM:
+        return tally
+    until_end = EXACT.multiply(tally.total, _seconds(question.end))
+    if segment.is_before:
+        until_start = EXACT.multiply(tally.total, _seconds(question.start))
+        return replace(tally, event_count=0, before=tally.total, held=EXACT.subtract(until_end, until_start))
+    return replace(tally, held=EXACT.subtract(until_end, tally.held))
+
+
+def _seconds(instant: datetime) -> Decimal:
+    """Since 1970, exactly."""
+    return Decimal((instant - _EPOCH) // timedelta(microseconds=1)).scaleb(-6)
 
 
 def cover(start: datetime, end: datetime, depth: int, width: int = MONTH) -> Cover:

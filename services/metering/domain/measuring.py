@@ -45,20 +45,14 @@ def usages(meter: Meter, question: Question, cells: Iterable[Cell]) -> list[Usag
     """Without group_by one for each part, in their order, and one for the rest; with it, one for each group that has
     events, ordered by part and group.
     """
+    if not question.dimensions:
+        return [_usage(meter, question, REST, (), _whole(cells))]
     pieces = _pieces(question, cells)
     codes = [*(part.code for part in question.parts), REST]
     if not question.group_by:
         return [_usage(meter, question, code, (), pieces.get((code, ()), _Piece(Tally(), ()))) for code in codes]
     ordered = sorted(pieces, key=lambda key: (codes.index(key[0]), key[1]))
     return [_usage(meter, question, code, group, pieces[code, group]) for code, group in ordered]
-
-
-def undivided_usage(meter: Meter, question: Question, tally: Tally) -> Usage:
-    """The only usage of a question that does not split it, prorate it, or ask for single events."""
-    whole = quantity(meter, tally, question.frame)
-    if meter.rounding:
-        whole = meter.rounding.of(whole)
-    return Usage(meter.code, whole, tally.event_count, amount=tally.amount)
 
 
 def event_usage(meter: Meter, question: Question, transaction_id: str, cells: Iterable[Cell]) -> EventUsage | None:
@@ -79,16 +73,14 @@ def _pieces(question: Question, cells: Iterable[Cell]) -> Mapping[tuple[str, Gro
             held = ((name, properties[name]) for name in question.group_by)
             group = tuple((name, value) for name, value in held if value is not None)
             gathered[part_of(properties, question.parts), group].append(cell)
-    return {
-        key: _Piece(
-            reduce(Tally.merged, (cell.tally for cell in mine)),
-            sorted(
-                (event for cell in mine for event in cell.events),
-                key=lambda event: (event.event_time, event.transaction_id),
-            ),
-        )
-        for key, mine in gathered.items()
-    }
+    return {key: _whole(mine) for key, mine in gathered.items()}
+
+
+def _whole(cells: Iterable[Cell]) -> _Piece:
+    mine = list(cells)
+    events = [event for cell in mine for event in cell.events]
+    events.sort(key=lambda event: (event.event_time, event.transaction_id))
+    return _Piece(reduce(Tally.merged, (cell.tally for cell in mine)) if mine else Tally(), events)
 
 
 def _usage(meter: Meter, question: Question, part: str, group: Group, piece: _Piece) -> Usage:

@@ -4,8 +4,8 @@ from uuid import UUID
 
 from libs.common.postgres import Conn
 from services.metering.domain.meters import Meter
-from services.metering.store import folding
 from services.metering.store.meters import filters_json
+from services.metering.store.recipes import register
 
 
 async def insert_version(conn: Conn, tenant_id: str, version: Meter, request_id: UUID, request_hash: bytes) -> None:
@@ -14,7 +14,7 @@ async def insert_version(conn: Conn, tenant_id: str, version: Meter, request_id:
     The log's turn (see `record_events`) is taken last, and kept until the caller's transaction ends.
     """
     filters = filters_json(version)
-    await folding.register(conn, tenant_id, version, filters)
+    await register(conn, tenant_id, version)
     await conn.execute(
         """
         WITH turn AS MATERIALIZED (

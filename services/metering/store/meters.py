@@ -13,7 +13,8 @@ from libs.common.postgres import Conn
 from services.metering.domain.meters import Aggregation, DimensionFilter, Meter
 from services.metering.domain.rounding import Rounding, RoundingFunction
 from services.metering.domain.versions import History, histories
-from services.metering.store import folding
+from services.metering.store.adding_up import filters_out
+from services.metering.store.recipes import register
 
 _FOUND = """
     tenant_id, code, name, description, event_code, aggregation, value_property, filters, recurring, dimensions,
@@ -39,7 +40,7 @@ async def insert_meter(conn: Conn, tenant_id: str, meter: Meter, request_id: UUI
     """False when the code or the request_id is taken."""
     await renew_catalog(conn, tenant_id)
     filters = filters_json(meter)
-    await folding.register(conn, tenant_id, meter, filters)
+    await register(conn, tenant_id, meter)
     tag = await conn.execute(
         """
         INSERT INTO meter (tenant_id, code, name, description, event_code, aggregation, value_property, filters,
@@ -124,7 +125,7 @@ async def update_meter(
 
 
 def filters_json(meter: Meter) -> str:
-    return json.dumps([{"property": each.property, "values": each.values} for each in meter.filters])
+    return json.dumps(filters_out(meter.filters))
 
 
 def _meter(row: asyncpg.Record) -> Meter:

@@ -5,7 +5,6 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
-from functools import reduce
 from typing import Any, NamedTuple
 
 import asyncpg
@@ -14,12 +13,12 @@ from libs.common.errors import NotFound
 from libs.common.postgres import Conn
 from libs.common.wire import DECIMAL
 from services.metering.domain.events import CountedEvent
-from services.metering.domain.measuring import Cell, event_usage, undivided_usage, usages
+from services.metering.domain.measuring import Cell, event_usage, usages
 from services.metering.domain.meters import Aggregation, Meter
 from services.metering.domain.tally import Latest, Tally
 from services.metering.domain.usage import EMPTY_LOG, Answers, EventUsage, Question, Usage, check
 from services.metering.store.meters import filters_json, find_meters
-from services.metering.store.rollups import read_tallies
+from services.metering.store.rollups import read_cells
 
 _VALUE = f"^{DECIMAL.pattern}$"
 ALL = 2**31 - 1
@@ -156,10 +155,10 @@ async def read_usage(conn: Conn, tenant_id: str, questions: Sequence[Question], 
         whole = await _asks(conn, tenant_id, questions, at)
         asks = [_Ask(each.question, version) for each in whole for version in each.versions]
         limits = [ALL if ask.needs_order else ask.question.first_events for ask in asks]
-        in_buckets = await read_tallies(conn, tenant_id, asks, at)
-        in_events = [i for i in range(len(asks)) if i not in in_buckets]
+        found = await read_cells(conn, tenant_id, asks, at)
+        in_events = [i for i in range(len(asks)) if i not in found]
         cells = await _cells(conn, tenant_id, [asks[i] for i in in_events], [limits[i] for i in in_events], at)
-    answers = _answers(whole, in_buckets, dict(zip(in_events, cells, strict=True)))
+    answers = _answers(whole, found | dict(zip(in_events, cells, strict=True)))
     return Answers([[each for _ in question.meter_codes for each in next(answers)] for question in questions], at)
 
 
@@ -203,20 +202,13 @@ async def _asks(conn: Conn, tenant_id: str, questions: Sequence[Question], water
     return asks
 
 
-def _answers(
-    asks: Sequence[_MeterAsk], in_buckets: Mapping[int, Tally], in_events: Mapping[int, Sequence[Cell]]
-) -> Iterator[list[Usage]]:
+def _answers(asks: Sequence[_MeterAsk], cells: Mapping[int, Sequence[Cell]]) -> Iterator[list[Usage]]:
     """Of each ask, whose versions stand side by side."""
     first = 0
     for question, meter, versions in asks:
         mine = range(first, first + len(versions))
         first = mine.stop
-        tallies = [in_buckets[i] for i in mine if i in in_buckets]
-        if len(tallies) == len(mine):
-            yield [undivided_usage(meter, question, reduce(Tally.merged, tallies))]
-        else:
-            cells = [cell for i in mine for cell in in_events.get(i, ())]
-            yield usages(meter, question, [*(Cell((), tally) for tally in tallies), *cells])
+        yield usages(meter, question, [cell for i in mine for cell in cells[i]])
 
 
 async def _cells(

@@ -1,0 +1,80 @@
+"""Lanes: measures that look at the same events in the same way, so that these are gone through once for all of them."""
+
+from collections import defaultdict
+from collections.abc import Collection
+from dataclasses import dataclass
+from enum import StrEnum
+
+from services.metering.domain.meters import Aggregation, DimensionFilter, Meter
+
+MOST_SLOTS = 6
+
+
+class Kept(StrEnum):
+    """What is kept of events, beside their count, sum, smallest and largest value, and amounts."""
+
+    SUMS = "sums"
+    LATEST = "latest"
+    """Also the last value."""
+    MOMENTS = "moments"
+    """Also the sum of value × time, which tells for how long values were held until any later instant."""
+
+
+KEPT_FOR = {
+    Aggregation.COUNT: Kept.SUMS,
+    Aggregation.SUM: Kept.SUMS,
+    Aggregation.MAX: Kept.SUMS,
+    Aggregation.MIN: Kept.SUMS,
+    Aggregation.AVERAGE: Kept.SUMS,
+    Aggregation.LATEST: Kept.LATEST,
+    Aggregation.WEIGHTED_SUM: Kept.MOMENTS,
+}
+"""What answers an aggregation. A unique count and a percentile depend on every single event."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """What is added up: the values of a property, or with "" just events, of those that `filters` admit, told apart by
+    `dimensions`, which are sorted.
+    """
+
+    value_property: str
+    filters: tuple[DimensionFilter, ...]
+    dimensions: tuple[str, ...]
+    kept: Kept
+
+
+EVENTS = Measure("", (), (), Kept.SUMS)
+"""Counts all events of a series."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """Each of `measures`, at most MOST_SLOTS, has this lane's dimensions, or none."""
+
+    filters: tuple[DimensionFilter, ...]
+    dimensions: tuple[str, ...]
+    kept: Kept
+    measures: tuple[Measure, ...]
+
+
+def measure_of(meter: Meter) -> Measure | None:
+    """None where adding up can't tell."""
+    kept = KEPT_FOR.get(meter.aggregation)
+    return Measure(meter.value_property, meter.filters, tuple(sorted(meter.dimensions)), kept) if kept else None
+
+
+def lanes(measures: Collection[Measure]) -> list[Lane]:
+    """Of distinct measures. Those without dimensions go along with others, since they are told by adding up cells."""
+    alike: dict[tuple[tuple[DimensionFilter, ...], Kept], dict[tuple[str, ...], list[Measure]]]
+    alike = defaultdict(lambda: defaultdict(list))
+    for measure in sorted(measures, key=lambda each: (-len(each.dimensions), each.dimensions)):
+        mine = alike[measure.filters, measure.kept]
+        dimensions = measure.dimensions or next(iter(mine), ())
+        mine[dimensions].append(measure)
+    return [
+        Lane(filters, dimensions, kept, tuple(several[first : first + MOST_SLOTS]))
+        for (filters, kept), mine in alike.items()
+        for dimensions, several in mine.items()
+        for first in range(0, len(several), MOST_SLOTS)
+    ]
