@@ -7,8 +7,10 @@ folded as the worker does.
 
 - p99_ms_10k, p99_ms_10m: of GetUsage for a month; ragged_p99_ms_10m: of one from and to any microsecond;
   tail_p99_ms_10m: of a month while 50,000 events are not folded yet.
+- divided_p99_ms_10m: by parts and groups, over eight combinations of model and region; latest_p99_ms_10m and
+  weighted_p99_ms_10m: of these aggregations. All three from and to any microsecond.
 - batch_10k_s: of BatchGetUsage for a month, the median; batch_ragged_10k_s: for a month that begins on the 15th.
-- folded_events_per_s: of the ten million, three meters each.
+- folded_events_per_s: of the ten million, in eight rollups.
 """
 
 import argparse
@@ -48,6 +50,11 @@ GROUP = 4_000
 CALLS = 500
 BATCH_CALLS = 5
 METERS = ("requests", "input_tokens", "output_tokens", "cached_tokens", "longest_input")
+DIVIDED, LATEST, WEIGHTED = "priced_input", "latest_input", "input_level"
+DIMENSIONS = "model", "region"
+
+
+PLAIN = metering_pb2.GetUsageRequest(meter_codes=METERS[:3])
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +67,9 @@ class Figures:
     p99_ms_10m: float
     ragged_p99_ms_10m: float
     tail_p99_ms_10m: float
+    divided_p99_ms_10m: float
+    latest_p99_ms_10m: float
+    weighted_p99_ms_10m: float
     batch_10k_s: float
     batch_ragged_10k_s: float
     folded_events_per_s: float
@@ -67,16 +77,20 @@ class Figures:
 
 
 async def create_meters(stub: "MeteringServiceAsyncStub") -> None:
-    properties = {name: name for name in METERS[1:4]} | {"longest_input": "input_tokens"}
-    for number, code in enumerate(METERS):
-        aggregation = (
-            metering_pb2.Meter.AGGREGATION_MAX if code == "longest_input" else metering_pb2.Meter.AGGREGATION_SUM
-        )
+    properties = {name: name for name in METERS[1:4]} | {"requests": ""}
+    aggregations = {
+        "requests": metering_pb2.Meter.AGGREGATION_COUNT,
+        "longest_input": metering_pb2.Meter.AGGREGATION_MAX,
+        LATEST: metering_pb2.Meter.AGGREGATION_LATEST,
+        WEIGHTED: metering_pb2.Meter.AGGREGATION_WEIGHTED_SUM,
+    }
+    for number, code in enumerate((*METERS, DIVIDED, LATEST, WEIGHTED)):
         meter = metering_pb2.Meter(
             code=code,
             event_code="llm_request",
-            aggregation=aggregation if code in properties else metering_pb2.Meter.AGGREGATION_COUNT,
-            value_property=properties.get(code, ""),
+            aggregation=aggregations.get(code, metering_pb2.Meter.AGGREGATION_SUM),
+            value_property=properties.get(code, "input_tokens"),
+            dimensions=DIMENSIONS if code == DIVIDED else (),
         )
         request_id = f"00000000-0000-4000-8000-{number:012d}"
         await stub.CreateMeter(metering_pb2.CreateMeterRequest(request_id=request_id, meter=meter))
@@ -102,8 +116,9 @@ async def make_events(conn: "asyncpg.Connection[asyncpg.Record]", prefix: str, s
         INSERT INTO event (event_time, sequence, tenant_no, series_no, transaction_id, properties)
         SELECT $1::timestamptz - $2::interval * ((n + 0.5) / $3::int), $4::bigint + ($3::int - 1 - n) / $5::int,
             (SELECT tenant_no FROM tenant), $6::int + n % $7::int, 'req_' || n,
-            ('{"input_tokens": "' || n * 7919 % 8000 || '", "model": "large", "output_tokens": "' || n % 1000
-                || '", "cached_tokens": "0.25"}')::jsonb
+            ('{"input_tokens": "' || n * 7919 % 8000 || '", "model": "model-' || n / $7::int % 4
+                || '", "region": "' || CASE n / $7::int % 3 WHEN 0 THEN 'eu' ELSE 'us' END
+                || '", "output_tokens": "' || n % 1000 || '", "cached_tokens": "0.25"}')::jsonb
         FROM generate_series($3::bigint - 1, 0, -1) AS n
         """,
         END, period, events, first, GROUP, first_series, subscriptions, timeout=1_800,
@@ -125,19 +140,28 @@ async def latencies(
     subscription_id: str,
     period: Callable[[], tuple[datetime, datetime]],
     calls: int = CALLS,
+    query: metering_pb2.GetUsageRequest = PLAIN,
 ) -> list[float]:
     """Milliseconds by call, after a few that are not measured."""
     result = []
+    request = metering_pb2.GetUsageRequest()
+    request.CopyFrom(query)
+    request.subscription_id = subscription_id
     for number in range(calls + 20):
-        request = metering_pb2.GetUsageRequest(
-            subscription_id=subscription_id, meter_codes=METERS[:3], period=period_out(*period())
-        )
+        request.period.CopyFrom(period_out(*period()))
         sent = time.perf_counter()
         answer = await stub.GetUsage(request, timeout=60)
         if number >= 20:
             result.append((time.perf_counter() - sent) * 1000)
         assert answer.usages[0].event_count > 0
     return result
+
+
+def divided() -> metering_pb2.GetUsageRequest:
+    query = metering_pb2.GetUsageRequest(meter_codes=[DIVIDED], group_by=["region"])
+    for model in ("model-0", "model-1"):
+        query.parts.add(code=model).filters.add(property="model", values=[model])
+    return query
 
 
 async def batch_seconds(stub: "MeteringServiceAsyncStub", period: tuple[datetime, datetime]) -> float:
@@ -184,6 +208,9 @@ async def _measure(stub: "MeteringServiceAsyncStub", dsn: str, events: int) -> F
     small = await latencies(stub, "small_0", lambda: (START, END))
     large = await latencies(stub, "large_0", lambda: (START, END))
     ragged = await latencies(stub, "large_0", anywhen)
+    split = await latencies(stub, "large_0", anywhen, query=divided())
+    latest = await latencies(stub, "large_0", anywhen, query=metering_pb2.GetUsageRequest(meter_codes=[LATEST]))
+    weighted = await latencies(stub, "large_0", anywhen, query=metering_pb2.GetUsageRequest(meter_codes=[WEIGHTED]))
     batch = await batch_seconds(stub, (START, END))
     batch_ragged = await batch_seconds(stub, FROM_THE_15TH)
     await make_events(conn, "tail", 1, TAIL_EVENTS)
@@ -196,6 +223,9 @@ async def _measure(stub: "MeteringServiceAsyncStub", dsn: str, events: int) -> F
         p99_ms_10m=round(percentile(large, 99), 2),
         ragged_p99_ms_10m=round(percentile(ragged, 99), 2),
         tail_p99_ms_10m=round(percentile(tail, 99), 2),
+        divided_p99_ms_10m=round(percentile(split, 99), 2),
+        latest_p99_ms_10m=round(percentile(latest, 99), 2),
+        weighted_p99_ms_10m=round(percentile(weighted, 99), 2),
         batch_10k_s=round(batch, 3),
         batch_ragged_10k_s=round(batch_ragged, 3),
         folded_events_per_s=round(events / folding_seconds),

@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Context, Decimal
@@ -295,17 +295,19 @@ async def send(metering: Client, log: Log, events: Iterable[Sent]) -> None:
 
 
 async def require_usage(
-    metering: Client, log: Log, made: Iterable[str], asked: Iterable[tuple[datetime, datetime]]
+    metering: Client, log: Log, made: Collection[str], asked: Sequence[tuple[datetime, datetime]]
 ) -> None:
     """Every answer is right, and is kept to be asked for again at its watermark."""
-    queries = []
-    for who, (start, end) in itertools.product("ab", asked):
-        query = usage_of(*sorted(made), subscription_id=who, start=start, end=end)
-        queries.append(query)
-        divided = usage_of(*sorted(DIVIDED.intersection(made)), subscription_id=who, start=start, end=end)
-        if divided.meter_codes:
-            queries += [split(divided, parts=True), split(divided, groups=True)]
-            queries.append(split(divided, parts=True, groups=True, filters=True))
+    queries = [
+        usage_of(*sorted(made), subscription_id=who, start=start, end=end) for who in "ab" for start, end in asked
+    ]
+    if DIVIDED.intersection(made):
+        ragged, whole = (
+            usage_of(*sorted(DIVIDED.intersection(made)), subscription_id="a", start=start, end=end)
+            for start, end in (asked[0], (START, END))
+        )
+        queries += [split(ragged, parts=True, groups=True), split(whole, parts=True), split(whole, groups=True)]
+        queries.append(split(ragged, parts=True, groups=True, filters=True))
     answers = (await metering.BatchGetUsage(BatchGetUsageRequest(queries=queries))).answers
     for query, answer in zip(queries, answers, strict=True):
         expected = [figure for code in query.meter_codes for figure in log.figures(code, query)]

@@ -50,7 +50,7 @@ EVENTS = Measure("", (), (), Kept.SUMS)
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """Each of `measures`, at most MOST_SLOTS, has this lane's dimensions, or none."""
+    """At most MOST_SLOTS measures that differ only in their properties."""
 
     filters: tuple[DimensionFilter, ...]
     dimensions: tuple[str, ...]
@@ -65,16 +65,12 @@ def measure_of(meter: Meter) -> Measure | None:
 
 
 def lanes(measures: Collection[Measure]) -> list[Lane]:
-    """Of distinct measures. Those without dimensions go along with others, since they are told by adding up cells."""
-    alike: dict[tuple[tuple[DimensionFilter, ...], Kept], dict[tuple[str, ...], list[Measure]]]
-    alike = defaultdict(lambda: defaultdict(list))
-    for measure in sorted(measures, key=lambda each: (-len(each.dimensions), each.dimensions)):
-        mine = alike[measure.filters, measure.kept]
-        dimensions = measure.dimensions or next(iter(mine), ())
-        mine[dimensions].append(measure)
+    """Of distinct measures."""
+    alike: dict[tuple[tuple[DimensionFilter, ...], tuple[str, ...], Kept], list[Measure]] = defaultdict(list)
+    for measure in measures:
+        alike[measure.filters, measure.dimensions, measure.kept].append(measure)
     return [
-        Lane(filters, dimensions, kept, tuple(several[first : first + MOST_SLOTS]))
-        for (filters, kept), mine in alike.items()
-        for dimensions, several in mine.items()
-        for first in range(0, len(several), MOST_SLOTS)
+        Lane(*key, tuple(mine[first : first + MOST_SLOTS]))
+        for key, mine in alike.items()
+        for first in range(0, len(mine), MOST_SLOTS)
     ]

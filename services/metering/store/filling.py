@@ -24,18 +24,18 @@ MERGED = """
 
 _MOST = f"ARRAY[{', '.join(map(str, SPLIT_EVENTS.values()))}, {2**31 - 1}]"
 
-# A series has a step, which is that of its finest width; months are put together from days.
 _PLAN = f"""
     {LANE}, slot AS MATERIALIZED (
         SELECT * FROM jsonb_to_recordset($2::jsonb)
             AS slot (lane_no integer, slot integer, rollup_no integer, built_series_no integer, is_divided boolean)
     ), member AS MATERIALIZED (
-        SELECT *, (ARRAY['1 day', '1 day', '1 hour', '1 minute']::interval[])[depth + 1] AS step
+        SELECT *, (ARRAY[NULL, '1 day', '1 hour', '1 minute']::interval[])[depth + 1] AS step
         FROM unnest($3::int[], $4::int[], $5::int[]) AS member (series_no, recipe_no, depth)
     )
 """  # noqa: S608 constants only
 _SOURCE = "event JOIN member USING (series_no) JOIN lane USING (recipe_no)"
 _EPOCH = "timestamptz '2000-01-01 00:00:00+00'"
+_START = f"CASE depth WHEN 0 THEN date_trunc('month', event_time, 'UTC') ELSE date_bin(step, event_time, {_EPOCH}) END"
 
 # Where a lane has dimensions: the cell of each row, with a number, which new ones get now.
 _NUMBERED = """
@@ -96,7 +96,7 @@ def _statement(shape: Shape, condition: str, widest: str) -> str:
     finest = added_up(
         shape, _SOURCE, condition,
         tenant_no="tenant_no", series_no="series_no", depth="depth",
-        start_time=f"date_bin(step, event_time, {_EPOCH})",
+        start_time=_START,
     )  # fmt: skip
     return f"""
         WITH {_PLAN}, finest AS MATERIALIZED ({finest}), timed AS (
