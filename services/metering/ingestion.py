@@ -16,6 +16,7 @@ from libs.common.rpc.status import from_postgres_error
 from services.metering import store
 from services.metering.catalog import Catalog
 from services.metering.domain.events import EventColumns, Fate, Outcome, fates, months_without
+from services.metering.domain.intake import not_recorded
 from services.metering.events_in import events_in
 from weir.metering.v1 import metering_pb2
 
@@ -129,7 +130,10 @@ class Ingestion:
         tenants = [catalogs[request.tenant_id] for request in group]
         await self._catalog.number(conn, zip(tenants, readings, strict=True), columns)
         by_row = await self._record_columns(conn, columns, now) if columns.keys else None
-        return [reading.outcome(columns, by_row) for reading in readings]
+        outcomes = [reading.outcome(columns, by_row) for reading in readings]
+        if counts := not_recorded(zip((request.tenant_id for request in group), outcomes, strict=True)):
+            await store.count_intake(conn, counts, now)
+        return outcomes
 
     async def _record_columns(self, conn: Connection, columns: EventColumns, now: datetime) -> list[Fate] | None:
         """What became of each row; None when all were accepted."""

@@ -18,18 +18,21 @@ from services.metering.alerting import Alerter
 from services.metering.alerts_servicer import AlertServicer
 from services.metering.ingestion import Ingestion
 from services.metering.meter_servicer import MeterServicer
+from services.metering.reconciliation_servicer import ReconciliationServicer
 from services.metering.servicer import MeteringServicer
 from services.metering.worker import Folder
-from weir.metering.v1 import alerts_pb2, metering_pb2, meters_pb2
+from weir.metering.v1 import alerts_pb2, metering_pb2, meters_pb2, reconciliation_pb2
 from weir.metering.v1.alerts_pb2_grpc import add_AlertServiceServicer_to_server
 from weir.metering.v1.metering_pb2_grpc import add_MeteringServiceServicer_to_server
 from weir.metering.v1.meters_pb2_grpc import add_MeterServiceServicer_to_server
+from weir.metering.v1.reconciliation_pb2_grpc import add_ReconciliationServiceServicer_to_server
 
 NAME = "metering"
 SERVICES = (
     metering_pb2.DESCRIPTOR.services_by_name["MeteringService"].full_name,
     meters_pb2.DESCRIPTOR.services_by_name["MeterService"].full_name,
     alerts_pb2.DESCRIPTOR.services_by_name["AlertService"].full_name,
+    reconciliation_pb2.DESCRIPTOR.services_by_name["ReconciliationService"].full_name,
 )
 
 COLLECT_AFTER = 100_000, 20, 50
@@ -70,6 +73,7 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[int]:
             add_MeteringServiceServicer_to_server(servicer, server)
             add_MeterServiceServicer_to_server(MeterServicer(pool, clock), server)
             add_AlertServiceServicer_to_server(AlertServicer(pool, clock), server)
+            add_ReconciliationServiceServicer_to_server(ReconciliationServicer(pool), server)
 
         async with serving(settings.listen, SERVICES, register, verifier, ready) as port:
             try:

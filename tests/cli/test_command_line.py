@@ -19,6 +19,7 @@ COMMANDS = [
     ["demo"],
     ["apply"],
     ["usage"],
+    ["reconcile"],
     ["meters", "list"],
     ["plans", "list"],
     ["events", "send"],

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 Client: TypeAlias = "MeteringServiceAsyncStub"
 Alerts: TypeAlias = "AlertServiceAsyncStub"
 Connect: TypeAlias = "Callable[..., MeteringServiceAsyncStub]"
-"""connect(tenant_id, *scopes, server=0): a client of a running server; without scopes it has all."""
+"""connect(tenant_id, *scopes, server=0, stub=MeteringServiceStub): a client of a running server; without scopes it has
+all."""
 
 
 Open: TypeAlias = "Callable[..., grpc.aio.Channel]"
@@ -64,7 +65,7 @@ async def open_channel(database: Database, keys: Keys, clock: Hands) -> AsyncIte
 
 @pytest.fixture
 def connect(open_channel: Open) -> Connect:
-    return lambda *args, **options: MeteringServiceStub(open_channel(*args, **options))
+    return lambda *args, stub=MeteringServiceStub, **options: stub(open_channel(*args, **options))
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from services.metering.store.events import (
     record_events,
 )
 from services.metering.store.following import touched_subscriptions
+from services.metering.store.intake import count_intake
 from services.metering.store.meter_versions import find_version_request, insert_version
 from services.metering.store.meters import (
     find_meter,
@@ -27,6 +28,7 @@ __all__ = [
     "check",
     "connect_writer",
     "content_hashes",
+    "count_intake",
     "create_partition",
     "find_meter",
     "find_meter_request",

@@ -74,7 +74,8 @@ async def record_events(conn: Conn, columns: EventColumns, now: datetime) -> set
 
     No key may stand twice in `columns`. Keys are inserted in order, so that two writers never wait for each other in a
     circle. Only when all are in does the writer wait for its turn, which it keeps until it has committed: hence
-    sequences are committed in their order, and nobody who has the turn waits for a key.
+    sequences are committed in their order, and nobody who has the turn waits for a key. They are counted as accepted by
+    the number recorded, within the turn too.
     """
     rows = await conn.fetch(
         """
@@ -98,6 +99,14 @@ async def record_events(conn: Conn, columns: EventColumns, now: datetime) -> set
                 AS t (key, tenant_no, series_no, micros, transaction_id, properties, amount)
             JOIN fresh USING (key)
             ORDER BY tenant_no, series_no, micros
+            RETURNING tenant_no
+        ), counted AS (
+            INSERT INTO intake AS old (tenant_id, day, fate, event_count)
+            SELECT tenant_id, ($8::timestamptz AT TIME ZONE 'UTC')::date, 'ACCEPTED', event_count
+            FROM (SELECT tenant_no, count(*) AS event_count FROM recorded GROUP BY tenant_no) AS accepted
+            JOIN tenant USING (tenant_no)
+            ORDER BY tenant_id
+            ON CONFLICT (tenant_id, day, fate) DO UPDATE SET event_count = old.event_count + excluded.event_count
         )
         SELECT key FROM fresh
         """,
