@@ -35,6 +35,7 @@ def _print(found: Reconciliation) -> None:
         ("recorded", found.recorded_count),
         ("  folded", found.folded_count),
         ("  waiting", found.waiting_count),
+        ("  archived", found.archived_count),
     ]
     print_table(("", ">events"), [(name, f"{count:,}") for name, count in rows], nothing="")
     console.print()

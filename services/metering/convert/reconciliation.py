@@ -36,9 +36,10 @@ def reconciliation_out(found: Reconciliation, start: datetime, end: datetime) ->
             reconciliation_pb2.Rejection(reason=reason, event_count=count)
             for reason, count in sorted(found.rejections.items())
         ],
-        recorded_count=found.folded + found.waiting,
+        recorded_count=found.folded + found.waiting + found.archived,
         folded_count=found.folded,
         waiting_count=found.waiting,
+        archived_count=found.archived,
         differences=map(_difference_out, found.differences[:MAX_DIFFERENCES]),
         difference_count=len(found.differences),
     )

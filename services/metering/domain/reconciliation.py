@@ -47,6 +47,7 @@ class Reconciliation:
     rejections: Mapping[str, int]
     folded: int
     waiting: int
+    archived: int
     differences: Sequence[Difference]
 
     @property
@@ -62,6 +63,7 @@ class Day:
     intake: Mapping[str, int] = field(default_factory=dict)
     folded: int = 0
     waiting: int = 0
+    archived: int = 0
 
     @property
     def accepted(self) -> int:
@@ -69,7 +71,7 @@ class Day:
 
     @property
     def recorded(self) -> int:
-        return self.folded + self.waiting
+        return self.folded + self.waiting + self.archived
 
 
 def reconciliation(watermark: int, days: Sequence[Day], compared: Sequence[Difference]) -> Reconciliation:
@@ -85,6 +87,7 @@ def reconciliation(watermark: int, days: Sequence[Day], compared: Sequence[Diffe
         rejections=fates,
         folded=sum(each.folded for each in days),
         waiting=sum(each.waiting for each in days),
+        archived=sum(each.archived for each in days),
         differences=[*_not_recorded(days), *compared],
     )
 

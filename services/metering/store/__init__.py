@@ -1,6 +1,7 @@
 """Every statement of the service. Functions take a connection; the caller owns the transaction."""
 
 from libs.common.postgres import Conn
+from services.metering.store.archive import require_listable
 from services.metering.store.events import (
     catalog_versions,
     connect_writer,
@@ -21,6 +22,7 @@ from services.metering.store.meters import (
     renew_catalog,
     update_meter,
 )
+from services.metering.store.snapshot import snapshot
 from services.metering.store.usage import read_event_usage, read_head, read_usage
 
 __all__ = [
@@ -43,6 +45,8 @@ __all__ = [
     "read_usage",
     "record_events",
     "renew_catalog",
+    "require_listable",
+    "snapshot",
     "touched_subscriptions",
     "update_meter",
 ]

@@ -7,6 +7,7 @@ from datetime import date, datetime
 import asyncpg
 
 from libs.common.postgres import Conn
+from services.metering.domain.archive import AWAY
 from services.metering.domain.events import EventColumns, EventKey, RecordedEvent
 
 CONNECT_TIMEOUT_SECONDS = 5
@@ -43,18 +44,24 @@ async def number_series(conn: Conn, names: Iterable[tuple[str, str, str]]) -> di
     return {(row[0], row[1], row[2]): row[3] for row in rows}
 
 
-async def create_partition(conn: Conn, month: date) -> None:
-    """Make the partition for the events of a month, unless there is one; writers of other months do not wait."""
+async def create_partition(conn: Conn, month: date) -> bool:
+    """Make the partition for the events of a month, unless there is one; writers of other months do not wait.
+
+    False if the month is archived: it has none, and gets none but by being restored.
+    """
     name = f"event_{month:%Y_%m}"
     following = date(month.year + month.month // 12, month.month % 12 + 1, 1)
     async with conn.transaction():
         await conn.execute("SELECT pg_advisory_xact_lock('event'::regclass::oid::int, 0)")
+        if await conn.fetchval("SELECT state = ANY($2) FROM archived_month WHERE month = $1", month, list(AWAY)):
+            return False
         if await conn.fetchval("SELECT to_regclass($1) IS NULL", name):
             await conn.execute(f"CREATE TABLE {name} (LIKE event INCLUDING ALL)")
             await conn.execute(
                 f"ALTER TABLE event ATTACH PARTITION {name}"
                 f" FOR VALUES FROM ('{month} 00:00:00+00') TO ('{following} 00:00:00+00')"
             )
+    return True
 
 
 async def connect_writer(dsn: str) -> "asyncpg.Connection[asyncpg.Record]":

@@ -1,13 +1,14 @@
 """Reconciliation: figures that are kept apart, read in one snapshot, a day or some series of a month at a time."""
 
 from collections.abc import AsyncIterator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from uuid import UUID
 
 import asyncpg
 
 from libs.common.postgres import Conn
+from services.metering.domain.archive import AWAY, Gap
 from services.metering.domain.events import identity
 from services.metering.domain.intake import ACCEPTED
 from services.metering.domain.reconciliation import (
@@ -23,8 +24,10 @@ from services.metering.domain.reconciliation import (
     month_period,
     reconciliation,
 )
+from services.metering.store.archive import find_gaps
 from services.metering.store.folding import ADMITTED, VALUE
-from services.metering.store.usage import read_head
+from services.metering.store.snapshot import snapshot
+from services.metering.store.usage import ALL, read_head
 
 SERIES_AT_ONCE = 1_000
 KEYS_AT_ONCE = 5_000
@@ -60,6 +63,7 @@ _BUCKETS = f"""
         SELECT series_no, rollup_no, width, start_time, {_SUMS}
         FROM bucket
         WHERE bucket.tenant_no = $1 AND series_no = ANY($2::int[]) AND start_time >= $3 AND start_time < $4
+            AND rollup_no <= $5
         GROUP BY series_no, rollup_no, width, start_time
     )
 """  # noqa: S608 constants only
@@ -67,14 +71,14 @@ _ADDED_UP = f"""
     WITH rollups AS MATERIALIZED (
         SELECT series_no, rollup_no, value_property, filters
         FROM series JOIN rollup USING (tenant_id, event_code)
-        WHERE series_no = ANY($2::int[]) AND series_no <= built_series_no
+        WHERE series_no = ANY($2::int[]) AND series_no <= built_series_no AND rollup_no <= $5
         UNION ALL
         SELECT series_no, 0, '', '[]' FROM series WHERE series_no = ANY($2::int[])
     ), seen AS (
         SELECT series_no, rollup_no, {VALUE} AS value, amount
         FROM event JOIN rollups USING (series_no)
         WHERE event.tenant_no = $1 AND event.series_no = ANY($2::int[])
-            AND event_time >= $3 AND event_time < $4 AND sequence <= $5 AND {ADMITTED}
+            AND event_time >= $3 AND event_time < $4 AND sequence <= $6 AND {ADMITTED}
     ), expected AS (
         SELECT series_no, rollup_no, count(*) AS event_count, sum(value) AS total, min(value) AS smallest,
             max(value) AS largest, sum(amount) AS amount
@@ -121,20 +125,22 @@ class _Tenant:
 
 async def reconcile(conn: Conn, tenant_id: str, start: datetime, end: datetime, *, check_keys: bool) -> Reconciliation:
     """Of the events received in [start, end), two midnights in UTC, and of their months."""
-    async with conn.transaction(isolation="repeatable_read", readonly=True):
+    async with snapshot(conn):
         watermark = await read_head(conn)
         tenant = await _tenant(conn, tenant_id)
         fates = await _intake(conn, tenant_id, start, end)
+        archived = await _archived(conn, tenant_id, start, end)
+        gaps = {gap.start: gap for gap in await find_gaps(conn)}
         days, months = [], {month_period(day) for day in days_of(start, end)}
         for each in days_of(start, end):
-            day, touched = await _day(conn, tenant, Day(each, fates.get(each, {})))
+            day, touched = await _day(conn, tenant, Day(each, fates.get(each, {}), archived=archived.get(each, 0)))
             days.append(day)
             months |= {month_period(month) for month in touched}
         differences = [
             difference
             for month in sorted(months)
             for series_nos in _chunks(tenant.series_nos, SERIES_AT_ONCE)
-            for difference in await _compare(conn, tenant, series_nos, month)
+            for difference in await _compare(conn, tenant, series_nos, month, gaps.get(month[0]))
         ]
         if check_keys:
             missing = [each for month in sorted(months) async for each in _keyless(conn, tenant, month)]
@@ -169,17 +175,34 @@ async def _day(conn: Conn, tenant: _Tenant, day: Day) -> tuple[Day, Sequence[dat
         _RECORDED, tenant.tenant_no, first, last, start, end, tenant.folded, timeout=STATEMENT_SECONDS
     )
     assert row is not None
-    return Day(day.day, day.intake, row["folded"], row["waiting"]), row["months"] or ()
+    return replace(day, folded=row["folded"], waiting=row["waiting"]), row["months"] or ()
+
+
+async def _archived(conn: Conn, tenant_id: str, start: datetime, end: datetime) -> dict[date, int]:
+    """Events in files only, by day of reception."""
+    rows = await conn.fetch(
+        """
+        SELECT day, sum(event_count)::bigint FROM archived_intake JOIN archived_month USING (month)
+        WHERE tenant_id = $1 AND day >= $2 AND day < $3 AND state = ANY($4)
+        GROUP BY day
+        """,
+        tenant_id, start.date(), end.date(), list(AWAY),
+    )  # fmt: skip
+    return {row[0]: row[1] for row in rows}
 
 
 async def _compare(
-    conn: Conn, tenant: _Tenant, series_nos: Sequence[int], month: tuple[datetime, datetime]
+    conn: Conn, tenant: _Tenant, series_nos: Sequence[int], month: tuple[datetime, datetime], gap: Gap | None
 ) -> list[Difference]:
-    """Of some series in a month: folded events and what has been added up, and wider buckets and narrower ones."""
-    added_up = await conn.fetch(
-        _ADDED_UP, tenant.tenant_no, series_nos, *month, tenant.folded, timeout=STATEMENT_SECONDS
-    )
-    nested = await conn.fetch(_NESTED, tenant.tenant_no, series_nos, *month, timeout=STATEMENT_SECONDS)
+    """Of some series in a month: folded events and what has been added up, and wider buckets and narrower ones.
+
+    A month that is away has no events to compare, and once it was it may lack what was made in the meantime.
+    """
+    if gap and gap.away:
+        return []
+    columns = (tenant.tenant_no, series_nos, *month, gap.last_rollup_no if gap else ALL)
+    added_up = await conn.fetch(_ADDED_UP, *columns, tenant.folded, timeout=STATEMENT_SECONDS)
+    nested = [] if gap else await conn.fetch(_NESTED, *columns, timeout=STATEMENT_SECONDS)
     return [_difference(Kind.ADDED_UP, row) for row in added_up] + [_difference(Kind.NESTED, row) for row in nested]
 
 

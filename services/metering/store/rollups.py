@@ -12,10 +12,12 @@ from functools import reduce
 from typing import Any, NamedTuple
 
 from libs.common.postgres import Conn
+from services.metering.domain.archive import Gap
 from services.metering.domain.buckets import Cover, cover, covered_period, is_in_buckets
 from services.metering.domain.meters import Meter
 from services.metering.domain.tally import Tally
 from services.metering.domain.usage import Question
+from services.metering.store.archive import Need, lacking
 from services.metering.store.folding import ADMITTED, VALUE
 from services.metering.store.meters import filters_json
 
@@ -125,7 +127,7 @@ class _Covers:
 
 
 async def read_tallies(
-    conn: Conn, tenant_id: str, asks: Sequence[tuple[Question, Meter]], watermark: int
+    conn: Conn, tenant_id: str, asks: Sequence[tuple[Question, Meter]], watermark: int, gaps: Sequence[Gap]
 ) -> dict[int, Tally]:
     """What those asks come to, by their positions, that buckets can answer at `watermark`; the others are left out. A
     meter counts while it is in effect.
@@ -138,6 +140,12 @@ async def read_tallies(
         return {}
     covers = _Covers()
     tenant_no, without_events, placed = await _place(conn, tenant_id, asks, suited, covers)
+    if gaps:
+        needs = [
+            Need(ask.position, ask.series_no, ask.measure.rollup_no, covers.covers[ask.cover_no]) for ask in placed
+        ]
+        without_buckets = await lacking(conn, tenant_no, needs, gaps)
+        placed = [ask for ask in placed if ask.position not in without_buckets]
     rows = await _read_buckets(conn, tenant_no, placed, covers.covers)
     edges = [(ask, edge) for ask in placed for edge in covers.covers[ask.cover_no].edges]
     if edges:
