@@ -20,6 +20,8 @@ COMMANDS = [
     ["apply"],
     ["usage"],
     ["reconcile"],
+    ["archive", "list"],
+    ["archive", "restore"],
     ["meters", "list"],
     ["plans", "list"],
     ["events", "send"],

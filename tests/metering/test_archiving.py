@@ -1,26 +1,36 @@
 """Archiving changes where events are, never what was used: not by a cent, not silently, whoever is killed."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+import asyncpg
 import pytest
 from pyarrow.parquet import read_table
 
 from libs.common.errors import FailedPrecondition, NotFound
 from libs.common.postgres import Pool, create_pool
+from libs.common.rpc.client import channel
+from libs.common.settings import SettingsError
 from libs.common.wire import timestamp_out
+from libs.embedded.valkey import Valkey
 from services.metering import archiving
 from services.metering.archive_files import storage
 from services.metering.archiving import Archivist, FileDiffers
+from services.metering.main import Settings, running
+from services.metering.store.snapshot import snapshot
 from services.metering.worker import Folder
-from tests.conftest import Database
+from tests.conftest import Database, Keys
 from tests.metering.conftest import Client, Connect
-from tests.metering.requests import count_meter, event, ingest, make_meters, sum_meter, usage_of
-from tests.metering.test_reconciliation import Reports, report
-from tests.metering.test_rollups import fold_all, usages
+from tests.metering.connectors.feeds import AWS, aws_client
+from tests.metering.processes import worker_process
+from tests.metering.requests import NOW, count_meter, event, ingest, make_meters, sum_meter, usage_of
+from tests.metering.test_reconciliation import Reports, report, weir
+from tests.metering.test_rollups import fold_all, until, usages
 from weir.metering.v1.archive_pb2 import (
     ArchivedMonth,
     ListArchivedMonthsRequest,
@@ -29,6 +39,7 @@ from weir.metering.v1.archive_pb2 import (
 )
 from weir.metering.v1.archive_pb2_grpc import ArchiveServiceStub
 from weir.metering.v1.metering_pb2 import Event, GetUsageRequest, ListEventsRequest, Meter
+from weir.metering.v1.metering_pb2_grpc import MeteringServiceStub
 from weir.metering.v1.reconciliation_pb2_grpc import ReconciliationServiceStub
 
 if TYPE_CHECKING:
@@ -442,6 +453,112 @@ async def test_a_question_that_races_with_archiving_is_right_or_refused(
     assert seen == {"right", "refused"}
 
 
+async def test_a_snapshot_keeps_the_month_it_has_seen(
+    connect: Connect, pool: Pool, archive: Archive, worker: Worker
+) -> None:
+    await record(connect("acme"), pool)
+    await billed(archive)
+    async with pool.acquire() as conn, snapshot(conn):
+        await conn.fetchval("SELECT max(sequence) FROM event_batch")
+        await worker.run()
+        assert await months(archive) == {"2023-07": ("WRITING", [])}
+        assert await conn.fetchval("SELECT count(*) FROM event") == len(EVENTS)
+    await worker.run()
+    assert await months(archive) == {"2023-07": ("ARCHIVED", [])}
+
+
+WAITS = "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND relation = '{}'::regclass"
+KILLS = {
+    "writing": ("archive_file", "SHARE", WAITS.format("archive_file")),
+    "dropping": ("event", "ACCESS SHARE", "SELECT count(*) = 1 FROM archive_file"),
+    "loading": ("archive_file", "SHARE", WAITS.format("archive_file")),
+    "attaching": ("event", "SHARE UPDATE EXCLUSIVE", WAITS.format("event")),
+}
+"""By what the worker is doing: the lock that holds it up there, and what tells that it does."""
+
+
+async def test_a_worker_killed_at_any_step_loses_nothing(
+    connect: Connect, pool: Pool, archive: Archive, database: Database, valkey: Valkey, tmp_path: Path
+) -> None:
+    metering, dsn = connect("acme"), database.dsns["metering"]
+    await record(metering, pool)
+    await billed(archive)
+    before = await answers(metering, WHOLE), await answers(metering, RAGGED), await listed(metering)
+    start = partial(
+        worker_process,
+        dsn, valkey.url, WEIR_METERING_ARCHIVE=tmp_path.as_uri(), WEIR_METERING_RETENTION_MONTHS="3",
+    )  # fmt: skip
+
+    async def kill(step: str) -> None:
+        table, mode, reached = KILLS[step]
+        blocker = await asyncpg.connect(dsn)
+        try:
+            async with blocker.transaction():
+                await blocker.execute(f"LOCK TABLE ONLY {table} IN {mode} MODE")
+                async with start() as process:
+                    await until(pool, reached)
+                    process.kill()
+                    await process.wait()
+        finally:
+            await blocker.close()
+        await until(pool, "SELECT count(*) = 0 FROM pg_locks WHERE NOT granted")
+
+    for step in ("writing", "dropping"):
+        await kill(step)
+        assert (await answers(metering, WHOLE), await answers(metering, RAGGED)) == before[:2]
+    async with start():
+        await until(pool, "SELECT state = 'ARCHIVED' FROM archived_month WHERE month = '2023-07-01'")
+    assert await answers(metering, WHOLE) == before[0]
+    await require_archived_usage(metering)
+    await restore(archive)
+    await pool.execute("UPDATE archived_month SET hold_end_time = '2100-01-01'")
+    for step in ("loading", "attaching"):
+        await kill(step)
+        assert await answers(metering, WHOLE) == before[0]
+        await require_archived_usage(metering)
+    async with start():
+        await until(pool, "SELECT state = 'RESTORED' FROM archived_month WHERE month = '2023-07-01'")
+    assert (await answers(metering, WHOLE), await answers(metering, RAGGED), await listed(metering)) == before
+    assert await pool.fetchval("SELECT count(*) FROM event") == len(EVENTS)
+
+
+async def test_a_bucket_keeps_months_as_a_folder_does(
+    connect: Connect, pool: Pool, archive: Archive, aws: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metering = connect("acme")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, AWS[name])
+    region = AWS["AWS_DEFAULT_REGION"]
+    place = {"LocationConstraint": region}
+    aws_client("s3", aws).create_bucket(Bucket="weir-archive", CreateBucketConfiguration=place)
+    await record(metering, pool)
+    await billed(archive)
+    before = await answers(metering, WHOLE + RAGGED)
+    worker = Worker(pool, f"s3://weir-archive/events?region={region}&endpoint_url={aws}")
+    await worker.run()
+    assert await months(archive) == {"2023-07": ("ARCHIVED", [])}
+    [month] = (await archive.ListArchivedMonths(ListArchivedMonthsRequest())).months
+    assert [each.rpartition("/2023-07/")[0] for each in month.locations] == ["s3://weir-archive/events"]
+    await require_archived_usage(metering)
+    await restore(archive)
+    await worker.run()
+    assert await answers(metering, WHOLE + RAGGED) == before
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("/var/archive", "must be file:///folder or s3://bucket/prefix"),
+        ("file://host/folder", "must be file:///folder or s3://bucket/prefix"),
+        ("s3://bucket/prefix?colour=red", "there is no option colour"),
+        ("s3://bucket/prefix?endpoint_url=nowhere", "Invalid endpoint"),
+    ],
+)
+def test_a_wrong_place_for_the_archive_is_told_at_the_start(url: str, problem: str) -> None:
+    with pytest.raises(SettingsError, match=f"^WEIR_METERING_ARCHIVE.*{problem}"):
+        storage(url)
+
+
 async def test_months_that_are_not_archived_are_not_restored(archive: Archive) -> None:
     with pytest.raises(NotFound) as refused:
         await restore(archive)
@@ -454,3 +571,24 @@ async def test_the_worker_makes_the_next_months_partition(pool: Pool) -> None:
     await archivist.make_partitions()
     found = await pool.fetch("SELECT relname FROM pg_inherits JOIN pg_class ON oid = inhrelid WHERE relkind = 'r'")
     assert sorted(row[0] for row in found) == ["event_2023_12", "event_2024_01"]
+
+
+async def test_the_command_lists_and_restores_months(
+    pool: Pool, archive: Archive, worker: Worker, database: Database, keys: Keys
+) -> None:
+    settings = Settings(dsn=database.dsns["metering"], public_keys=keys.public_pem, listen="127.0.0.1:0")
+    async with running(settings, lambda: NOW) as port:
+        async with channel(f"127.0.0.1:{port}", keys.api_key()) as opened:
+            await record(MeteringServiceStub(opened), pool)
+        await worker.run()
+        code, out = await weir(port, keys.api_key(), "archive", "list")
+        assert code == 0
+        assert out.splitlines()[1].split()[:4] == ["2023-07", "due", "not", "billed"]
+        await billed(archive)
+        await worker.run()
+        restoring = asyncio.create_task(weir(port, keys.api_key(), "archive", "restore", "2023-07", "--wait", "--json"))
+        await until(pool, "SELECT state = 'RESTORING' FROM archived_month")
+        await worker.run()
+        code, out = await restoring
+        assert (code, json.loads(out)["state"], json.loads(out)["event_count"]) == (0, "STATE_RESTORED", "804")
+        assert (await weir(port, keys.api_key(), "archive", "restore", "2023-10"))[0] == 1
