@@ -115,7 +115,7 @@ class Archivist:
                     async for events, until in archiving.events(conn, month, tenant_no, watermark, after, FILE_EVENTS):
                         place = until
                         await asyncio.to_thread(file.write, events)
-                        digest.add(events)
+                        await asyncio.to_thread(digest.add, events)
             if place is None:
                 return False
             location = await asyncio.to_thread(storage.put, path, name)
@@ -149,6 +149,7 @@ class Archivist:
             return True
         tenant_id = await archiving.tenant_id(conn, file.tenant_no)
         async with _verified(storage, file) as chunks, conn.transaction():
+            await archiving.make_restored(conn, month)
             async for events in chunks:
                 numbers = await number_series(conn, {(tenant_id, each.subscription_id, each.code) for each in events})
                 rows = [(each, numbers[tenant_id, each.subscription_id, each.code]) for each in events]
@@ -166,7 +167,7 @@ async def _verified(storage: Storage, file: File) -> AsyncIterator[AsyncIterator
         digest = Digest()
         reading = read_events(stream)
         while (events := await asyncio.to_thread(next, reading, None)) is not None:
-            digest.add(events)
+            await asyncio.to_thread(digest.add, events)
             yield events
         if (digest.count, digest.value) != (file.event_count, file.digest):
             raise FileDiffers(f"{file.location} holds other events than were written to it")

@@ -1,7 +1,6 @@
 """Archived months: when events are old enough, and what tells whether they came back as they went."""
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -9,7 +8,7 @@ from enum import StrEnum
 from hashlib import blake2b
 from typing import NamedTuple
 
-from services.metering.domain.events import micros_of
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class State(StrEnum):
@@ -90,14 +89,23 @@ class Digest:
         self.count = 0
         self._sum = 0
 
-    def add(self, events: Iterable[ArchivedEvent]) -> None:
-        for event in events:
-            said = [micros_of(each) if isinstance(each, datetime) else each for each in event]
-            hashed = blake2b(json.dumps(said, default=str).encode(), digest_size=16).digest()
-            self._sum += int.from_bytes(hashed, "big")
-            self.count += 1
+    def add(self, events: Sequence[ArchivedEvent]) -> None:
+        self._sum += sum(int.from_bytes(blake2b(_said(event), digest_size=16).digest(), "big") for event in events)
+        self.count += len(events)
 
     @property
     def value(self) -> bytes:
         """16 bytes."""
         return (self._sum % 2**128).to_bytes(16, "big")
+
+
+def _said(event: ArchivedEvent) -> bytes:
+    """Everything of an event. Texts are preceded by their lengths, so that no two events are written alike."""
+    subscription_id, code, timestamp, transaction_id, properties, amount, sequence, record_time = event
+    at = timestamp - _EPOCH
+    recorded = record_time - _EPOCH if record_time else None
+    return (
+        f"{len(subscription_id)}:{subscription_id}{len(code)}:{code}{len(transaction_id)}:{transaction_id}"
+        f"{at.days} {at.seconds} {at.microseconds} {amount} {sequence} "
+        f"{recorded and (recorded.days, recorded.seconds, recorded.microseconds)} {properties}"
+    ).encode()

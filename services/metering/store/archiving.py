@@ -170,11 +170,15 @@ async def events(
         f"""
         SELECT subscription_id, event_code, event_time, transaction_id, properties, amount, sequence, record_time,
             series_no
-        FROM {_partition(month)} AS event JOIN series USING (series_no) LEFT JOIN event_batch USING (sequence)
-        WHERE event.tenant_no = $1 AND sequence <= $2 AND event.series_no >= $3
-            AND (event.series_no, event_time, transaction_id COLLATE "C") > ($3, $4, $5)
-        ORDER BY event.series_no, event_time, transaction_id COLLATE "C"
-        LIMIT $6
+        FROM (
+            SELECT * FROM {_partition(month)}
+            WHERE tenant_no = $1 AND sequence <= $2
+                AND (series_no, event_time) >= ($3, $4)
+                AND (series_no, event_time, transaction_id COLLATE "C") > ($3, $4, $5)
+            ORDER BY series_no, event_time, transaction_id COLLATE "C"
+            LIMIT $6
+        ) AS event JOIN series USING (series_no) LEFT JOIN event_batch USING (sequence)
+        ORDER BY series_no, event_time, transaction_id COLLATE "C"
         """,  # noqa: S608 a partition's name
         tenant_no, watermark,
         *((after.series_no, after.event_time, after.transaction_id) if after else (0, start, "")), most,
@@ -267,9 +271,13 @@ async def tenant_id(conn: Conn, tenant_no: int) -> str:
     return str(await conn.fetchval("SELECT tenant_id FROM tenant WHERE tenant_no = $1", tenant_no))
 
 
-async def load(conn: Conn, month: date, tenant_no: int, rows: Sequence[tuple[ArchivedEvent, int]]) -> None:
-    """Events with the numbers of their series, into the table that becomes the month's partition."""
+async def make_restored(conn: Conn, month: date) -> None:
+    """The table that becomes the month's partition once everything is loaded."""
     await conn.execute(f"CREATE TABLE IF NOT EXISTS {_restored(month)} (LIKE event INCLUDING ALL)")
+
+
+async def load(conn: Conn, month: date, tenant_no: int, rows: Sequence[tuple[ArchivedEvent, int]]) -> None:
+    """Events with the numbers of their series."""
     await conn.copy_records_to_table(
         _restored(month),
         columns=["event_time", "sequence", "tenant_no", "series_no", "transaction_id", "properties", "amount"],
@@ -289,7 +297,7 @@ async def attach(conn: Conn, month: date) -> None:
     """The month is back, with every event that the files hold."""
     start, end = bounds(month)
     async with conn.transaction():
-        await conn.execute(f"CREATE TABLE IF NOT EXISTS {_restored(month)} (LIKE event INCLUDING ALL)")
+        await make_restored(conn, month)
         await conn.execute(f"ALTER TABLE {_restored(month)} RENAME TO {_partition(month)}")
         await conn.execute(
             f"ALTER TABLE event ATTACH PARTITION {_partition(month)}"
