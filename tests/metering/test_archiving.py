@@ -22,6 +22,7 @@ from services.metering import archiving
 from services.metering.archive_files import storage
 from services.metering.archiving import Archivist, FileDiffers
 from services.metering.main import Settings, running
+from services.metering.store import archiving as store
 from services.metering.store.snapshot import snapshot
 from services.metering.worker import Folder
 from tests.conftest import Database, Keys
@@ -391,6 +392,39 @@ async def test_a_month_that_changes_while_it_is_written_is_written_again(
     await worker.run()
     assert await months(archive) == {"2023-07": ("ARCHIVED", [])}
     assert await pool.fetchval("SELECT sum(event_count)::int FROM archive_file") == 805
+
+
+async def test_an_event_that_is_withdrawn_while_its_month_is_written_is_not_in_the_files(
+    connect: Connect, pool: Pool, archive: Archive, worker: Worker
+) -> None:
+    await record(connect("acme"), pool)
+    await billed(archive)
+    archivist = Archivist(pool, lambda: WORKER_TIME, storage(worker._url), 3)
+    assert await archivist.archive()
+    assert await archivist.archive()
+    await pool.execute("DELETE FROM event WHERE transaction_id = 'j-7'")
+    await worker.run()
+    assert await months(archive) == {"2023-07": ("DUE", [])}
+    await worker.run()
+    assert await months(archive) == {"2023-07": ("ARCHIVED", [])}
+    assert await pool.fetchval("SELECT sum(event_count)::int FROM archive_file") == 803
+
+
+async def test_an_event_that_comes_before_the_drop_stops_it(
+    connect: Connect, pool: Pool, archive: Archive, worker: Worker
+) -> None:
+    metering, july = connect("acme"), JULY.date()
+    await record(metering, pool)
+    await billed(archive)
+    archivist = Archivist(pool, lambda: WORKER_TIME, storage(worker._url), 3)
+    assert await archivist.archive()
+    assert await archivist.archive()
+    async with pool.acquire() as conn:
+        assert await store.count_written(conn, july)
+        await ingest(metering, [event("late", "dense", at=JULY + timedelta(days=9), tokens="5")])
+        await fold_all(Folder(pool))
+        assert await store.drop(conn, july, 4, WORKER_TIME) is False
+    assert await pool.fetchval("SELECT count(*) FROM event_2023_07") == 805
 
 
 async def test_a_file_that_was_tampered_with_is_not_loaded(
