@@ -19,6 +19,7 @@ from libs.common.settings import SettingsError
 from libs.common.wire import timestamp_out
 from libs.embedded.valkey import Valkey
 from services.metering import archiving
+from services.metering.alerting import Alerter
 from services.metering.archive_files import storage
 from services.metering.archiving import Archivist, FileDiffers
 from services.metering.main import Settings, running
@@ -26,12 +27,15 @@ from services.metering.store import archiving as store
 from services.metering.store.snapshot import snapshot
 from services.metering.worker import Folder
 from tests.conftest import Database, Keys
+from tests.metering.alerts import alert, create_alert, triggered, triggers
 from tests.metering.conftest import Client, Connect
 from tests.metering.connectors.feeds import AWS, aws_client
 from tests.metering.processes import worker_process
 from tests.metering.requests import NOW, count_meter, event, ingest, make_meters, sum_meter, usage_of
 from tests.metering.test_reconciliation import Reports, report, weir
 from tests.metering.test_rollups import fold_all, until, usages
+from weir.metering.v1.alerts_pb2 import Alert, CreateAlertRequest, DeleteAlertRequest
+from weir.metering.v1.alerts_pb2_grpc import AlertServiceStub
 from weir.metering.v1.archive_pb2 import (
     ArchivedMonth,
     ListArchivedMonthsRequest,
@@ -102,6 +106,14 @@ def worker(pool: Pool, tmp_path: Path) -> Worker:
     return Worker(pool, tmp_path.as_uri())
 
 
+async def settle(pool: Pool) -> None:
+    """All is folded and looked through for alerts."""
+    await fold_all(Folder(pool))
+    alerter = Alerter(pool, lambda: WORKER_TIME)
+    while await alerter.alert():
+        pass
+
+
 async def billed(archive: Archive, until: datetime = AUGUST) -> datetime:
     request = SetBilledUntilRequest(billed_end_time=timestamp_out(until))
     return (await archive.SetBilledUntil(request)).billed_end_time.ToDatetime(UTC)
@@ -128,7 +140,7 @@ async def record(metering: Client, pool: Pool) -> None:
     await make_meters(metering, *METERS)
     for start in range(0, len(EVENTS), 400):
         await ingest(metering, EVENTS[start : start + 400])
-    await fold_all(Folder(pool))
+    await settle(pool)
 
 
 METERS = (
@@ -239,7 +251,7 @@ async def test_files_hold_everything_an_event_is_by_names_that_anyone_can_read(
     await record(metering, pool)
     await make_meters(connect("globex"))
     await ingest(connect("globex"), [event("g", at=JULY, tokens="1")])
-    await fold_all(Folder(pool))
+    await settle(pool)
     await billed(archive)
     await billed(connect("globex", stub=ArchiveServiceStub))
     await worker.run()
@@ -280,12 +292,12 @@ async def test_a_month_is_archived_once_nothing_needs_it(
     await ingest(metering, [event("t", at=JULY, tokens="1")])
     await worker.run()
     assert await months(archive) == {"2023-07": ("DUE", ["NOT_FOLDED", "NOT_BILLED"])}
-    await fold_all(Folder(pool))
+    await settle(pool)
     await billed(archive, AUGUST - timedelta(seconds=1))
     await worker.run()
     assert await months(archive) == {"2023-07": ("DUE", ["NOT_BILLED"])}
     await ingest(globex, [event("s", code="seat", at=JULY, id="me")])
-    await fold_all(Folder(pool))
+    await settle(pool)
     assert await billed(archive, AUGUST) == AUGUST
     assert await billed(archive, JULY) == AUGUST
     await worker.run()
@@ -326,7 +338,7 @@ async def test_an_archived_month_takes_no_events_but_knows_those_it_has(
     await restore(archive)
     await worker.run()
     assert (await ingest(metering, [late])).accepted_count == 1
-    await fold_all(Folder(pool))
+    await settle(pool)
     whole = usage_of("requests", "tokens", subscription_id="dense", start=JULY, end=AUGUST)
     ragged = usage_of("latest", "requests", subscription_id="dense", start=JULY + timedelta(days=8), end=AUGUST)
     before = await answers(metering, [whole, ragged])
@@ -353,7 +365,7 @@ async def test_what_is_made_while_a_month_is_away_is_never_silently_short(
     ))  # fmt: skip
     more = [event(f"m-{n}", "sparse", at=NOVEMBER + timedelta(minutes=n), tokens="1", size="3") for n in range(700)]
     await ingest(metering, more)
-    await fold_all(Folder(pool))
+    await settle(pool)
     assert await pool.fetchval("SELECT depth FROM series WHERE subscription_id = 'sparse'") >= 2
     most = usage_of("most", subscription_id="sparse", start=JUNE, end=NOVEMBER)
     days = usage_of("tokens", subscription_id="sparse", start=JULY + timedelta(days=2), end=AUGUST)
@@ -372,7 +384,7 @@ async def test_what_is_made_while_a_month_is_away_is_never_silently_short(
             event(f"o-{n}", "sparse", at=NOVEMBER + timedelta(seconds=n), tokens="1", size="1") for n in range(2_000)
         ]
         await ingest(metering, more)
-        await fold_all(Folder(pool))
+        await settle(pool)
 
 
 async def test_a_month_that_changes_while_it_is_written_is_written_again(
@@ -386,7 +398,7 @@ async def test_a_month_that_changes_while_it_is_written_is_written_again(
     assert await archivist.archive()
     assert await pool.fetchval("SELECT count(*) FROM archive_file") == 1
     await ingest(metering, [event("late", "dense", at=JULY + timedelta(days=9), tokens="5")])
-    await fold_all(Folder(pool))
+    await settle(pool)
     assert not await archivist.archive()
     assert await months(archive) == {"2023-07": ("DUE", [])}
     await worker.run()
@@ -422,7 +434,7 @@ async def test_an_event_that_comes_before_the_drop_stops_it(
     async with pool.acquire() as conn:
         assert await store.count_written(conn, july)
         await ingest(metering, [event("late", "dense", at=JULY + timedelta(days=9), tokens="5")])
-        await fold_all(Folder(pool))
+        await settle(pool)
         assert await store.drop(conn, july, 4, WORKER_TIME) is False
     assert await pool.fetchval("SELECT count(*) FROM event_2023_07") == 805
 
@@ -591,6 +603,32 @@ async def test_a_bucket_keeps_months_as_a_folder_does(
 def test_a_wrong_place_for_the_archive_is_told_at_the_start(url: str, problem: str) -> None:
     with pytest.raises(SettingsError, match=f"^WEIR_METERING_ARCHIVE.*{problem}"):
         storage(url)
+
+
+async def test_an_alert_keeps_what_it_needs_and_one_that_lacks_it_does_not_keep_others_from_theirs(
+    connect: Connect, pool: Pool, archive: Archive, worker: Worker
+) -> None:
+    metering, alerts = connect("acme"), connect("acme", stub=AlertServiceStub)
+    await record(metering, pool)
+    await billed(archive)
+
+    def lifetime(code: str, meter_code: str) -> CreateAlertRequest:
+        made = alert(code, "1", subscription_id="sparse", meter_code=meter_code, window=Alert.WINDOW_LIFETIME)
+        return create_alert(made)
+
+    await alerts.CreateAlert(lifetime("kept", "latest"))
+    await worker.run()
+    assert await months(archive) == {"2023-07": ("DUE", ["NEEDED"])}
+    await alerts.DeleteAlert(DeleteAlertRequest(code="kept"))
+    await alerts.CreateAlert(lifetime("calls", "requests"))
+    await worker.run()
+    assert await months(archive) == {"2023-07": ("ARCHIVED", [])}
+    await alerts.CreateAlert(lifetime("late", "latest"))
+    await ingest(metering, [event("n-2", "sparse", tokens="9")])
+    await settle(pool)
+    assert await triggered(alerts) == ["1"]
+    assert [each.alert_code for each in await triggers(alerts)] == ["calls"]
+    assert await pool.fetchval("SELECT count(*) FROM alert_due") == 0
 
 
 async def test_months_that_are_not_archived_are_not_restored(archive: Archive) -> None:

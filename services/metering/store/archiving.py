@@ -8,6 +8,7 @@ import asyncpg
 
 from libs.common.postgres import Conn
 from services.metering.domain.archive import ArchivedEvent, Obstacle, State, bounds
+from services.metering.domain.buckets import ADDED_UP
 from services.metering.store.events import create_partition
 from services.metering.store.usage import read_head
 
@@ -93,7 +94,8 @@ async def obstacles(conn: Conn, month: date) -> list[Obstacle]:
             ) FROM found WHERE tenant_no IS NOT NULL
         ), tenants AS MATERIALIZED (SELECT tenant_id, tenant_no FROM found JOIN tenant USING (tenant_no))
         SELECT
-            EXISTS (SELECT FROM {_partition(month)} WHERE sequence > (SELECT folded FROM rollup_progress))
+            EXISTS (SELECT FROM {_partition(month)}
+                WHERE sequence > (SELECT least(folded, sought) FROM rollup_progress CROSS JOIN alert_progress))
             OR EXISTS (SELECT FROM rollup WHERE built_series_no < 2147483647) AS not_folded,
             EXISTS (
                 SELECT FROM tenants LEFT JOIN billed USING (tenant_id)
@@ -105,6 +107,11 @@ async def obstacles(conn: Conn, month: date) -> list[Obstacle]:
                     UNION
                     SELECT tenant_id, meter_version.event_code
                     FROM meter_version JOIN meter USING (tenant_id, code) WHERE recurring
+                    UNION
+                    SELECT alert.tenant_id, event_code
+                    FROM alert JOIN meter ON meter.tenant_id = alert.tenant_id AND meter.code = meter_code
+                    WHERE window_kind = 'lifetime' AND delete_time IS NULL
+                        AND (alert.filters <> '[]' OR aggregation <> ALL($2))
                 ) AS meter USING (tenant_id, event_code)
                 WHERE EXISTS (
                     SELECT FROM {_partition(month)} AS event
@@ -112,7 +119,7 @@ async def obstacles(conn: Conn, month: date) -> list[Obstacle]:
                 )
             ) AS needed
         """,  # noqa: S608 a partition's name
-        bounds(month)[1], timeout=STATEMENT_SECONDS,
+        bounds(month)[1], list(ADDED_UP), timeout=STATEMENT_SECONDS,
     )  # fmt: skip
     assert row is not None
     return [obstacle for obstacle in Obstacle if row[obstacle.lower()]]
