@@ -18,6 +18,7 @@ from services.invoicing.servicer import InvoicingServicer
 from services.invoicing.worker import Biller
 from weir.invoicing.v1 import invoicing_pb2
 from weir.invoicing.v1.invoicing_pb2_grpc import add_InvoicingServiceServicer_to_server
+from weir.metering.v1.archive_pb2_grpc import ArchiveServiceStub
 from weir.metering.v1.metering_pb2_grpc import MeteringServiceStub
 from weir.payments.v1.payments_pb2_grpc import PaymentsServiceStub
 from weir.pricing.v1.pricing_pb2_grpc import PricingServiceStub
@@ -86,6 +87,7 @@ async def calling_peers(settings: Settings, clock: Clock) -> AsyncIterator[Peers
     ):
         yield Peers(
             MeteringServiceStub(metering),
+            ArchiveServiceStub(metering),
             PricingServiceStub(pricing),
             PaymentsServiceStub(payments),
             Issuer(load_private_key(settings.signing_key), clock),

@@ -6,21 +6,23 @@ Each call carries a key of the tenant it is for. Raises the peers' errors, and U
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, TypeAlias
 
 from libs.common.credentials import Issuer
 from libs.common.rpc.client import credential
-from libs.common.wire import money_out, period_out
+from libs.common.wire import money_out, period_out, timestamp_out
 from services.invoicing import convert
 from services.invoicing.domain.invoice import HandOver, RatedUsage, Tax
 from services.invoicing.domain.period import Period
 from services.invoicing.domain.plan import Charge, PlanVersion, Split, UsagePart
 from services.invoicing.domain.schedule import Schedule
-from weir.metering.v1 import metering_pb2
+from weir.metering.v1 import archive_pb2, metering_pb2
 from weir.payments.v1 import payments_pb2
 from weir.pricing.v1 import pricing_pb2
 
 if TYPE_CHECKING:
+    from weir.metering.v1.archive_pb2_grpc import ArchiveServiceAsyncStub
     from weir.metering.v1.metering_pb2_grpc import MeteringServiceAsyncStub
     from weir.payments.v1.payments_pb2_grpc import PaymentsServiceAsyncStub
     from weir.pricing.v1.pricing_pb2_grpc import PricingServiceAsyncStub
@@ -53,11 +55,13 @@ class Peers:
     def __init__(
         self,
         metering: "MeteringServiceAsyncStub",
+        archive: "ArchiveServiceAsyncStub",
         pricing: "PricingServiceAsyncStub",
         payments: "PaymentsServiceAsyncStub",
         issuer: Issuer,
     ) -> None:
         self._metering = metering
+        self._archive = archive
         self._pricing = pricing
         self._payments = payments
         self._issuer = issuer
@@ -128,6 +132,11 @@ class Peers:
         request.watermark = watermark
         answer = await self._metering.GetUsage(request, metadata=self._key(tenant_id))
         return list(convert.quantities_out([charge], answer))
+
+    async def set_billed_until(self, tenant_id: str, end: datetime) -> None:
+        """All usage of the tenant before is billed: metering may archive its events. Asking again is safe."""
+        request = archive_pb2.SetBilledUntilRequest(billed_end_time=timestamp_out(end))
+        await self._archive.SetBilledUntil(request, metadata=self._key(tenant_id))
 
     async def rate(
         self, tenant_id: str, questions: Sequence[tuple[PlanVersion, Quantities, tuple[int, int]]]

@@ -20,7 +20,7 @@ from libs.common.worker import Alarm, Sweep
 from services.invoicing import store
 from services.invoicing.billing import Billed, Refused, bill_all
 from services.invoicing.domain.invoice import HandOver, number
-from services.invoicing.domain.run import BILL, HAND_OVER, BillingFailure, OpenRun, retry_delay
+from services.invoicing.domain.run import BILL, HAND_OVER, TELL_METERING, BillingFailure, OpenRun, retry_delay
 from services.invoicing.peers import Peers
 
 log = structlog.get_logger()
@@ -29,6 +29,7 @@ FINALIZE_CHUNK = 500
 HAND_OVER_CHUNK = 50
 PEER_AWAY_DELAY = timedelta(seconds=2)
 PAYMENT_REFUSED_DELAY = timedelta(minutes=1)
+TELL_AGAIN_DELAY = timedelta(minutes=1)
 
 
 class Biller:
@@ -45,7 +46,7 @@ class Biller:
         self._chunk_size = chunk_size
 
     def sweeps(self) -> Mapping[str, Sweep]:
-        return {BILL: self.bill, HAND_OVER: self.hand_over}
+        return {BILL: self.bill, HAND_OVER: self.hand_over, TELL_METERING: self.tell_metering}
 
     async def bill(self) -> bool:
         """One chunk of every open run, so that a big tenant does not keep the others waiting."""
@@ -142,6 +143,23 @@ class Biller:
                 asked = [each for each, its_delay in zip(due, delays, strict=True) if its_delay == delay]
                 await store.invoices.set_hand_over(conn, asked, None if delay is None else now + delay)
         return None in delays
+
+    async def tell_metering(self) -> bool:
+        """After a run is completed, until when usage is billed: metering archives nothing that is not."""
+        now = self._clock()
+        leased_until = now + TELL_AGAIN_DELAY
+        async with self._pool.acquire() as conn:
+            due = await store.runs.claim_told(conn, now, leased_until)
+        told = []
+        for tenant_id, billed_end in due.items():
+            try:
+                await self._peers.set_billed_until(tenant_id, billed_end)
+                told.append(tenant_id)
+            except (BillingError, grpc.aio.AioRpcError) as error:
+                log.warning("metering not told what is billed", tenant=tenant_id, cause=str(error))
+        async with self._pool.acquire() as conn:
+            await store.runs.set_told(conn, told, leased_until)
+        return False
 
     async def _ask(self, invoice: HandOver) -> timedelta | None:
         """None once payments has the invoice; otherwise how long to wait before asking again."""

@@ -10,9 +10,11 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 
+import structlog
 from google.protobuf.json_format import MessageToDict
 
 from libs.common.clock import Clock
+from libs.common.errors import FailedPrecondition
 from libs.common.ids import new_id
 from libs.common.postgres import Conn, Pool
 from libs.common.worker import Sweep
@@ -21,6 +23,8 @@ from services.metering.domain.alerts import Alert, Evaluation, Trigger, crossed,
 from services.metering.domain.usage import Question
 from services.metering.store import alerting
 from services.metering.store.alerting import Touched, Watched, WindowKey
+
+log = structlog.get_logger()
 
 SEEK_BATCHES = 200
 CLAIM_JOBS = 500
@@ -83,12 +87,19 @@ class Alerter:
     async def _measure(
         self, tenant_id: str, watched: Mapping[str, Watched], windows: Sequence[WindowKey], watermark: int | None = None
     ) -> list[tuple[str, Evaluation]]:
-        """Of each window, with its alert's code."""
+        """Of each window, with its alert's code. Those that need archived events are left out."""
         if not windows:
             return []
         questions = [_question(watched[code].alert, *period) for code, period in windows]
-        async with self._pool.acquire() as conn:
-            answers = await store.read_usage(conn, tenant_id, questions, watermark)
+        try:
+            async with self._pool.acquire() as conn:
+                answers = await store.read_usage(conn, tenant_id, questions, watermark)
+        except FailedPrecondition as archived:
+            if len(windows) > 1:
+                each = [await self._measure(tenant_id, watched, [key], watermark) for key in windows]
+                return [found for one in each for found in one]
+            log.warning("alert not evaluated", tenant=tenant_id, alert=windows[0][0], cause=str(archived))
+            return []
         return [
             (code, Evaluation(period, usages[0].quantity, answers.watermark))
             for (code, period), usages in zip(windows, answers.usages, strict=True)
@@ -120,6 +131,8 @@ class Alerter:
         known = await alerting.evaluations(conn, tenant_id, windows, hold=True)
         triggers: list[Trigger] = []
         for code, evaluation in found:
+            if (code, evaluation.period) not in known:
+                continue  # what it begins with is archived
             previous, watermark = known[code, evaluation.period]
             if code in watched and watermark < evaluation.watermark:
                 triggers += self._triggers(watched[code].alert, previous, evaluation)

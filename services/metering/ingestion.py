@@ -16,6 +16,7 @@ from libs.common.rpc.status import from_postgres_error
 from services.metering import store
 from services.metering.catalog import Catalog
 from services.metering.domain.events import EventColumns, Fate, Outcome, fates, months_without
+from services.metering.domain.intake import not_recorded
 from services.metering.events_in import events_in
 from weir.metering.v1 import metering_pb2
 
@@ -117,7 +118,8 @@ class Ingestion:
         for _ in range(ATTEMPTS - 1):
             try:
                 return await self._try_to_record(conn, group)
-            except (asyncpg.SerializationError, asyncpg.DeadlockDetectedError) as error:
+            except (asyncpg.SerializationError, asyncpg.DeadlockDetectedError, asyncpg.CheckViolationError) as error:
+                self._partitions.clear()  # one may have been archived since
                 log.warning("recording again", cause=repr(error))
         return await self._try_to_record(conn, group)
 
@@ -129,22 +131,28 @@ class Ingestion:
         tenants = [catalogs[request.tenant_id] for request in group]
         await self._catalog.number(conn, zip(tenants, readings, strict=True), columns)
         by_row = await self._record_columns(conn, columns, now) if columns.keys else None
-        return [reading.outcome(columns, by_row) for reading in readings]
+        outcomes = [reading.outcome(columns, by_row) for reading in readings]
+        if counts := not_recorded(zip((request.tenant_id for request in group), outcomes, strict=True)):
+            await store.count_intake(conn, counts, now)
+        return outcomes
 
     async def _record_columns(self, conn: Connection, columns: EventColumns, now: datetime) -> list[Fate] | None:
         """What became of each row; None when all were accepted."""
         distinct = columns.without_repeats()
-        await self._make_partitions(conn, distinct.micros)
-        fresh = await store.record_events(conn, distinct, now)
+        archived = await self._make_partitions(conn, distinct.micros)
+        open_columns = distinct.outside(archived)
+        fresh = await store.record_events(conn, open_columns, now) if open_columns.keys else set()
         if len(fresh) == len(columns.keys):
             return None
         standing = await store.content_hashes(conn, [key for key in distinct.keys if key not in fresh])
-        return fates(columns, standing)
+        return fates(columns, standing, archived)
 
-    async def _make_partitions(self, conn: Connection, micros: Sequence[int]) -> None:
-        for month in months_without(micros, self._partitions):
-            await store.create_partition(conn, month)
-            self._partitions.add(month)
+    async def _make_partitions(self, conn: Connection, micros: Sequence[int]) -> set[date]:
+        """The months among those of these instants that have none, because they are archived."""
+        without = months_without(micros, self._partitions)
+        archived = {month for month in without if not await store.create_partition(conn, month)}
+        self._partitions.update(set(without) - archived)
+        return archived
 
 
 def _fail(group: Sequence[_Request], error: Exception) -> None:

@@ -11,25 +11,33 @@ from libs.common.clock import Clock, system_clock
 from libs.common.credentials import Verifier, load_public_keys
 from libs.common.postgres import create_pool
 from libs.common.rpc.server import serving, until_signal
-from libs.common.settings import env, load
+from libs.common.settings import SettingsError, env, load
 from libs.common.worker import run_worker
 from services.metering import store
 from services.metering.alerting import Alerter
 from services.metering.alerts_servicer import AlertServicer
+from services.metering.archive_files import storage
+from services.metering.archive_servicer import ArchiveServicer
+from services.metering.archiving import Archivist
 from services.metering.ingestion import Ingestion
 from services.metering.meter_servicer import MeterServicer
+from services.metering.reconciliation_servicer import ReconciliationServicer
 from services.metering.servicer import MeteringServicer
 from services.metering.worker import Folder
-from weir.metering.v1 import alerts_pb2, metering_pb2, meters_pb2
+from weir.metering.v1 import alerts_pb2, archive_pb2, metering_pb2, meters_pb2, reconciliation_pb2
 from weir.metering.v1.alerts_pb2_grpc import add_AlertServiceServicer_to_server
+from weir.metering.v1.archive_pb2_grpc import add_ArchiveServiceServicer_to_server
 from weir.metering.v1.metering_pb2_grpc import add_MeteringServiceServicer_to_server
 from weir.metering.v1.meters_pb2_grpc import add_MeterServiceServicer_to_server
+from weir.metering.v1.reconciliation_pb2_grpc import add_ReconciliationServiceServicer_to_server
 
 NAME = "metering"
 SERVICES = (
     metering_pb2.DESCRIPTOR.services_by_name["MeteringService"].full_name,
     meters_pb2.DESCRIPTOR.services_by_name["MeterService"].full_name,
     alerts_pb2.DESCRIPTOR.services_by_name["AlertService"].full_name,
+    archive_pb2.DESCRIPTOR.services_by_name["ArchiveService"].full_name,
+    reconciliation_pb2.DESCRIPTOR.services_by_name["ReconciliationService"].full_name,
 )
 
 COLLECT_AFTER = 100_000, 20, 50
@@ -48,6 +56,8 @@ class Settings:
 class WorkerSettings:
     dsn: str = env("WEIR_METERING_DSN")
     redis_url: str = env("WEIR_REDIS_URL")
+    archive: str = env("WEIR_METERING_ARCHIVE", "")
+    retention_months: int = env("WEIR_METERING_RETENTION_MONTHS", 0)
 
 
 @asynccontextmanager
@@ -70,6 +80,8 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[int]:
             add_MeteringServiceServicer_to_server(servicer, server)
             add_MeterServiceServicer_to_server(MeterServicer(pool, clock), server)
             add_AlertServiceServicer_to_server(AlertServicer(pool, clock), server)
+            add_ArchiveServiceServicer_to_server(ArchiveServicer(pool, clock), server)
+            add_ReconciliationServiceServicer_to_server(ReconciliationServicer(pool), server)
 
         async with serving(settings.listen, SERVICES, register, verifier, ready) as port:
             try:
@@ -86,11 +98,15 @@ async def server() -> None:
 
 async def worker() -> None:
     settings = load(WorkerSettings)
+    if settings.retention_months and not settings.archive:
+        raise SettingsError("WEIR_METERING_RETENTION_MONTHS is set and WEIR_METERING_ARCHIVE is not")
+    archive = storage(settings.archive) if settings.archive else None
     async with await create_pool(settings.dsn) as pool:
 
         async def head() -> int:
             async with pool.acquire() as conn:
                 return await store.read_head(conn)
 
-        sweeps = {**Folder(pool).sweeps(), **Alerter(pool, system_clock).sweeps()}
+        archivist = Archivist(pool, system_clock, archive, settings.retention_months)
+        sweeps = {**Folder(pool).sweeps(), **Alerter(pool, system_clock).sweeps(), **archivist.sweeps()}
         await run_worker(NAME, settings.redis_url, sweeps, follow=head)

@@ -184,10 +184,11 @@ class MeteringServicer(MeteringServiceServicer):
         subscription_id, code, period = convert.series_in(request)
         page = page_in(request.page_size, request.page_token)
         after, asked = convert.after_in(page), convert.watermark_in(request.watermark)
-        async with self._pool.acquire() as conn:
+        async with self._pool.acquire() as conn, store.snapshot(conn):
             head = await store.read_head(conn)
             _require_reached(asked, head)
             at = asked or head
+            await store.require_listable(conn, caller().tenant_id, subscription_id, code, period, after)
             found = await store.list_events(
                 conn, caller().tenant_id, subscription_id, code, period, at, after, page.size + 1
             )

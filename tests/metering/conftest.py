@@ -1,4 +1,4 @@
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import grpc
 import pytest
+from moto.server import ThreadedMotoServer
 
 from libs.common.postgres import Pool, create_pool
 from libs.common.rpc.client import channel
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 Client: TypeAlias = "MeteringServiceAsyncStub"
 Alerts: TypeAlias = "AlertServiceAsyncStub"
 Connect: TypeAlias = "Callable[..., MeteringServiceAsyncStub]"
-"""connect(tenant_id, *scopes, server=0): a client of a running server; without scopes it has all."""
+"""connect(tenant_id, *scopes, server=0, stub=MeteringServiceStub): a client of a running server; without scopes it has
+all."""
 
 
 Open: TypeAlias = "Callable[..., grpc.aio.Channel]"
@@ -64,12 +66,22 @@ async def open_channel(database: Database, keys: Keys, clock: Hands) -> AsyncIte
 
 @pytest.fixture
 def connect(open_channel: Open) -> Connect:
-    return lambda *args, **options: MeteringServiceStub(open_channel(*args, **options))
+    return lambda *args, stub=MeteringServiceStub, **options: stub(open_channel(*args, **options))
 
 
 @pytest.fixture
 def meters(open_channel: Open) -> "MeterServiceAsyncStub":
     return MeterServiceStub(open_channel("acme"))
+
+
+@pytest.fixture(scope="session")
+def aws() -> Iterator[str]:
+    """The address of a server that speaks SQS and S3."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    _, port = server.get_host_and_port()
+    yield f"http://127.0.0.1:{port}"
+    server.stop()
 
 
 @pytest.fixture

@@ -52,9 +52,9 @@ class Server:
 
 
 @asynccontextmanager
-async def worker_process(dsn: str, redis_url: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def worker_process(dsn: str, redis_url: str, **settings: str) -> AsyncIterator[asyncio.subprocess.Process]:
     """A worker process, until it is killed, at the latest at the end."""
-    environment = {**os.environ, "WEIR_METERING_DSN": dsn, "WEIR_REDIS_URL": redis_url}
+    environment = {**os.environ, "WEIR_METERING_DSN": dsn, "WEIR_REDIS_URL": redis_url, **settings}
     started = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "services", "metering", "worker",
         cwd=ROOT, env=environment, stderr=asyncio.subprocess.DEVNULL,

@@ -1,6 +1,6 @@
 """Billing runs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -106,11 +106,35 @@ async def count_finalized(conn: Conn, tenant_id: str, run_ids: Sequence[str]) ->
 async def complete(conn: Conn, now: datetime) -> None:
     """Complete the runs that have nothing left: no period to bill, no draft to finalize."""
     await conn.execute(
-        "UPDATE billing_run r SET state = 'completed', complete_time = $1 WHERE state = 'running'"
+        "UPDATE billing_run r SET state = 'completed', complete_time = $1, tell_time = $1 WHERE state = 'running'"
         " AND NOT EXISTS (SELECT FROM subscription s WHERE s.tenant_id = r.tenant_id AND s.due_time <= r.as_of)"
         " AND NOT EXISTS (SELECT FROM invoice i"
         "  WHERE i.tenant_id = r.tenant_id AND i.billing_run_id = r.id AND i.state = 'draft')",
         now,
+    )
+
+
+async def claim_told(conn: Conn, now: datetime, leased_until: datetime) -> Mapping[str, datetime]:
+    """Tenants of completed runs that metering has not been told of, and the instant before which their usage is billed:
+    the earliest start of a period that is open or in draft; once all subscriptions are closed, the end of the last one.
+    """
+    rows = await conn.fetch(
+        "WITH due AS (UPDATE billing_run SET tell_time = $2 WHERE tell_time <= $1 RETURNING tenant_id)"
+        " SELECT tenant_id, least("
+        "  (SELECT coalesce(min(period_start) FILTER (WHERE NOT is_closed), max(period_end))"
+        "   FROM subscription s WHERE s.tenant_id = due.tenant_id),"
+        "  (SELECT min(period_start) FROM invoice i WHERE i.tenant_id = due.tenant_id AND i.state = 'draft')"
+        " ) AS billed_end FROM (SELECT DISTINCT tenant_id FROM due) AS due",
+        now,
+        leased_until,
+    )
+    return {row["tenant_id"]: row["billed_end"] for row in rows if row["billed_end"] is not None}
+
+
+async def set_told(conn: Conn, tenant_ids: Sequence[str], leased_until: datetime) -> None:
+    """Metering knows of what was claimed then."""
+    await conn.execute(
+        "UPDATE billing_run SET tell_time = NULL WHERE tenant_id = ANY($1) AND tell_time = $2", tenant_ids, leased_until
     )
 
 

@@ -86,6 +86,14 @@ def segments(meter: Meter, question: Question) -> tuple[Segment, ...]:
     )
 
 
+def covered_period(meter: Meter, question: Question) -> tuple[datetime, datetime]:
+    """In UTC, what the segments together are in; empty at the question's start when the version is not in effect."""
+    pieces = segments(meter, question)
+    if not pieces:
+        return question.start.astimezone(UTC), question.start.astimezone(UTC)
+    return min(each.start for each in pieces), max(each.end for each in pieces)
+
+
 def held(meter: Meter, question: Question, segment: Segment, tally: Tally) -> Tally:
     """The tally of a segment for how long its values are held; what comes in as held is their sum of value × time."""
     if question.prorated:

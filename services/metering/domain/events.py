@@ -54,8 +54,16 @@ class EventColumns:
         """The first row of each key."""
         if len(set(self.keys)) == len(self.keys):
             return self
-        rows = sorted({key: row for row, key in reversed(list(enumerate(self.keys)))}.values())
+        return self.only(sorted({key: row for row, key in reversed(list(enumerate(self.keys)))}.values()))
+
+    def only(self, rows: Sequence[int]) -> "EventColumns":
         return EventColumns(*([getattr(self, each.name)[row] for row in rows] for each in fields(self)))
+
+    def outside(self, months: AbstractSet[date]) -> "EventColumns":
+        """The rows of other months."""
+        if not months:
+            return self
+        return self.only([row for row, micros in enumerate(self.micros) if month_of(micros) not in months])
 
 
 def month_of(micros: int) -> date:
@@ -78,14 +86,22 @@ class Fate(Enum):
     DUPLICATE = auto()
     REUSED = auto()
     """Its identity belongs to an event with other contents, which stands."""
+    ARCHIVED = auto()
+    """It is new, and its month is archived."""
 
 
-def fates(columns: EventColumns, standing: Mapping[bytes, int]) -> list[Fate]:
-    """By row; `standing` are the content hashes of those keys that were recorded before."""
+def fates(
+    columns: EventColumns, standing: Mapping[bytes, int], archived: AbstractSet[date] = frozenset()
+) -> list[Fate]:
+    """By row; `standing` are the content hashes of those keys that were recorded before, `archived` the months that
+    take no events.
+    """
     first = dict(standing)
     result = []
-    for key, content in zip(columns.keys, columns.content_hashes, strict=True):
-        if key not in first:
+    for key, content, micros in zip(columns.keys, columns.content_hashes, columns.micros, strict=True):
+        if key not in first and archived and month_of(micros) in archived:
+            result.append(Fate.ARCHIVED)
+        elif key not in first:
             first[key] = content
             result.append(Fate.ACCEPTED)
         else:
@@ -129,21 +145,31 @@ class Reading:
         if by_row is None:
             return Outcome(len(self.indexes), (), self.refusals)
         mine = by_row[self.first_row : self.first_row + len(self.indexes)]
-        reused = [
-            _reused(index, columns.transaction_ids[self.first_row + offset])
+        refused = [
+            _REFUSED[fate](index, columns, self.first_row + offset)
             for offset, (index, fate) in enumerate(zip(self.indexes, mine, strict=True))
-            if fate is Fate.REUSED
+            if fate in _REFUSED
         ]
         return Outcome(
             accepted_count=mine.count(Fate.ACCEPTED),
             duplicate_indexes=[i for i, fate in zip(self.indexes, mine, strict=True) if fate is Fate.DUPLICATE],
-            refusals=sorted([*self.refusals, *reused], key=lambda refusal: refusal.index),
+            refusals=sorted([*self.refusals, *refused], key=lambda refusal: refusal.index),
         )
 
 
-def _reused(index: int, transaction_id: str) -> Refusal:
-    message = f"transaction_id {transaction_id!r} belongs to an event with other contents, which stands"
+def _reused(index: int, columns: EventColumns, row: int) -> Refusal:
+    message = f"transaction_id {columns.transaction_ids[row]!r} belongs to an event with other contents, which stands"
     return Refusal(index, "transaction_id", "TRANSACTION_ID_REUSED", message)
+
+
+def _archived(index: int, columns: EventColumns, row: int) -> Refusal:
+    message = (
+        f"events of {month_of(columns.micros[row]):%Y-%m} are archived; restore the month and send the event again"
+    )
+    return Refusal(index, "timestamp", "MONTH_ARCHIVED", message)
+
+
+_REFUSED = {Fate.REUSED: _reused, Fate.ARCHIVED: _archived}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Every statement of the service. Functions take a connection; the caller owns the transaction."""
 
 from libs.common.postgres import Conn
+from services.metering.store.archive import require_listable
 from services.metering.store.events import (
     catalog_versions,
     connect_writer,
@@ -11,6 +12,7 @@ from services.metering.store.events import (
     record_events,
 )
 from services.metering.store.following import touched_subscriptions
+from services.metering.store.intake import count_intake
 from services.metering.store.meter_versions import find_version_request, insert_version
 from services.metering.store.meters import (
     find_meter,
@@ -20,6 +22,7 @@ from services.metering.store.meters import (
     renew_catalog,
     update_meter,
 )
+from services.metering.store.snapshot import snapshot
 from services.metering.store.usage import read_event_usage, read_head, read_usage
 
 __all__ = [
@@ -27,6 +30,7 @@ __all__ = [
     "check",
     "connect_writer",
     "content_hashes",
+    "count_intake",
     "create_partition",
     "find_meter",
     "find_meter_request",
@@ -41,6 +45,8 @@ __all__ = [
     "read_usage",
     "record_events",
     "renew_catalog",
+    "require_listable",
+    "snapshot",
     "touched_subscriptions",
     "update_meter",
 ]

@@ -7,6 +7,7 @@ from datetime import date, datetime
 import asyncpg
 
 from libs.common.postgres import Conn
+from services.metering.domain.archive import AWAY
 from services.metering.domain.events import EventColumns, EventKey, RecordedEvent
 
 CONNECT_TIMEOUT_SECONDS = 5
@@ -43,18 +44,24 @@ async def number_series(conn: Conn, names: Iterable[tuple[str, str, str]]) -> di
     return {(row[0], row[1], row[2]): row[3] for row in rows}
 
 
-async def create_partition(conn: Conn, month: date) -> None:
-    """Make the partition for the events of a month, unless there is one; writers of other months do not wait."""
+async def create_partition(conn: Conn, month: date) -> bool:
+    """Make the partition for the events of a month, unless there is one; writers of other months do not wait.
+
+    False if the month is archived: it has none, and gets none but by being restored.
+    """
     name = f"event_{month:%Y_%m}"
     following = date(month.year + month.month // 12, month.month % 12 + 1, 1)
     async with conn.transaction():
         await conn.execute("SELECT pg_advisory_xact_lock('event'::regclass::oid::int, 0)")
+        if await conn.fetchval("SELECT state = ANY($2) FROM archived_month WHERE month = $1", month, list(AWAY)):
+            return False
         if await conn.fetchval("SELECT to_regclass($1) IS NULL", name):
             await conn.execute(f"CREATE TABLE {name} (LIKE event INCLUDING ALL)")
             await conn.execute(
                 f"ALTER TABLE event ATTACH PARTITION {name}"
                 f" FOR VALUES FROM ('{month} 00:00:00+00') TO ('{following} 00:00:00+00')"
             )
+    return True
 
 
 async def connect_writer(dsn: str) -> "asyncpg.Connection[asyncpg.Record]":
@@ -74,7 +81,8 @@ async def record_events(conn: Conn, columns: EventColumns, now: datetime) -> set
 
     No key may stand twice in `columns`. Keys are inserted in order, so that two writers never wait for each other in a
     circle. Only when all are in does the writer wait for its turn, which it keeps until it has committed: hence
-    sequences are committed in their order, and nobody who has the turn waits for a key.
+    sequences are committed in their order, and nobody who has the turn waits for a key. They are counted as accepted by
+    the number recorded, within the turn too.
     """
     rows = await conn.fetch(
         """
@@ -98,6 +106,14 @@ async def record_events(conn: Conn, columns: EventColumns, now: datetime) -> set
                 AS t (key, tenant_no, series_no, micros, transaction_id, properties, amount)
             JOIN fresh USING (key)
             ORDER BY tenant_no, series_no, micros
+            RETURNING tenant_no
+        ), counted AS (
+            INSERT INTO intake AS old (tenant_id, day, fate, event_count)
+            SELECT tenant_id, ($8::timestamptz AT TIME ZONE 'UTC')::date, 'ACCEPTED', event_count
+            FROM (SELECT tenant_no, count(*) AS event_count FROM recorded GROUP BY tenant_no) AS accepted
+            JOIN tenant USING (tenant_no)
+            ORDER BY tenant_id
+            ON CONFLICT (tenant_id, day, fate) DO UPDATE SET event_count = old.event_count + excluded.event_count
         )
         SELECT key FROM fresh
         """,

@@ -13,12 +13,14 @@ from datetime import datetime
 import asyncpg
 
 from libs.common.postgres import Conn
+from services.metering.domain.archive import Gap
 from services.metering.domain.buckets import DAY, Cover, Segment, cover, held, is_in_buckets, segments
 from services.metering.domain.lanes import Measure, measure_of
 from services.metering.domain.measuring import Cell
 from services.metering.domain.meters import Meter
 from services.metering.domain.usage import Question
 from services.metering.store.adding_up import SUMS
+from services.metering.store.archive import Need, lacking
 from services.metering.store.edges import Look, Tallies, add, read_folded, read_unfolded
 from services.metering.store.filling import MERGED
 from services.metering.store.recipes import Rollup, read_rollups
@@ -99,7 +101,7 @@ class _Covers:
 
 
 async def read_cells(
-    conn: Conn, tenant_id: str, asks: Sequence[tuple[Question, Meter]], watermark: int
+    conn: Conn, tenant_id: str, asks: Sequence[tuple[Question, Meter]], watermark: int, gaps: Sequence[Gap]
 ) -> dict[int, list[Cell]]:
     """What those asks come to, by their positions, that buckets can answer at `watermark`; the others are left out.
 
@@ -112,6 +114,14 @@ async def read_cells(
     tenant_no, without_events, placed = await _place(conn, tenant_id, asks, suited)
     covers = _Covers()
     pieces = [piece for ask in placed for piece in covers.pieces(ask)]
+    if gaps:
+        needs = [
+            Need(each.ask.position, each.ask.series_no, each.ask.rollup.number, covers.covers[each.cover_no])
+            for each in pieces
+        ]
+        without_buckets = await lacking(conn, tenant_no, needs, gaps)
+        placed = [ask for ask in placed if ask.position not in without_buckets]
+        pieces = [each for each in pieces if each.ask.position not in without_buckets]
     found: Tallies = defaultdict(dict)
     await _read_buckets(conn, tenant_no, pieces, covers.covers, found)
     looks = [Look(each.ask.series_no, each.ask.measure, each.cover_no) for each in pieces]

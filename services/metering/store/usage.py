@@ -4,6 +4,7 @@ import json
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -12,13 +13,16 @@ import asyncpg
 from libs.common.errors import NotFound
 from libs.common.postgres import Conn
 from libs.common.wire import DECIMAL
+from services.metering.domain.buckets import covered_period
 from services.metering.domain.events import CountedEvent
 from services.metering.domain.measuring import Cell, event_usage, usages
 from services.metering.domain.meters import Aggregation, Meter
 from services.metering.domain.tally import Latest, Tally
 from services.metering.domain.usage import EMPTY_LOG, Answers, EventUsage, Question, Usage, check
+from services.metering.store.archive import find_gaps, require_events
 from services.metering.store.meters import filters_json, find_meters
 from services.metering.store.rollups import read_cells
+from services.metering.store.snapshot import snapshot
 
 _VALUE = f"^{DECIMAL.pattern}$"
 ALL = 2**31 - 1
@@ -33,6 +37,11 @@ class _Ask(NamedTuple):
     @property
     def needs_order(self) -> bool:
         return self.meter.aggregation is Aggregation.UNIQUE_COUNT or self.question.charged_in_advance
+
+    @property
+    def needs(self) -> tuple[str, str, datetime, datetime]:
+        """Subscription, event code and period of the events that answer it."""
+        return self.question.subscription_id, self.meter.event_code, *covered_period(self.meter, self.question)
 
 
 class _MeterAsk(NamedTuple):
@@ -146,17 +155,19 @@ async def read_usage(conn: Conn, tenant_id: str, questions: Sequence[Question], 
     """Answer all questions at one watermark; None reads all there is.
 
     An answer's watermark is that of the log, even below the one asked for. Values that are no decimals, which may be in
-    events older than their meter, do not count. Raises NotFound METER_NOT_FOUND, and InvalidArgument when a question
-    does not suit its meter.
+    events older than their meter, do not count. Raises NotFound METER_NOT_FOUND, InvalidArgument when a question does
+    not suit its meter, and FailedPrecondition USAGE_ARCHIVED when it needs single events that are archived.
     """
-    async with conn.transaction(isolation="repeatable_read", readonly=True):
+    async with snapshot(conn):
         head = await read_head(conn)
         at = min(watermark or head, head)
         whole = await _asks(conn, tenant_id, questions, at)
         asks = [_Ask(each.question, version) for each in whole for version in each.versions]
         limits = [ALL if ask.needs_order else ask.question.first_events for ask in asks]
-        found = await read_cells(conn, tenant_id, asks, at)
+        gaps = await find_gaps(conn)
+        found = await read_cells(conn, tenant_id, asks, at, gaps)
         in_events = [i for i in range(len(asks)) if i not in found]
+        await require_events(conn, tenant_id, [asks[i].needs for i in in_events], gaps)
         cells = await _cells(conn, tenant_id, [asks[i] for i in in_events], [limits[i] for i in in_events], at)
     answers = _answers(whole, found | dict(zip(in_events, cells, strict=True)))
     return Answers([[each for _ in question.meter_codes for each in next(answers)] for question in questions], at)
@@ -169,10 +180,11 @@ async def read_event_usage(
 
     Raises as `read_usage` does.
     """
-    async with conn.transaction(isolation="repeatable_read", readonly=True):
+    async with snapshot(conn):
         head = await read_head(conn)
         whole = await _asks(conn, tenant_id, [replace(question, charged_in_advance=True)], head)
         asks = [_Ask(each.question, version) for each in whole for version in each.versions]
+        await require_events(conn, tenant_id, [ask.needs for ask in asks], await find_gaps(conn))
         cells = iter(await _cells(conn, tenant_id, asks, [ALL] * len(asks), head))
     return [
         event_usage(each.meter, question, transaction_id, [cell for _ in each.versions for cell in next(cells)])

@@ -1,8 +1,7 @@
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from moto.server import ThreadedMotoServer
 
 from libs.embedded.valkey import Valkey
 from services.metering import main as metering
@@ -10,16 +9,6 @@ from tests.conftest import Database, Keys
 from tests.metering.connectors.feeds import AWS, FEEDS, Feed
 from tests.metering.connectors.world import World
 from tests.metering.requests import NOW
-
-
-@pytest.fixture(scope="session")
-def aws() -> Iterator[str]:
-    """The address of a server that speaks SQS and S3."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    _, port = server.get_host_and_port()
-    yield f"http://127.0.0.1:{port}"
-    server.stop()
 
 
 @pytest.fixture(autouse=True)
