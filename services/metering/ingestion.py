@@ -136,10 +136,10 @@ class Ingestion:
         distinct = columns.without_repeats()
         await self._make_partitions(conn, distinct.micros)
         fresh = await store.record_events(conn, distinct, now)
-        if len(fresh) == len(columns.keys):
+        if fresh is None and distinct is columns:
             return None
-        standing = await store.content_hashes(conn, [key for key in distinct.keys if key not in fresh])
-        return fates(columns, standing)
+        known = set(distinct.keys).difference(distinct.keys if fresh is None else fresh)
+        return fates(columns, await store.content_hashes(conn, known) if known else {})
 
     async def _make_partitions(self, conn: Connection, micros: Sequence[int]) -> None:
         for month in months_without(micros, self._partitions):
