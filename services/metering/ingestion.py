@@ -135,10 +135,9 @@ class Ingestion:
         """What became of each row; None when all were accepted."""
         distinct = columns.without_repeats()
         await self._make_partitions(conn, distinct.micros)
-        fresh = await store.record_events(conn, distinct, now)
-        if fresh is None and distinct is columns:
+        known = await store.record_events(conn, distinct, now)
+        if not known and distinct is columns:
             return None
-        known = set(distinct.keys).difference(distinct.keys if fresh is None else fresh)
         return fates(columns, await store.content_hashes(conn, known) if known else {})
 
     async def _make_partitions(self, conn: Connection, micros: Sequence[int]) -> None:

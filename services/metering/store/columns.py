@@ -67,9 +67,8 @@ def _join_integers(values: Sequence[int]) -> bytes:
 
 
 def _join_texts(values: Sequence[str | None]) -> bytes:
-    if None in values:
-        return b"".join([_NULL if value is None else _join_texts([value]) for value in values])
-    return b"".join([_LENGTH.pack(len(text)) + text for text in map(str.encode, values)])
+    texts = [None if value is None else value.encode() for value in values]
+    return b"".join([_NULL if text is None else _LENGTH.pack(len(text)) + text for text in texts])
 
 
 def _big_endian(code: str, values: Sequence[int]) -> bytes:

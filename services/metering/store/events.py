@@ -71,15 +71,15 @@ async def connect_writer(dsn: str) -> "asyncpg.Connection[asyncpg.Record]":
     return conn
 
 
-async def record_events(conn: Conn, columns: EventColumns, now: datetime) -> Collection[bytes] | None:
-    """Record those events whose keys are new, in one transaction of its own, and return their keys; None says all.
+async def record_events(conn: Conn, columns: EventColumns, now: datetime) -> Sequence[bytes]:
+    """Record those events whose keys are new, in one transaction of its own, and return the keys that were known.
 
     No key may stand twice in `columns`. Keys are inserted in order, so that two writers never wait for each other in a
     circle. Only when all are in does the writer wait for its turn, which it keeps until it has committed: hence
     sequences are committed in their order, and nobody who has the turn waits for a key. Where `unnest` has fewer
     amounts than events, the rest is NULL.
     """
-    keys: list[bytes] | None = await conn.fetchval(
+    known: Sequence[bytes] | None = await conn.fetchval(
         """
         WITH fresh AS (
             INSERT INTO event_key (key, content_hash)
@@ -103,12 +103,12 @@ async def record_events(conn: Conn, columns: EventColumns, now: datetime) -> Col
             WHERE (SELECT is_all FROM news) OR key IN (SELECT key FROM fresh)
             ORDER BY tenant_no, series_no, micros
         )
-        SELECT ARRAY(SELECT key FROM fresh) FROM news WHERE NOT is_all
+        SELECT ARRAY(SELECT unnest($1::uuid[]) EXCEPT SELECT key FROM fresh) FROM news WHERE NOT is_all
         """,
         columns.keys, columns.content_hashes, columns.tenant_nos, columns.series_nos, columns.micros,
         columns.transaction_ids, columns.properties, now, columns.amounts if any(columns.amounts) else [],
     )  # fmt: skip
-    return keys
+    return known or ()
 
 
 async def content_hashes(conn: Conn, keys: Sequence[bytes]) -> dict[bytes, int]:
