@@ -1,4 +1,4 @@
-"""`python -m bench.echo LISTEN`: a server that answers at once, whatever it is sent. It is what a call of gRPC costs."""
+"""`python -m bench.echo LISTEN`: a server that answers at once, whatever it is sent: what a call of gRPC costs."""
 
 import asyncio
 import sys
@@ -17,9 +17,9 @@ async def _answer(_request: bytes, _context: "grpc.aio.ServicerContext[Any, Any]
 
 async def serve(listen: str) -> None:
     server = grpc.aio.server()
-    handlers = {"IngestEvents": grpc.unary_unary_rpc_method_handler(_answer)}
+    handler: Any = grpc.unary_unary_rpc_method_handler(_answer)
     server.add_generic_rpc_handlers(
-        (grpc.method_handlers_generic_handler("weir.metering.v1.MeteringService", handlers),)
+        (grpc.method_handlers_generic_handler("weir.metering.v1.MeteringService", {"IngestEvents": handler}),)
     )
     server.add_insecure_port(listen)
     await server.start()

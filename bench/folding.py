@@ -49,8 +49,9 @@ async def caught_up(dsn: str) -> float:
     began = loop.time()
     try:
         async with asyncio.timeout(CATCH_UP_SECONDS):
-            while await lag_seconds(conn):
+            while True:
+                if not await lag_seconds(conn):
+                    return loop.time() - began
                 await asyncio.sleep(0.05)
     finally:
         await conn.close()
-    return loop.time() - began

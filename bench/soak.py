@@ -61,7 +61,7 @@ class Figures:
 
 
 class Traffic:
-    """Calls made from a few templates, which get new ids and times; and what they come to, by subscription and meter."""
+    """Calls made from a few templates, which get new ids and times; and what they come to."""
 
     def __init__(self) -> None:
         self._templates = [request(f"soak{number}", BATCH - REPEATED) for number in range(TEMPLATES)]
@@ -84,6 +84,7 @@ class Traffic:
         return result
 
     def expected(self) -> Counter[tuple[str, str]]:
+        """By subscription and meter."""
         total: Counter[tuple[str, str]] = Counter()
         for template, uses in zip(self._templates, self._uses, strict=True):
             for event in template.events:
@@ -115,7 +116,8 @@ class Soak:
     async def _call(self, call: metering_pb2.IngestEventsRequest, number: int, slots: asyncio.Semaphore) -> None:
         for _ in range(2 if number % TWICE_EVERY == 0 else 1):
             answer = await self._stub.IngestEvents(call, timeout=60)
-            assert not answer.failures, answer.failures[0]
+            if answer.failures:
+                raise RuntimeError(f"refused: {answer.failures[0]}")
             self.accepted += answer.accepted_count
             self.duplicates += len(answer.duplicate_indexes)
         slots.release()
@@ -178,11 +180,11 @@ async def _measure(
             memory.append(sum(each.rss_mb for each in processes))
             await asyncio.sleep(1)
 
-    beside = [asyncio.create_task(each) for each in (watch_memory(), soak.ask())]
-    await soak.send(seconds)
-    for each in beside:
-        each.cancel()
-    await asyncio.gather(*beside, return_exceptions=True)
+    async with asyncio.TaskGroup() as tasks:
+        beside = [tasks.create_task(each) for each in (watch_memory(), soak.ask())]
+        await soak.send(seconds)
+        for each in beside:
+            each.cancel()
     lags = list(lags)
     catch_up_s = await caught_up(dsn)
     start_mb, end_mb = memory[len(memory) // 10], memory[-1]
