@@ -26,9 +26,7 @@ WRITERS = 2
 """One reads events while Postgres works for the other. More only take cores from Postgres."""
 
 SHARED_EVENTS = 500
-"""While one writer is at work, another joins it only for as many: a few events cost less in the next group than in a
-group of their own, and come no later.
-"""
+"""While one writer is at work, another joins it only for as many: fewer cost less in the next group."""
 
 GROUP_EVENTS = 4_000
 """A group takes no further request once it has as many events."""
