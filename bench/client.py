@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from bench.ingest import create_meters, request
+from bench.load import create_meters, request
 from bench.stack import Process, new_database, percentile, postgres, service
 from libs.client import Event, UsageClient
 from libs.client.sending import BATCH_EVENTS, BATCHES_UNDER_WAY

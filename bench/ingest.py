@@ -1,61 +1,51 @@
 """`python -m bench.ingest [--mode batch|single|duplicates] [--events N] [--json]`: events per second, acknowledged.
 
 A server process of metering on a durable Postgres is driven by client processes; acknowledged means committed. The
-limit is measured beside it: the same rows into the same tables by bare asyncpg over 1, 2 and 4 connections, the best.
+limit is measured beside it: the same rows, ready made, into the same tables by bare asyncpg over 1, 2 and 4
+connections, the best. asyncpg writes their arrays itself there; the service has a faster way of its own.
 
-- batch: calls of 1,000 events, 8 at a time.
-- single: calls of one event, 64 at a time.
+- batch: calls of 1,000 events, 8 at a time, while a worker folds (`--no-folding`: nobody does).
+- single: calls of one event, 64 at a time; beside it a server that answers at once, under the same load.
 - duplicates: as batch, but every event has been recorded before.
+
+Events happen one after the other, as in a live stream, some late; with `--times random`, at any time of a month.
 """
 
 import argparse
 import asyncio
 import json
-import multiprocessing
-import random
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from contextlib import AsyncExitStack
+from dataclasses import asdict, dataclass, replace
 
 import asyncpg
-import grpc
 
-from bench.stack import Process, new_database, percentile, postgres, service
-from libs.common.rpc.client import channel, credential
+from bench.folding import caught_up, watched
+from bench.load import MONTH, SUBSCRIPTIONS, Clients, Load, Sent, clients, clock, create_meters, request
+from bench.size import bytes_per_event
+from bench.stack import echo, new_database, percentile, postgres, processor_seconds, service, worker
+from libs.common.clock import system_clock
 from libs.embedded.postgres import Postgres
 from services.metering import store
 from services.metering.domain.events import EventColumns
 from services.metering.domain.meters import TenantCatalog, Watch, value_rules
 from services.metering.events_in import events_in
-from weir.metering.v1 import metering_pb2
-from weir.metering.v1.metering_pb2_grpc import MeteringServiceStub
 
-SUBSCRIPTIONS = 1_000
-MONTH = datetime(2023, 11, 1, tzinfo=UTC)
 GROUP = 4_000
 """Events in one statement of the limit: what the service writes at once under load."""
-
-CLIENTS = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """How the service is called: events in a call, calls at a time, and events in all."""
-
-    batch: int
-    concurrency: int
-    events: int
-
 
 LOADS = {"batch": Load(1_000, 8, 600_000), "duplicates": Load(1_000, 8, 600_000), "single": Load(1, 64, 20_000)}
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """`limit_events_per_s` and `ratio` compare with bare asyncpg; milliseconds are of one call, seen by the caller."""
+    """`limit_events_per_s` and `ratio` compare with bare asyncpg; milliseconds are of one call, seen by the caller.
+
+    Microseconds are of processor time for an event, that of Postgres with folding while events arrived. `fold_lag_s` is
+    the greatest age of a commit that was not folded, `fold_catch_up_s` how long folding went on after the last event.
+    """
 
     events_per_s: float
     limit_events_per_s: float
@@ -63,102 +53,103 @@ class Figures:
     p50_ms: float
     p99_ms: float
     rss_mb: float
+    server_us_per_event: float
+    postgres_us_per_event: float
+    bytes_per_event: float
+    plain_bytes_per_event: float
 
 
-def request(seed: str, size: int) -> metering_pb2.IngestEventsRequest:
-    """Events like a language model's: one of a thousand subscriptions, two token counts and a model."""
-    chance = random.Random(seed)
-    result = metering_pb2.IngestEventsRequest()
-    for number in range(size):
-        event = result.events.add(
-            transaction_id=f"req_{seed}_{number:06d}",
-            subscription_id=f"sub_{chance.randrange(SUBSCRIPTIONS):06d}",
-            code="llm_request",
-            properties={
-                "input_tokens": str(chance.randrange(8_000)),
-                "output_tokens": str(chance.randrange(1_000)),
-                "model": chance.choice(("small", "large")),
-            },
-        )
-        event.timestamp.FromDatetime(MONTH + timedelta(microseconds=chance.randrange(29 * 86_400 * 10**6)))
-    return result
+@dataclass(frozen=True, slots=True)
+class Folding:
+    fold_lag_s: float
+    fold_catch_up_s: float
 
 
-def drive(server: Process, load: Load, client: int, start_time: float) -> tuple[float, float, list[float]]:
-    """One client process: when it began, when it ended, and the milliseconds of each call."""
-    return asyncio.run(_drive(server, load, client, start_time))
+@dataclass(frozen=True, slots=True)
+class Echo:
+    """The server that answers at once: `echo_ratio` compares calls a second, `p99_ratio` the slowest in a hundred."""
+
+    echo_per_s: float
+    echo_p99_ms: float
+    echo_ratio: float
+    p99_ratio: float
 
 
-async def _drive(server: Process, load: Load, client: int, start_time: float) -> tuple[float, float, list[float]]:
-    """Requests are made, and written out, before the clock starts: the sender's work is not what is measured."""
-    calls = load.events // load.batch // CLIENTS
-    requests = [request(f"{client}_{number}", load.batch).SerializeToString() for number in range(calls)]
-    waiting = iter(requests)
-    latencies: list[float] = []
-    async with grpc.aio.insecure_channel(server.target) as opened:
-        ingest: grpc.aio.UnaryUnaryMultiCallable[bytes, metering_pb2.IngestEventsResponse] = opened.unary_unary(
-            "/weir.metering.v1.MeteringService/IngestEvents",
-            request_serializer=None,
-            response_deserializer=metering_pb2.IngestEventsResponse.FromString,
-        )
-
-        async def caller() -> None:
-            for each in waiting:
-                sent = time.perf_counter()
-                answer = await ingest(each, metadata=credential(server.api_key), timeout=60)
-                latencies.append((time.perf_counter() - sent) * 1000)
-                assert answer.accepted_count + len(answer.duplicate_indexes) == load.batch
-
-        await opened.channel_ready()
-        await asyncio.sleep(max(0.0, start_time - time.time()))
-        began = time.time()
-        await asyncio.gather(*(caller() for _ in range(load.concurrency // CLIENTS)))
-    return began, time.time(), latencies
-
-
-async def create_meters(server: Process) -> None:
-    sums = [
-        metering_pb2.Meter(
-            code=name, event_code="llm_request", aggregation=metering_pb2.Meter.AGGREGATION_SUM, value_property=name
-        )
-        for name in ("input_tokens", "output_tokens")
+async def measure(load: Load, *, repeated: bool, folding: bool) -> list[Figures | Folding | Echo]:
+    with clients() as senders:
+        bare = await measure_echo(senders, load) if load.batch == 1 else None
+        async with postgres() as server:
+            limit = await measure_limit(server, load, repeated=repeated)
+            figures, folded, sent = await measure_service(server, senders, load, repeated=repeated, folding=folding)
+    found: list[Figures | Folding | Echo] = [
+        replace(figures, limit_events_per_s=round(limit), ratio=round(figures.events_per_s / limit, 3))
     ]
-    count = metering_pb2.Meter(
-        code="requests", event_code="llm_request", aggregation=metering_pb2.Meter.AGGREGATION_COUNT
+    if folded is not None:
+        found.append(folded)
+    if bare is not None:
+        found.append(compare(load, bare, sent))
+    return found
+
+
+async def measure_echo(senders: Clients, load: Load) -> Sent:
+    async with echo() as process:
+        return await senders.send(process, load)
+
+
+def compare(load: Load, bare: Sent, sent: Sent) -> Echo:
+    bare_p99_ms = percentile(bare.latencies_ms, 99)
+    return Echo(
+        echo_per_s=round(load.events / bare.seconds),
+        echo_p99_ms=round(bare_p99_ms, 2),
+        echo_ratio=round(bare.seconds / sent.seconds, 3),
+        p99_ratio=round(percentile(sent.latencies_ms, 99) / bare_p99_ms, 2),
     )
-    async with channel(server.target, server.api_key) as opened:
-        for number, meter in enumerate([count, *sums]):
-            request_id = f"00000000-0000-4000-8000-{number:012d}"
-            await MeteringServiceStub(opened).CreateMeter(
-                metering_pb2.CreateMeterRequest(request_id=request_id, meter=meter)
-            )
 
 
-async def measure_service(server: Postgres, load: Load, *, repeated: bool) -> tuple[float, list[float], float]:
-    """Events a second, milliseconds by call, and the server's memory; `repeated` sends all twice, timing the second."""
+async def measure_service(
+    server: Postgres, senders: Clients, load: Load, *, repeated: bool, folding: bool
+) -> tuple[Figures, Folding | None, Sent]:
+    """The limit is left open. `repeated` sends all twice, measuring the second time."""
     dsn = await new_database(server, "metering")
-    loop = asyncio.get_running_loop()
-    async with service("metering", dsn) as process:
+    async with AsyncExitStack() as stack:
+        process = await stack.enter_async_context(service("metering", dsn))
         await create_meters(process)
-        with ProcessPoolExecutor(CLIENTS, multiprocessing.get_context("spawn")) as clients:
-            for _ in range(2 if repeated else 1):
-                start_time = time.time() + 3 + load.events / 200_000
-                results = await asyncio.gather(
-                    *(loop.run_in_executor(clients, drive, process, load, n, start_time) for n in range(CLIENTS))
-                )
-        seconds = max(ended for _, ended, _ in results) - min(began for began, _, _ in results)
-        latencies = [each for _, _, mine in results for each in mine]
-        return len(latencies) * load.batch / seconds, latencies, process.peak_rss_mb
+        if repeated:
+            await senders.send(process, load)
+        lags = None
+        if folding:
+            await stack.enter_async_context(worker("metering", dsn))
+            lags = await stack.enter_async_context(watched(dsn))
+        before = processor_seconds(process.pid), processor_seconds(server.pid)
+        sent = await senders.send(process, load)
+        used = processor_seconds(process.pid) - before[0], processor_seconds(server.pid) - before[1]
+        caught_up_s = await caught_up(dsn) if folding else 0.0
+        rss_mb = process.peak_rss_mb
+    log, plain = await bytes_per_event(dsn)
+    figures = Figures(
+        events_per_s=round(load.events / sent.seconds),
+        limit_events_per_s=0,
+        ratio=0,
+        p50_ms=round(percentile(sent.latencies_ms, 50), 2),
+        p99_ms=round(percentile(sent.latencies_ms, 99), 2),
+        rss_mb=round(rss_mb, 1),
+        server_us_per_event=round(used[0] / load.events * 1e6, 2),
+        postgres_us_per_event=round(used[1] / load.events * 1e6, 2),
+        bytes_per_event=round(log),
+        plain_bytes_per_event=round(plain),
+    )
+    return figures, Folding(round(max(lags), 2), round(caught_up_s, 2)) if lags else None, sent
 
 
-def columns_of(events: int, size: int, salt: str) -> list[EventColumns]:
+def columns_of(load: Load, events: int, size: int, salt: str) -> list[EventColumns]:
     """The rows that the service would write, ready for Postgres."""
     series = {f"sub_{number:06d}": number + 1 for number in range(SUBSCRIPTIONS)}
     catalog = TenantCatalog("bench", 1, 1, {"llm_request": Watch(value_rules([]), series)})
     result = []
     for number in range(events // size):
         columns = EventColumns()
-        events_in(request(f"{salt}{number}", size).events, catalog, MONTH + timedelta(days=30), columns)
+        sent = request(f"{salt}{number}", size, clock(load.times, number * size))
+        events_in(sent.events, catalog, system_clock(), columns)
         result.append(columns)
     return result
 
@@ -170,8 +161,8 @@ async def measure_limit(server: Postgres, load: Load, *, repeated: bool) -> floa
     rates = []
     for connections in (1, 2, 4) if load.batch > 1 else (16, 64):
         dsn = await new_database(server, "metering")
-        waiting = columns_of(events, size, f"limit{connections}_")
-        writers = [await store.connect_writer(dsn) for _ in range(connections)]
+        waiting = columns_of(load, events, size, f"limit{connections}_")
+        writers = [await _connect(dsn) for _ in range(connections)]
         await store.create_partition(writers[0], MONTH.date())
         for _ in range(2 if repeated else 1):
             began = time.perf_counter()
@@ -184,40 +175,36 @@ async def measure_limit(server: Postgres, load: Load, *, repeated: bool) -> floa
     return max(rates)
 
 
+async def _connect(dsn: str) -> "asyncpg.Connection[asyncpg.Record]":
+    conn = await asyncpg.connect(dsn, server_settings={"timezone": "UTC"})
+    await conn.set_type_codec("uuid", schema="pg_catalog", format="binary", encoder=bytes, decoder=bytes)
+    return conn
+
+
 async def _write(conn: "asyncpg.Connection[asyncpg.Record]", waiting: Iterable[EventColumns]) -> None:
     for columns in waiting:
         await store.record_events(conn, columns, MONTH)
-
-
-async def measure(load: Load, *, repeated: bool) -> Figures:
-    async with postgres() as server:
-        limit = await measure_limit(server, load, repeated=repeated)
-        rate, latencies, rss_mb = await measure_service(server, load, repeated=repeated)
-    return Figures(
-        events_per_s=round(rate),
-        limit_events_per_s=round(limit),
-        ratio=round(rate / limit, 3),
-        p50_ms=round(percentile(latencies, 50), 2),
-        p99_ms=round(percentile(latencies, 99), 2),
-        rss_mb=round(rss_mb, 1),
-    )
 
 
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.ingest", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--mode", choices=LOADS, default="batch")
     parser.add_argument("--events", type=int, help="how many to send")
+    parser.add_argument("--times", choices=("live", "random"), default="live", help="when the events happened")
+    parser.add_argument("--folding", action=argparse.BooleanOptionalAction, help="run a worker; default for batch")
     parser.add_argument("--json", action="store_true", help="one object of plain numbers")
     options = parser.parse_args(arguments)
-    load = LOADS[options.mode]
+    load = replace(LOADS[options.mode], times=options.times)
     if options.events:
-        load = Load(load.batch, load.concurrency, options.events)
-    figures = asdict(asyncio.run(measure(load, repeated=options.mode == "duplicates")))
+        load = replace(load, events=options.events)
+    folding = options.mode == "batch" if options.folding is None else options.folding
+    found = asyncio.run(measure(load, repeated=options.mode == "duplicates", folding=folding))
+    figures = {name: value for each in found for name, value in asdict(each).items()}
     if options.json:
         print(json.dumps(figures))
     else:
         for name, value in figures.items():
-            print(f"{name:20} {value:>12,}")
+            print(f"{name:24} {value:>12,}")
     return 0
 
 

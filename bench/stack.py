@@ -4,7 +4,7 @@ import asyncio
 import os
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from libs.common.credentials import ALL_SCOPES, Issuer, generate_private_key, lo
 from libs.common.postgres import migrate
 from libs.embedded.postgres import Postgres, provision
 from libs.embedded.process import HOST, free_port
+from libs.embedded.valkey import Valkey
 from services.__main__ import migrations
 
 ROOT = Path(__file__).parents[1]
@@ -36,10 +37,26 @@ class Process:
     @property
     def peak_rss_mb(self) -> float:
         """The most memory that the process has had so far (Linux)."""
+        return self._status_mb("VmHWM:")
+
+    @property
+    def rss_mb(self) -> float:
+        """The memory that the process has now (Linux)."""
+        return self._status_mb("VmRSS:")
+
+    def _status_mb(self, name: str) -> float:
         for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
+            if line.startswith(name):
                 return int(line.split()[1]) / 1024
-        raise RuntimeError("the kernel does not say how much memory the process has had")
+        raise RuntimeError("the kernel does not say how much memory the process has")
+
+
+def processor_seconds(pid: int) -> float:
+    """What a process and all its descendants have used (Linux)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    used = sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return used + sum(processor_seconds(int(child)) for child in children)
 
 
 @asynccontextmanager
@@ -60,22 +77,47 @@ async def new_database(server: Postgres, service: str) -> str:
 
 @asynccontextmanager
 async def service(name: str, dsn: str, tenant_id: str = "bench") -> AsyncIterator[Process]:
-    """The server process of a service, ready; stopped as an orchestrator would stop it."""
+    """The server process of a service, ready."""
     private_pem = generate_private_key()
     target = f"{HOST}:{free_port()}"
     environment = {
-        **os.environ,
         f"WEIR_{name.upper()}_DSN": dsn,
         f"WEIR_{name.upper()}_LISTEN": target,
         "WEIR_PUBLIC_KEYS": public_pem(private_pem),
     }
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "services", name, cwd=ROOT, env=environment, stderr=asyncio.subprocess.DEVNULL
-    )
-    try:
+    async with _python("services", name, environment=environment) as pid:
         await _ready(target)
         issuer = Issuer(load_private_key(private_pem), system_clock)
-        yield Process(target, process.pid, issuer.api_key(tenant_id, ALL_SCOPES, live=False))
+        yield Process(target, pid, issuer.api_key(tenant_id, ALL_SCOPES, live=False))
+
+
+@asynccontextmanager
+async def worker(name: str, dsn: str) -> AsyncIterator[Process]:
+    """The worker process of a service, with a Valkey of its own."""
+    with tempfile.TemporaryDirectory(prefix="weir-bench-") as folder:
+        async with Valkey(Path(folder) / "valkey") as valkey:
+            environment = {f"WEIR_{name.upper()}_DSN": dsn, "WEIR_REDIS_URL": valkey.url}
+            async with _python("services", name, "worker", environment=environment) as pid:
+                yield Process("", pid, "")
+
+
+@asynccontextmanager
+async def echo() -> AsyncIterator[Process]:
+    """A server that answers at once."""
+    target = f"{HOST}:{free_port()}"
+    async with _python("bench.echo", target, environment={}) as pid:
+        yield Process(target, pid, "none")
+
+
+@asynccontextmanager
+async def _python(*command: str, environment: Mapping[str, str]) -> AsyncIterator[int]:
+    """A process of a Python module; its id. Stopped as an orchestrator would stop it."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", *command,
+        cwd=ROOT, env={**os.environ, **environment}, stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        yield process.pid
     finally:
         if process.returncode is None:
             process.terminate()

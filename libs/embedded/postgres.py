@@ -24,6 +24,7 @@ SETTINGS = {
     "max_connections": "300",
     "shared_buffers": "256MB",
     "wal_level": "replica",
+    "max_wal_size": "4GB",  # after each checkpoint, keys in random order have every page of their index written whole
     "timezone": "UTC",
     "log_timezone": "UTC",
 }

