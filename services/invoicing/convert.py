@@ -230,6 +230,17 @@ def paid_in(message: money_pb2.Money, present: bool, currency: str) -> Money:
     return paid
 
 
+def latest_version_in(message: pricing_pb2.Plan) -> PlanVersion:
+    """What a new subscription gets. Raises FailedPrecondition PLAN_NOT_ACTIVE, and what `plan_version_in` raises."""
+    if not message.HasField("latest_version"):
+        raise FailedPrecondition(
+            "PLAN_NOT_ACTIVE",
+            f"no version of plan {message.code} is active: there are only drafts or archived ones",
+            plan_code=message.code,
+        )
+    return plan_version_in(message.latest_version)
+
+
 def plan_version_in(message: pricing_pb2.PlanVersion) -> PlanVersion:
     """As pricing sent it, who has validated it."""
     fee = message.base_fee

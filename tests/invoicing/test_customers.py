@@ -127,6 +127,16 @@ async def test_a_subscription_needs_its_customer_and_its_plan(acme: Tenant) -> N
         assert refused.value.reason == reason
 
 
+async def test_a_plan_that_is_not_sold_takes_no_subscription(acme: Tenant) -> None:
+    await acme.customer("globex")
+    await acme.plan("basic")
+    request = pricing_pb2.ArchivePlanVersionRequest(request_id=new_request_id(), plan_code="basic", version=1)
+    await acme.pricing.ArchivePlanVersion(request)
+    with pytest.raises(FailedPrecondition) as refused:
+        await acme.invoicing.CreateSubscription(subscription_request())
+    assert refused.value.reason == "PLAN_NOT_ACTIVE"
+
+
 async def test_a_subscription_id_is_taken_once(acme: Tenant) -> None:
     await acme.customer("globex")
     await acme.plan("basic")

@@ -174,29 +174,34 @@ charges = st.builds(
     group_keys=st.just(GROUP_KEYS),
     limits=limits(38).map(lambda pair: Limits(*pair)),
 )
-plans = st.builds(
-    lambda code, name, description, create_time, currency, base_fee, charges, tax_codes: Plan(
-        code=code,
-        name=name,
-        description=description,
-        latest_version=PlanVersion(
-            plan_code=code,
-            version=1,
-            currency=currency,
-            billing_interval=BillingInterval.MONTHLY,
-            base_fee=None if base_fee is None else Money(base_fee, currency),
-            charges=tuple(charges),
-            tax_codes=tuple(tax_codes),
-            create_time=create_time,
-        ),
+versions = st.builds(
+    lambda code, create_time, currency, base_fee, charges, tax_codes: PlanVersion(
+        plan_code=code,
+        version=1,
+        currency=currency,
+        billing_interval=BillingInterval.MONTHLY,
+        base_fee=None if base_fee is None else Money(base_fee, currency),
+        charges=tuple(charges),
+        tax_codes=tuple(tax_codes),
         create_time=create_time,
     ),
     code=codes,
-    name=names,
-    description=st.just("") | names,
     create_time=instants,
     currency=st.sampled_from(["USD", "JPY", "KWD", "CLF"]),
     base_fee=st.none() | st.integers(0, 2**63 - 1),
     charges=st.lists(charges, max_size=4, unique_by=lambda charge: charge.code),
     tax_codes=st.lists(codes, max_size=3, unique=True),
+)
+plans = st.builds(
+    lambda version, name, description: Plan(
+        code=version.plan_code,
+        name=name,
+        description=description,
+        version_count=1,
+        latest_version=version,
+        create_time=version.create_time,
+    ),
+    version=versions,
+    name=names,
+    description=st.just("") | names,
 )

@@ -1,6 +1,8 @@
 """Protobuf to domain (`_in`, which validate and name the wrong field) and back (`_out`)."""
 
 from services.pricing.convert.plans import (
+    made_state,
+    plan_change_in,
     plan_in,
     plan_out,
     version_in,
@@ -12,6 +14,8 @@ from services.pricing.convert.rating import proration_in, rated_out, require_bat
 from services.pricing.convert.taxes import tax_change_in, tax_in, tax_out
 
 __all__ = [
+    "made_state",
+    "plan_change_in",
     "plan_in",
     "plan_out",
     "proration_in",

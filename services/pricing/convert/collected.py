@@ -3,6 +3,8 @@
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import TypeVar
 
+from google.protobuf.field_mask_pb2 import FieldMask
+
 from libs.common.errors import FieldViolation, InvalidArgument
 
 T = TypeVar("T")
@@ -31,3 +33,15 @@ def require_unique(reason: str, keys: Sequence[Hashable], path: str) -> None:
             named = f"{key!r} once more" if isinstance(key, str) else "the same as one before"
             raise InvalidArgument(reason, f"{field} is {named}", field=field)
         seen.add(key)
+
+
+def mask_in(mask: FieldMask, *updatable: str) -> frozenset[str]:
+    """The fields that an update changes: one or more of `updatable`."""
+    if not mask.paths:
+        raise InvalidArgument("FIELD_MISSING", "update_mask is required", field="update_mask")
+    if unknown := sorted(set(mask.paths) - set(updatable)):
+        known = " and ".join(", ".join(updatable).rsplit(", ", 1))
+        raise InvalidArgument(
+            "MASK_PATH_UNKNOWN", f"update_mask names {unknown[0]!r}; only {known} can change", field="update_mask"
+        )
+    return frozenset(mask.paths)

@@ -4,13 +4,16 @@ from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 
+from google.protobuf.field_mask_pb2 import FieldMask
+
 from libs.common.errors import InvalidArgument
 from libs.common.money import Money
 from libs.common.paging import Page, page_in
 from libs.common.wire import code_in, currency_in, money_in, money_out, text_in, timestamp_out
 from services.pricing.convert.charges import charge_in, charge_out
-from services.pricing.convert.collected import read_all, require_unique
+from services.pricing.convert.collected import mask_in, read_all, require_unique
 from services.pricing.domain.plans import BillingInterval, Plan, PlanVersion
+from services.pricing.domain.states import VersionState
 from weir.pricing.v1 import pricing_pb2
 
 _DESCRIPTION_CHARACTERS = 1000
@@ -18,26 +21,46 @@ _MAX_VERSION = 2**31 - 1
 
 _INTERVALS = {pricing_pb2.PlanVersion.BILLING_INTERVAL_MONTHLY: BillingInterval.MONTHLY}
 _INTERVALS_OUT = {interval: number for number, interval in _INTERVALS.items()}
+_STATES_OUT = {
+    VersionState.DRAFT: pricing_pb2.PlanVersion.STATE_DRAFT,
+    VersionState.ACTIVE: pricing_pb2.PlanVersion.STATE_ACTIVE,
+    VersionState.ARCHIVED: pricing_pb2.PlanVersion.STATE_ARCHIVED,
+}
 
 
-def plan_in(message: pricing_pb2.Plan, version: pricing_pb2.PlanVersion, create_time: datetime) -> Plan:
-    """A new plan, whose version 1 is `version`."""
+def plan_in(
+    message: pricing_pb2.Plan, version: pricing_pb2.PlanVersion, as_draft: bool, create_time: datetime
+) -> tuple[Plan, PlanVersion]:
+    """A new plan and its version 1."""
     code = code_in(message.code, "plan.code")
-    return Plan(
+    first = version_in(version, code, 1, create_time)
+    plan = Plan(
         code=code,
         name=text_in(message.name, "plan.name"),
-        description=text_in(message.description, "plan.description", most=_DESCRIPTION_CHARACTERS, required=False),
-        latest_version=version_in(version, code, 1, create_time),
+        description=_description_in(message),
+        version_count=1,
+        latest_version=None if as_draft else first,
         create_time=create_time,
     )
+    return plan, first
+
+
+def plan_change_in(message: pricing_pb2.Plan, mask: FieldMask) -> tuple[str, str | None, str | None]:
+    """The plan's code, and its new name and description; None for what does not change."""
+    code = code_in(message.code, "plan.code")
+    paths = mask_in(mask, "name", "description")
+    name = text_in(message.name, "plan.name") if "name" in paths else None
+    return code, name, _description_in(message) if "description" in paths else None
 
 
 def plan_out(plan: Plan) -> pricing_pb2.Plan:
+    latest = plan.latest_version
     return pricing_pb2.Plan(
         code=plan.code,
         name=plan.name,
         description=plan.description,
-        latest_version=version_out(plan.latest_version),
+        version_count=plan.version_count,
+        latest_version=None if latest is None else version_out(latest, VersionState.ACTIVE),
         create_time=timestamp_out(plan.create_time),
     )
 
@@ -61,7 +84,7 @@ def version_in(message: pricing_pb2.PlanVersion, plan_code: str, version: int, c
     )
 
 
-def version_out(version: PlanVersion) -> pricing_pb2.PlanVersion:
+def version_out(version: PlanVersion, state: VersionState) -> pricing_pb2.PlanVersion:
     return pricing_pb2.PlanVersion(
         plan_code=version.plan_code,
         version=version.version,
@@ -71,7 +94,13 @@ def version_out(version: PlanVersion) -> pricing_pb2.PlanVersion:
         charges=[charge_out(charge) for charge in version.charges],
         tax_codes=version.tax_codes,
         create_time=timestamp_out(version.create_time),
+        state=_STATES_OUT[state],
     )
+
+
+def made_state(as_draft: bool) -> VersionState:
+    """The state that a version is made in."""
+    return VersionState.DRAFT if as_draft else VersionState.ACTIVE
 
 
 def version_number_in(value: int, field: str) -> int:
@@ -90,6 +119,10 @@ def versions_page_in(page_size: int, page_token: str) -> tuple[Page, int | None]
     if not (page.after.isascii() and page.after.isdecimal() and len(page.after) <= len(str(_MAX_VERSION))):
         raise InvalidArgument("PAGE_TOKEN_INVALID", "page_token is of another list", field="page_token")
     return page, min(int(page.after), _MAX_VERSION)
+
+
+def _description_in(message: pricing_pb2.Plan) -> str:
+    return text_in(message.description, "plan.description", most=_DESCRIPTION_CHARACTERS, required=False)
 
 
 def _tax_codes_in(codes: Sequence[str], field: str) -> tuple[str, ...]:

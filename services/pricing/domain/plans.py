@@ -96,10 +96,14 @@ class PlanVersion:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Something that is sold, and the newest of its versions."""
+    """Something that is sold. `latest_version` is the newest that is active, None if none is: new subscriptions get it.
+
+    Versions are numbered 1 to `version_count`.
+    """
 
     code: str
     name: str
     description: str
-    latest_version: PlanVersion
+    version_count: int
+    latest_version: PlanVersion | None
     create_time: datetime
