@@ -1,13 +1,12 @@
 """The RPCs: decode, one transaction, encode."""
 
 import asyncio
-from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import grpc
 
 from libs.common.clock import Clock
-from libs.common.errors import BillingError, Conflict, FailedPrecondition, NotFound
+from libs.common.errors import BillingError, Conflict, FailedPrecondition
 from libs.common.idempotency import fingerprint
 from libs.common.paging import page_in
 from libs.common.postgres import Conn, Pool
@@ -17,6 +16,7 @@ from services.pricing import convert, store
 from services.pricing.domain.plans import PlanVersion
 from services.pricing.domain.rating import rate_version
 from services.pricing.domain.states import VersionState
+from services.pricing.referenced import require_taxes, tax_not_found
 from services.pricing.versions import Versions, plan_not_found, require_version
 from weir.pricing.v1 import pricing_pb2
 from weir.pricing.v1.pricing_pb2_grpc import PricingServiceServicer
@@ -54,7 +54,7 @@ class PricingServicer(PricingServiceServicer):
         async with self._pool.acquire() as conn:
             tax = await store.find_tax(conn, caller().tenant_id, code)
         if tax is None:
-            raise _tax_not_found(code, "code")
+            raise tax_not_found(code, "code")
         return pricing_pb2.GetTaxResponse(tax=convert.tax_out(tax))
 
     async def ListTaxes(self, request: pricing_pb2.ListTaxesRequest, context: Context) -> pricing_pb2.ListTaxesResponse:
@@ -68,7 +68,7 @@ class PricingServicer(PricingServiceServicer):
         async with self._pool.acquire() as conn:
             tax = await store.update_tax(conn, caller().tenant_id, code, name, rate)
         if tax is None:
-            raise _tax_not_found(code, "tax.code")
+            raise tax_not_found(code, "tax.code")
         return pricing_pb2.UpdateTaxResponse(tax=convert.tax_out(tax))
 
     async def CreatePlan(
@@ -82,7 +82,7 @@ class PricingServicer(PricingServiceServicer):
         state = convert.made_state(request.as_draft)
         async with self._pool.acquire() as conn, conn.transaction():
             if await store.insert_plan(conn, tenant_id, plan, version, state, request_id, request_hash):
-                await _require_taxes(conn, tenant_id, version.tax_codes)
+                await require_taxes(conn, tenant_id, version.tax_codes, "version.tax_codes")
             else:
                 taken = Conflict("PLAN_EXISTS", f"there is a plan {plan.code} already", plan_code=plan.code)
                 recorded = await store.find_request(conn, "plan_version", tenant_id, request_id)
@@ -125,7 +125,7 @@ class PricingServicer(PricingServiceServicer):
         state = convert.made_state(request.as_draft)
         async with self._pool.acquire() as conn, conn.transaction():
             if await store.insert_next_version(conn, tenant_id, version, state, request_id, request_hash):
-                await _require_taxes(conn, tenant_id, version.tax_codes)
+                await require_taxes(conn, tenant_id, version.tax_codes, "version.tax_codes")
             else:
                 recorded = await store.find_request(conn, "plan_version", tenant_id, request_id)
                 refused = await _refused_version(conn, tenant_id, version)
@@ -206,13 +206,6 @@ class PricingServicer(PricingServiceServicer):
         return convert.rated_out(rate_version(version, usages, proration))
 
 
-async def _require_taxes(conn: Conn, tenant_id: str, codes: Sequence[str]) -> None:
-    known = await store.known_tax_codes(conn, tenant_id, codes)
-    for index, code in enumerate(codes):
-        if code not in known:
-            raise _tax_not_found(code, f"version.tax_codes[{index}]")
-
-
 async def _refused_version(conn: Conn, tenant_id: str, version: PlanVersion) -> BillingError:
     """Why `version` can't become the newest of its plan."""
     plan = await store.find_plan(conn, tenant_id, version.plan_code)
@@ -236,7 +229,3 @@ def _immovable(version: PlanVersion, found: VersionState, wanted: VersionState) 
         version=str(version.version),
         state=found,
     )
-
-
-def _tax_not_found(code: str, field: str) -> NotFound:
-    return NotFound("TAX_NOT_FOUND", f"there is no tax {code}", tax_code=code, field=field)

@@ -1,13 +1,15 @@
 """Reading many fields, so that everything wrong with them is named at once."""
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Container, Hashable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeVar
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from libs.common.errors import FieldViolation, InvalidArgument
 
 T = TypeVar("T")
+M = TypeVar("M")
 
 
 def read_all(readers: Iterable[Callable[[], T]]) -> tuple[T, ...]:
@@ -22,6 +24,12 @@ def read_all(readers: Iterable[Callable[[], T]]) -> tuple[T, ...]:
     if violations:
         raise InvalidArgument.of(tuple(violations))
     return tuple(values)
+
+
+def read_fields(message: M, readers: Mapping[str, Callable[[M], Any]], names: Container[str]) -> dict[str, Any]:
+    """What the readers of `names` read of `message`, by name; raises InvalidArgument as `read_all` does."""
+    chosen = [name for name in readers if name in names]
+    return dict(zip(chosen, read_all(partial(readers[name], message) for name in chosen), strict=True))
 
 
 def require_unique(reason: str, keys: Sequence[Hashable], path: str) -> None:

@@ -1,5 +1,6 @@
 """Plans and their versions."""
 
+from collections.abc import Iterable
 from uuid import UUID
 
 import asyncpg
@@ -107,6 +108,12 @@ async def list_plans(conn: Conn, tenant_id: str, page: Page) -> list[Plan]:
 async def plan_exists(conn: Conn, tenant_id: str, code: str) -> bool:
     found = await conn.fetchval("SELECT 1 FROM plan WHERE tenant_id = $1 AND code = $2", tenant_id, code)
     return found is not None
+
+
+async def known_plan_codes(conn: Conn, tenant_id: str, codes: Iterable[str]) -> set[str]:
+    """Those of `codes` that are plans. Plans are never deleted, so they stay it."""
+    rows = await conn.fetch("SELECT code FROM plan WHERE tenant_id = $1 AND code = ANY ($2)", tenant_id, list(codes))
+    return {row["code"] for row in rows}
 
 
 async def find_version(conn: Conn, tenant_id: str, plan_code: str, version: int) -> Stated | None:

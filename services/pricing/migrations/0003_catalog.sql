@@ -1,0 +1,16 @@
+-- Add-ons, features and coupons: each a row with its contents as one document.
+
+CREATE TABLE add_on (
+    tenant_id    text NOT NULL,
+    code         text NOT NULL,
+    contents     jsonb NOT NULL,
+    create_time  timestamptz NOT NULL,
+    request_id   uuid NOT NULL,
+    request_hash bytea NOT NULL,
+    PRIMARY KEY (tenant_id, code),
+    UNIQUE (tenant_id, request_id)
+);
+
+CREATE TABLE feature (LIKE add_on INCLUDING ALL);
+
+CREATE TABLE coupon (LIKE add_on INCLUDING ALL);
