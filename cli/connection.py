@@ -14,6 +14,9 @@ from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceStub
 from weir.metering.v1.alerts_pb2_grpc import AlertServiceStub
 from weir.metering.v1.metering_pb2_grpc import MeteringServiceStub
 from weir.payments.v1.payments_pb2_grpc import PaymentsServiceStub
+from weir.pricing.v1.addons_pb2_grpc import AddOnServiceStub
+from weir.pricing.v1.coupons_pb2_grpc import CouponServiceStub
+from weir.pricing.v1.features_pb2_grpc import FeatureServiceStub
 from weir.pricing.v1.pricing_pb2_grpc import PricingServiceStub
 
 if TYPE_CHECKING:
@@ -21,6 +24,9 @@ if TYPE_CHECKING:
     from weir.metering.v1.alerts_pb2_grpc import AlertServiceAsyncStub
     from weir.metering.v1.metering_pb2_grpc import MeteringServiceAsyncStub
     from weir.payments.v1.payments_pb2_grpc import PaymentsServiceAsyncStub
+    from weir.pricing.v1.addons_pb2_grpc import AddOnServiceAsyncStub
+    from weir.pricing.v1.coupons_pb2_grpc import CouponServiceAsyncStub
+    from weir.pricing.v1.features_pb2_grpc import FeatureServiceAsyncStub
     from weir.pricing.v1.pricing_pb2_grpc import PricingServiceAsyncStub
 
 
@@ -52,6 +58,18 @@ class Connection:
     @property
     def pricing(self) -> "PricingServiceAsyncStub":
         return PricingServiceStub(self._channel("pricing"))
+
+    @property
+    def add_ons(self) -> "AddOnServiceAsyncStub":
+        return AddOnServiceStub(self._channel("pricing"))
+
+    @property
+    def coupons(self) -> "CouponServiceAsyncStub":
+        return CouponServiceStub(self._channel("pricing"))
+
+    @property
+    def features(self) -> "FeatureServiceAsyncStub":
+        return FeatureServiceStub(self._channel("pricing"))
 
     @property
     def invoicing(self) -> "InvoicingServiceAsyncStub":

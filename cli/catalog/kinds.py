@@ -7,6 +7,9 @@ from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 
 from weir.metering.v1.metering_pb2 import Meter
+from weir.pricing.v1.addons_pb2 import AddOn
+from weir.pricing.v1.coupons_pb2 import Coupon
+from weir.pricing.v1.features_pb2 import Feature
 from weir.pricing.v1.pricing_pb2 import Plan, PlanVersion, Tax
 
 
@@ -31,10 +34,20 @@ METER = Kind(
     "meter", "meters", (Meter,), ("name", "description"), "make a version of it, or give the new one another code"
 )
 TAX = Kind("tax", "taxes", (Tax,), ("name", "rate_percent"))
-PLAN = Kind("plan", "plans", (Plan, PlanVersion), ())
+ADD_ON = Kind("add_on", "add_ons", (AddOn,), ("name", "description", "amount", "tax_codes"))
+FEATURE = Kind("feature", "features", (Feature,), ("name", "description", "privileges"))
+PLAN = Kind("plan", "plans", (Plan, PlanVersion), ("name", "description"))
+COUPON = Kind("coupon", "coupons", (Coupon,), ("name", "expire_time"))
 
-KINDS = (METER, TAX, PLAN)
+KINDS = (METER, TAX, ADD_ON, FEATURE, PLAN, COUPON)
 """In the order in which they are applied: what is named comes before what names it."""
 
-REFERENCES = {"meter_code": METER, "meter_codes": METER, "tax_codes": TAX, "plan_codes": PLAN}
+REFERENCES = {
+    "meter_code": METER,
+    "meter_codes": METER,
+    "tax_codes": TAX,
+    "add_on_code": ADD_ON,
+    "feature_code": FEATURE,
+    "plan_codes": PLAN,
+}
 """Fields, of whatever message, that name an element of a kind."""

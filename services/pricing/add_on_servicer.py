@@ -31,6 +31,8 @@ class AddOnServicer(AddOnServiceServicer):
         tenant_id = caller().tenant_id
         request_id, request_hash = request_id_in(request.request_id), fingerprint(request)
         add_on = add_on_in(request.add_on, self._clock())
+        if request.validate_only:
+            return addons_pb2.CreateAddOnResponse(add_on=add_on_out(add_on))
         async with self._pool.acquire() as conn, conn.transaction():
             create_time = await ADD_ONS.create(conn, tenant_id, add_on, request_id, request_hash)
             await require_taxes(conn, tenant_id, add_on.tax_codes, "add_on.tax_codes")

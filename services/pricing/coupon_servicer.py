@@ -40,6 +40,8 @@ class CouponServicer(CouponServiceServicer):
         tenant_id = caller().tenant_id
         request_id, request_hash = request_id_in(request.request_id), fingerprint(request)
         coupon = coupon_in(request.coupon, self._clock())
+        if request.validate_only:
+            return coupons_pb2.CreateCouponResponse(coupon=coupon_out(coupon))
         async with self._pool.acquire() as conn, conn.transaction():
             create_time = await COUPONS.create(conn, tenant_id, coupon, request_id, request_hash)
             await require_plans(conn, tenant_id, coupon.plan_codes, "coupon.plan_codes")

@@ -30,6 +30,8 @@ class FeatureServicer(FeatureServiceServicer):
         tenant_id = caller().tenant_id
         request_id, request_hash = request_id_in(request.request_id), fingerprint(request)
         feature = feature_in(request.feature, self._clock())
+        if request.validate_only:
+            return features_pb2.CreateFeatureResponse(feature=feature_out(feature))
         async with self._pool.acquire() as conn, conn.transaction():
             create_time = await FEATURES.create(conn, tenant_id, feature, request_id, request_hash)
         return features_pb2.CreateFeatureResponse(feature=feature_out(replace(feature, create_time=create_time)))

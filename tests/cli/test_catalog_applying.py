@@ -27,6 +27,12 @@ meters:
   - {code: p99, aggregation: percentile, value_property: ms, percentile: 99.90, rounding: {function: ceil}}
 taxes:
   - {code: vat, name: "19", rate_percent: 19.50}
+add_ons:
+  - {code: setup, name: Set-up, currency_code: USD, amount: 49.00, tax_codes: [vat]}
+features:
+  - code: support
+    name: Support
+    privileges: [{code: seats, type: integer}, {code: level, type: select, options: [gold, silver]}]
 plans:
   - code: all
     name: "no"
@@ -58,6 +64,9 @@ plans:
             name: Free of charge
             properties: [{property: model, values: [tiny, "1.0"]}]
             standard: {unit_price: 0}
+coupons:
+  - {code: welcome, name: Welcome, rate_percent: 12.50, frequency: recurring, periods: 3, plan_codes: [all]}
+  - {code: ten, name: Ten, currency_code: USD, fixed_amount: 10.00, frequency: once, expire_time: 2030-01-01T00:00:00Z}
 """
 
 
@@ -118,6 +127,15 @@ async def test_another_price_is_a_new_version_and_shows_what_changes(services: C
     )
 
 
+async def test_a_plan_is_renamed_in_place_also_when_it_costs_something_else(services: Connection) -> None:
+    await apply(services, EVERYTHING)
+    renamed = EVERYTHING.replace('name: "no"', "name: All")
+    assert "plan all update" in await apply(services, renamed)
+    both = renamed.replace("name: All", "name: Everything").replace("unit_price: 0.000015", "unit_price: 0.00002")
+    assert "plan all new_version" in await apply(services, both)
+    assert {each.rpartition(" ")[2] for each in await apply(services, both)} == {"unchanged"}
+
+
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
@@ -126,11 +144,15 @@ async def test_another_price_is_a_new_version_and_shows_what_changes(services: C
         ("percentile: 99.90", "percentile: 0", "c.yaml:4: meters[2].percentile"),
         ("function: ceil", "function: ceil, precision: 21", "c.yaml:4: meters[2].rounding.precision"),
         ("rate_percent: 19.50", "rate_percent: 101", "c.yaml:6: taxes[0].rate_percent"),
-        ("code: standard", "code: base", "c.yaml:15: plans[0].charges[0].code"),
-        ("minimum_amount: 5,", "minimum_amount: 500,", "c.yaml:15: plans[0].charges[0].maximum_amount"),
-        ("unit_price: 0.10}", "unit_price: -0.10}", "c.yaml:15: plans[0].charges[0].standard.unit_price"),
-        ("{up_to: 1, unit_price: 2, flat_fee: 3}", "{unit_price: 2}", "c.yaml:18: plans[0].charges[1].graduated.tiers"),
-        ("tax_codes: [vat]", "tax_codes: [vat, tva]", "c.yaml:13: plans[0].tax_codes[1]: there is no tax 'tva'"),
+        ("code: standard", "code: base", "c.yaml:21: plans[0].charges[0].code"),
+        ("minimum_amount: 5,", "minimum_amount: 500,", "c.yaml:21: plans[0].charges[0].maximum_amount"),
+        ("unit_price: 0.10}", "unit_price: -0.10}", "c.yaml:21: plans[0].charges[0].standard.unit_price"),
+        ("{up_to: 1, unit_price: 2, flat_fee: 3}", "{unit_price: 2}", "c.yaml:24: plans[0].charges[1].graduated.tiers"),
+        (
+            "10.00\n    tax_codes: [vat]",
+            "10.00\n    tax_codes: [vat, tva]",
+            "c.yaml:19: plans[0].tax_codes[1]: there is no tax 'tva'",
+        ),
     ],
 )
 async def test_what_the_services_refuse_is_named_by_line_and_path_and_nothing_is_applied(

@@ -45,7 +45,7 @@ def service(dial: Dial) -> "AddOnServiceAsyncStub":
 
 def create(code: str = "setup", *, tax_codes: tuple[str, ...] = ()) -> addons_pb2.CreateAddOnRequest:
     amount = MoneyMessage(currency_code="USD", minor_units=4900)
-    add_on = addons_pb2.AddOn(code=code, name="Set-up", amount=amount, tax_codes=tax_codes)
+    add_on = addons_pb2.AddOn(code=code, name="Set-up", currency_code="USD", amount=amount, tax_codes=tax_codes)
     return addons_pb2.CreateAddOnRequest(request_id=str(uuid4()), add_on=add_on)
 
 
@@ -88,12 +88,28 @@ async def test_a_negative_amount_and_a_currency_without_an_exponent_are_refused(
 ) -> None:
     for amount, reason, field in (
         (MoneyMessage(currency_code="USD", minor_units=-1), "AMOUNT_NEGATIVE", "add_on.amount.minor_units"),
-        (MoneyMessage(currency_code="XAU", minor_units=1), "CURRENCY_UNKNOWN", "add_on.amount.currency_code"),
+        (MoneyMessage(currency_code="EUR", minor_units=1), "CURRENCY_MISMATCH", "add_on.amount.currency_code"),
         (None, "FIELD_MISSING", "add_on.amount"),
     ):
         with pytest.raises(InvalidArgument) as refused:
-            await service.UpdateAddOn(update("amount", amount=amount))
+            await service.UpdateAddOn(update("amount", currency_code="USD", amount=amount))
         assert (refused.value.reason, refused.value.field) == (reason, field)
+
+
+async def test_the_currency_of_an_add_on_never_changes(service: "AddOnServiceAsyncStub") -> None:
+    await service.CreateAddOn(create())
+    euro = MoneyMessage(currency_code="EUR", minor_units=1)
+    for currency, reason in (("EUR", "CURRENCY_MISMATCH"), ("XAU", "CURRENCY_UNKNOWN"), ("", "FIELD_MISSING")):
+        with pytest.raises(InvalidArgument) as refused:
+            await service.UpdateAddOn(update("amount", currency_code=currency, amount=euro))
+        assert (refused.value.reason, refused.value.field) == (reason, "add_on.currency_code")
+
+
+async def test_an_add_on_that_is_only_validated_is_not_made(service: "AddOnServiceAsyncStub") -> None:
+    request = create(tax_codes=("vat",))
+    request.validate_only = True
+    assert (await service.CreateAddOn(request)).add_on.tax_codes == ["vat"]
+    assert not (await service.ListAddOns(addons_pb2.ListAddOnsRequest())).add_ons
 
 
 async def test_add_ons_are_listed_by_code_a_page_at_a_time_to_their_tenant_only(dial: Dial) -> None:

@@ -164,6 +164,10 @@ def create(**fields: object) -> coupons_pb2.CreateCouponRequest:
     return coupons_pb2.CreateCouponRequest(request_id=str(uuid4()), coupon=coupon)
 
 
+def fixed(minor_units: int) -> coupons_pb2.Coupon:
+    return coupons_pb2.Coupon(currency_code="EUR", fixed_amount=euros(minor_units))
+
+
 def euros(minor_units: int) -> money_pb2.Money:
     return money_pb2.Money(currency_code="EUR", minor_units=minor_units)
 
@@ -222,8 +226,10 @@ async def test_a_code_is_taken_once_and_a_request_id_means_one_coupon(service: "
         (lambda c: setattr(c, "frequency", 9), "ENUM_VALUE_UNKNOWN", "coupon.frequency"),
         (lambda c: setattr(c, "rate_percent", "0"), "PERCENT_OUT_OF_RANGE", "coupon.rate_percent"),
         (lambda c: setattr(c, "rate_percent", "100.1"), "PERCENT_OUT_OF_RANGE", "coupon.rate_percent"),
-        (lambda c: c.fixed_amount.CopyFrom(euros(0)), "AMOUNT_NOT_POSITIVE", "coupon.fixed_amount.minor_units"),
-        (lambda c: c.fixed_amount.CopyFrom(euros(-1)), "AMOUNT_NEGATIVE", "coupon.fixed_amount.minor_units"),
+        (lambda c: c.MergeFrom(fixed(0)), "AMOUNT_NOT_POSITIVE", "coupon.fixed_amount.minor_units"),
+        (lambda c: c.MergeFrom(fixed(-1)), "AMOUNT_NEGATIVE", "coupon.fixed_amount.minor_units"),
+        (lambda c: c.fixed_amount.CopyFrom(euros(1)), "FIELD_MISSING", "coupon.currency_code"),
+        (lambda c: setattr(c, "currency_code", "EUR"), "CURRENCY_MISMATCH", "coupon.currency_code"),
         (lambda c: setattr(c, "periods", 1), "COUPON_PERIODS_MALFORMED", "coupon.periods"),
         (lambda c: setattr(c, "frequency", 2), "COUPON_PERIODS_MALFORMED", "coupon.periods"),
         (lambda c: setattr(c, "periods", -1), "COUPON_PERIODS_MALFORMED", "coupon.periods"),

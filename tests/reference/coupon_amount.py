@@ -49,6 +49,7 @@ def _coupon(given: Fields, currency: str) -> tuple[coupons_pb2.Coupon, coupons_p
     applied = coupons_pb2.AppliedCoupon(coupon_code="coupon")
     match given.take("type"):
         case "fixed_amount":
+            coupon.currency_code = currency
             coupon.fixed_amount.CopyFrom(Money(currency_code=currency, minor_units=given.take("amount_cents")))
         case "percentage":
             coupon.rate_percent = str(given.take("coupon_rate"))

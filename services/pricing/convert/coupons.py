@@ -66,6 +66,7 @@ def coupon_out(coupon: Coupon) -> coupons_pb2.Coupon:
     )
     match coupon.discount:
         case Money() as amount:
+            message.currency_code = amount.currency
             message.fixed_amount.CopyFrom(money_out(amount))
         case percent:
             message.rate_percent = plain(percent)
@@ -123,7 +124,7 @@ def _fee_in(message: coupons_pb2.CouponFee, currency: str, field: str) -> Fee:
 
 
 def _applied_in(message: coupons_pb2.AppliedCoupon, coupon: Coupon, field: str) -> AppliedCoupon:
-    discount = coupon.discount if message.WhichOneof("discount") is None else _discount_in(message, field)
+    discount = coupon.discount if message.WhichOneof("discount") is None else _discount_in(message, field, None)
     is_fixed = isinstance(discount, Money)
     if is_fixed is not isinstance(coupon.discount, Money):
         raise InvalidArgument(
@@ -141,11 +142,22 @@ def _applied_in(message: coupons_pb2.AppliedCoupon, coupon: Coupon, field: str) 
     return AppliedCoupon(coupon, discount, charged_in(message.remaining_amount, True, path, discount.currency))
 
 
-def _discount_in(message: coupons_pb2.Coupon | coupons_pb2.AppliedCoupon, field: str) -> Discount:
+def _coupon_discount_in(message: coupons_pb2.Coupon) -> Discount:
+    is_fixed = message.WhichOneof("discount") == "fixed_amount"
+    if message.currency_code and not is_fixed:
+        raise InvalidArgument(
+            "CURRENCY_MISMATCH", "coupon.currency_code is that of a fixed_amount", field="coupon.currency_code"
+        )
+    return _discount_in(
+        message, "coupon", currency_in(message.currency_code, "coupon.currency_code") if is_fixed else None
+    )
+
+
+def _discount_in(message: coupons_pb2.Coupon | coupons_pb2.AppliedCoupon, field: str, currency: str | None) -> Discount:
     match message.WhichOneof("discount"):
         case "fixed_amount":
             path = f"{field}.fixed_amount"
-            amount = charged_in(message.fixed_amount, True, path)
+            amount = charged_in(message.fixed_amount, True, path, currency)
             if not amount.minor_units:
                 raise InvalidArgument("AMOUNT_NOT_POSITIVE", f"{path} is 0", field=f"{path}.minor_units")
             return amount
@@ -178,7 +190,7 @@ def _expire_time_in(message: coupons_pb2.Coupon) -> datetime | None:
 _FIELDS: dict[str, Callable[[coupons_pb2.Coupon], Any]] = {
     "code": lambda message: code_in(message.code, "coupon.code"),
     "name": lambda message: text_in(message.name, "coupon.name"),
-    "discount": lambda message: _discount_in(message, "coupon"),
+    "discount": _coupon_discount_in,
     "frequency": lambda message: _frequency_in(message.frequency, "coupon.frequency"),
     "periods": lambda message: message.periods,
     "plan_codes": lambda message: codes_in(message.plan_codes, "coupon.plan_codes", "CODE_DUPLICATE"),
