@@ -16,7 +16,7 @@ from services.pricing import convert, store
 from services.pricing.domain.plans import PlanVersion
 from services.pricing.domain.rating import rate_version
 from services.pricing.domain.states import VersionState
-from services.pricing.referenced import require_taxes, tax_not_found
+from services.pricing.referenced import require_named, tax_not_found
 from services.pricing.versions import Versions, plan_not_found, require_version
 from weir.pricing.v1 import pricing_pb2
 from weir.pricing.v1.pricing_pb2_grpc import PricingServiceServicer
@@ -82,7 +82,7 @@ class PricingServicer(PricingServiceServicer):
         state = convert.made_state(request.as_draft)
         async with self._pool.acquire() as conn, conn.transaction():
             if await store.insert_plan(conn, tenant_id, plan, version, state, request_id, request_hash):
-                await require_taxes(conn, tenant_id, version.tax_codes, "version.tax_codes")
+                await require_named(conn, tenant_id, version, "version")
             else:
                 taken = Conflict("PLAN_EXISTS", f"there is a plan {plan.code} already", plan_code=plan.code)
                 recorded = await store.find_request(conn, "plan_version", tenant_id, request_id)
@@ -125,7 +125,7 @@ class PricingServicer(PricingServiceServicer):
         state = convert.made_state(request.as_draft)
         async with self._pool.acquire() as conn, conn.transaction():
             if await store.insert_next_version(conn, tenant_id, version, state, request_id, request_hash):
-                await require_taxes(conn, tenant_id, version.tax_codes, "version.tax_codes")
+                await require_named(conn, tenant_id, version, "version")
             else:
                 recorded = await store.find_request(conn, "plan_version", tenant_id, request_id)
                 refused = await _refused_version(conn, tenant_id, version)
@@ -202,7 +202,8 @@ class PricingServicer(PricingServiceServicer):
         number = convert.version_number_in(request.version, f"{field}version")
         usages = convert.usages_in(request.quantities, f"{field}quantities")
         proration = convert.proration_in(request, f"{field}proration")
-        version = await self._versions.get(caller().tenant_id, plan_code, number)
+        month = convert.month_in(request, f"{field}contract_month")
+        version = await self._versions.get(caller().tenant_id, plan_code, number, month)
         return convert.rated_out(rate_version(version, usages, proration))
 
 

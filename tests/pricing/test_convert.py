@@ -3,7 +3,7 @@ from decimal import Decimal
 
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 
 from libs.common.errors import InvalidArgument
 from services.pricing import convert
@@ -20,6 +20,7 @@ REQUESTS, INPUT, OUTPUT = 0, 1, 2
 Edit = Callable[[PlanVersion], object]
 
 
+@settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(plans)
 def test_a_plan_read_from_what_was_written_is_the_same(plan: Plan) -> None:
     written = convert.plan_out(plan)

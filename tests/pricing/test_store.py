@@ -12,10 +12,11 @@ from services.pricing import convert, documents, store
 from services.pricing.domain.plans import Charge, Plan, PlanVersion
 from services.pricing.domain.standard import StandardPrice
 from services.pricing.domain.states import VersionState
+from services.pricing.term_documents import terms_from_json, terms_json
 from tests.conftest import Database
 from tests.pricing.conftest import NOW
 from tests.pricing.requests import create_plan
-from tests.pricing.strategies import plans, versions
+from tests.pricing.strategies import charges, plans, versions
 
 
 @pytest.fixture
@@ -34,10 +35,21 @@ async def plan(conn: Conn) -> Plan:
     return plan
 
 
+@given(charges)
+def test_charges_read_from_json_are_those_written(charge: Charge) -> None:
+    assert documents.charges_from_json(documents.charges_json([charge])) == (charge,)
+
+
+@settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(versions)
-def test_charges_read_from_json_are_those_written(version: PlanVersion) -> None:
-    charges = version.charges
-    assert documents.charges_from_json(documents.charges_json(charges)) == charges
+def test_terms_read_from_json_are_those_written(version: PlanVersion) -> None:
+    terms = terms_from_json(terms_json(version), version.currency)
+    assert replace(version, **terms) == version
+
+
+def test_a_version_of_the_first_release_has_no_terms() -> None:
+    terms = terms_from_json("{}", "USD")
+    assert not any(terms.values())
 
 
 async def test_charges_that_say_nothing_of_filters_groups_and_limits_have_none() -> None:
@@ -52,7 +64,9 @@ async def test_charges_of_a_charge_model_that_this_release_lacks_are_not_guessed
         documents.charges_from_json('[{"code": "a", "name": "", "meter_code": "a", "price": {"model": "lottery"}}]')
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(
+    max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None
+)
 @given(plans)
 async def test_a_plan_read_from_the_database_is_the_one_written(conn: Conn, plan: Plan) -> None:
     tenant_id = f"tenant-{uuid4().hex}"

@@ -14,3 +14,10 @@ CREATE TABLE add_on (
 CREATE TABLE feature (LIKE add_on INCLUDING ALL);
 
 CREATE TABLE coupon (LIKE add_on INCLUDING ALL);
+
+-- What a version says beside its base fee, charges and taxes.
+ALTER TABLE plan_version ADD COLUMN terms jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(terms) = 'object');
+
+ALTER TABLE plan_version DROP CONSTRAINT plan_version_billing_interval_check;
+ALTER TABLE plan_version ADD CONSTRAINT plan_version_billing_interval_check
+    CHECK (billing_interval IN ('weekly', 'monthly', 'quarterly', 'semiannual', 'yearly'));

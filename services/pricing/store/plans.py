@@ -12,6 +12,7 @@ from services.pricing.documents import charges_from_json, charges_json
 from services.pricing.domain.plans import BillingInterval, Plan, PlanVersion
 from services.pricing.domain.states import VersionState
 from services.pricing.store.recorded import changed
+from services.pricing.term_documents import terms_from_json, terms_json
 
 Stated = tuple[PlanVersion, VersionState]
 """A version and its state, which is no part of it: it changes."""
@@ -53,13 +54,14 @@ async def _insert_version(
         conn,
         """
         INSERT INTO plan_version (tenant_id, plan_code, version, currency, billing_interval, base_fee_minor_units,
-            charges, tax_codes, create_time, state, request_id, request_hash)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+            charges, tax_codes, terms, create_time, state, request_id, request_hash)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
         ON CONFLICT DO NOTHING
         """,
         tenant_id, version.plan_code, version.version, version.currency, version.billing_interval,
         None if version.base_fee is None else version.base_fee.minor_units,
-        charges_json(version.charges), version.tax_codes, version.create_time, state, request_id, hashed,
+        charges_json(version.charges), version.tax_codes, terms_json(version), version.create_time, state, request_id,
+        hashed,
     )  # fmt: skip
 
 
@@ -78,7 +80,7 @@ async def update_plan(conn: Conn, tenant_id: str, code: str, name: str | None, d
 
 _VERSION_COLUMNS = (
     "v.plan_code, v.version, v.currency, v.billing_interval, v.base_fee_minor_units, v.charges, v.tax_codes,"
-    " v.create_time"
+    " v.terms, v.create_time"
 )
 _PLANS = f"""
     SELECT p.code, p.name, p.description, p.latest_version AS version_count, p.create_time AS plan_create_time,
@@ -164,4 +166,5 @@ def _version(row: asyncpg.Record) -> PlanVersion:
         charges=charges_from_json(row["charges"]),
         tax_codes=tuple(row["tax_codes"]),
         create_time=row["create_time"],
+        **terms_from_json(row["terms"], row["currency"]),
     )
