@@ -16,6 +16,7 @@ from weir.metering.v1.metering_pb2_grpc import MeteringServiceStub
 from weir.payments.v1.payments_pb2_grpc import PaymentsServiceStub
 from weir.pricing.v1.addons_pb2_grpc import AddOnServiceStub
 from weir.pricing.v1.coupons_pb2_grpc import CouponServiceStub
+from weir.pricing.v1.experiments_pb2_grpc import ExperimentServiceStub
 from weir.pricing.v1.features_pb2_grpc import FeatureServiceStub
 from weir.pricing.v1.pricing_pb2_grpc import PricingServiceStub
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from weir.payments.v1.payments_pb2_grpc import PaymentsServiceAsyncStub
     from weir.pricing.v1.addons_pb2_grpc import AddOnServiceAsyncStub
     from weir.pricing.v1.coupons_pb2_grpc import CouponServiceAsyncStub
+    from weir.pricing.v1.experiments_pb2_grpc import ExperimentServiceAsyncStub
     from weir.pricing.v1.features_pb2_grpc import FeatureServiceAsyncStub
     from weir.pricing.v1.pricing_pb2_grpc import PricingServiceAsyncStub
 
@@ -66,6 +68,10 @@ class Connection:
     @property
     def coupons(self) -> "CouponServiceAsyncStub":
         return CouponServiceStub(self._channel("pricing"))
+
+    @property
+    def experiments(self) -> "ExperimentServiceAsyncStub":
+        return ExperimentServiceStub(self._channel("pricing"))
 
     @property
     def features(self) -> "FeatureServiceAsyncStub":

@@ -9,6 +9,7 @@ from google.protobuf.message import Message
 from weir.metering.v1.metering_pb2 import Meter
 from weir.pricing.v1.addons_pb2 import AddOn
 from weir.pricing.v1.coupons_pb2 import Coupon
+from weir.pricing.v1.experiments_pb2 import Experiment
 from weir.pricing.v1.features_pb2 import Feature
 from weir.pricing.v1.pricing_pb2 import Plan, PlanVersion, Tax
 
@@ -33,13 +34,14 @@ class Kind:
 METER = Kind(
     "meter", "meters", (Meter,), ("name", "description"), "make a version of it, or give the new one another code"
 )
-TAX = Kind("tax", "taxes", (Tax,), ("name", "rate_percent"))
+TAX = Kind("tax", "taxes", (Tax,), ("name", "rate_percent", "tenant_default"))
 ADD_ON = Kind("add_on", "add_ons", (AddOn,), ("name", "description", "amount", "tax_codes"))
 FEATURE = Kind("feature", "features", (Feature,), ("name", "description", "privileges"))
 PLAN = Kind("plan", "plans", (Plan, PlanVersion), ("name", "description"))
+EXPERIMENT = Kind("experiment", "experiments", (Experiment,), ("name", "end_time"))
 COUPON = Kind("coupon", "coupons", (Coupon,), ("name", "expire_time"))
 
-KINDS = (METER, TAX, ADD_ON, FEATURE, PLAN, COUPON)
+KINDS = (METER, TAX, ADD_ON, FEATURE, PLAN, COUPON, EXPERIMENT)
 """In the order in which they are applied: what is named comes before what names it."""
 
 REFERENCES = {
@@ -48,6 +50,7 @@ REFERENCES = {
     "tax_codes": TAX,
     "add_on_code": ADD_ON,
     "feature_code": FEATURE,
+    "plan_code": PLAN,
     "plan_codes": PLAN,
 }
 """Fields, of whatever message, that name an element of a kind."""

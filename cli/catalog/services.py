@@ -9,10 +9,10 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 
 from cli.catalog.difference import Change, Messages
-from cli.catalog.kinds import ADD_ON, COUPON, FEATURE, METER, PLAN, TAX, Kind
+from cli.catalog.kinds import ADD_ON, COUPON, EXPERIMENT, FEATURE, METER, PLAN, TAX, Kind
 from cli.connection import Connection, pages
 from weir.metering.v1 import metering_pb2
-from weir.pricing.v1 import addons_pb2, coupons_pb2, features_pb2, pricing_pb2
+from weir.pricing.v1 import addons_pb2, coupons_pb2, experiments_pb2, features_pb2, pricing_pb2
 
 
 class Side(Protocol):
@@ -123,5 +123,6 @@ SIDES: Mapping[Kind, Side] = {
         Plain(FEATURE, "features", features_pb2, "Feature"),
         Plans(),
         Plain(COUPON, "coupons", coupons_pb2, "Coupon"),
+        Plain(EXPERIMENT, "experiments", experiments_pb2, "Experiment"),
     )
 }

@@ -34,9 +34,11 @@ class AddOnServicer(AddOnServiceServicer):
         if request.validate_only:
             return addons_pb2.CreateAddOnResponse(add_on=add_on_out(add_on))
         async with self._pool.acquire() as conn, conn.transaction():
-            create_time = await ADD_ONS.create(conn, tenant_id, add_on, request_id, request_hash)
-            await require_taxes(conn, tenant_id, add_on.tax_codes, "add_on.tax_codes")
-        return addons_pb2.CreateAddOnResponse(add_on=add_on_out(replace(add_on, create_time=create_time)))
+            if (first := await ADD_ONS.create(conn, tenant_id, add_on, request_id, request_hash)) is None:
+                await require_taxes(conn, tenant_id, add_on.tax_codes, "add_on.tax_codes")
+            else:
+                add_on = replace(add_on, create_time=first)
+        return addons_pb2.CreateAddOnResponse(add_on=add_on_out(add_on))
 
     async def GetAddOn(self, request: addons_pb2.GetAddOnRequest, context: Context) -> addons_pb2.GetAddOnResponse:
         code = code_in(request.code, "code")

@@ -43,9 +43,11 @@ class CouponServicer(CouponServiceServicer):
         if request.validate_only:
             return coupons_pb2.CreateCouponResponse(coupon=coupon_out(coupon))
         async with self._pool.acquire() as conn, conn.transaction():
-            create_time = await COUPONS.create(conn, tenant_id, coupon, request_id, request_hash)
-            await require_plans(conn, tenant_id, coupon.plan_codes, "coupon.plan_codes")
-        return coupons_pb2.CreateCouponResponse(coupon=coupon_out(replace(coupon, create_time=create_time)))
+            if (first := await COUPONS.create(conn, tenant_id, coupon, request_id, request_hash)) is None:
+                await require_plans(conn, tenant_id, coupon.plan_codes, "coupon.plan_codes")
+            else:
+                coupon = replace(coupon, create_time=first)
+        return coupons_pb2.CreateCouponResponse(coupon=coupon_out(coupon))
 
     async def GetCoupon(self, request: coupons_pb2.GetCouponRequest, context: Context) -> coupons_pb2.GetCouponResponse:
         code = code_in(request.code, "code")

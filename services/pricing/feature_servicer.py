@@ -33,8 +33,9 @@ class FeatureServicer(FeatureServiceServicer):
         if request.validate_only:
             return features_pb2.CreateFeatureResponse(feature=feature_out(feature))
         async with self._pool.acquire() as conn, conn.transaction():
-            create_time = await FEATURES.create(conn, tenant_id, feature, request_id, request_hash)
-        return features_pb2.CreateFeatureResponse(feature=feature_out(replace(feature, create_time=create_time)))
+            if first := await FEATURES.create(conn, tenant_id, feature, request_id, request_hash):
+                feature = replace(feature, create_time=first)
+        return features_pb2.CreateFeatureResponse(feature=feature_out(feature))
 
     async def GetFeature(
         self, request: features_pb2.GetFeatureRequest, context: Context

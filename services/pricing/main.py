@@ -14,20 +14,43 @@ from libs.common.settings import env, load
 from services.pricing import store
 from services.pricing.add_on_servicer import AddOnServicer
 from services.pricing.coupon_servicer import CouponServicer
+from services.pricing.experiment_servicer import ExperimentServicer
 from services.pricing.feature_servicer import FeatureServicer
+from services.pricing.override_servicer import OverrideServicer
 from services.pricing.servicer import PricingServicer
+from services.pricing.tax_servicer import TaxServicer
 from services.pricing.threshold_servicer import ThresholdServicer
-from weir.pricing.v1 import addons_pb2, coupons_pb2, features_pb2, pricing_pb2, thresholds_pb2
+from weir.pricing.v1 import (
+    addons_pb2,
+    coupons_pb2,
+    experiments_pb2,
+    features_pb2,
+    overrides_pb2,
+    pricing_pb2,
+    taxes_pb2,
+    thresholds_pb2,
+)
 from weir.pricing.v1.addons_pb2_grpc import add_AddOnServiceServicer_to_server
 from weir.pricing.v1.coupons_pb2_grpc import add_CouponServiceServicer_to_server
+from weir.pricing.v1.experiments_pb2_grpc import add_ExperimentServiceServicer_to_server
 from weir.pricing.v1.features_pb2_grpc import add_FeatureServiceServicer_to_server
+from weir.pricing.v1.overrides_pb2_grpc import add_OverrideServiceServicer_to_server
 from weir.pricing.v1.pricing_pb2_grpc import add_PricingServiceServicer_to_server
+from weir.pricing.v1.taxes_pb2_grpc import add_TaxServiceServicer_to_server
 from weir.pricing.v1.thresholds_pb2_grpc import add_ThresholdServiceServicer_to_server
 
+CONTRACTS = (
+    pricing_pb2,
+    addons_pb2,
+    coupons_pb2,
+    experiments_pb2,
+    features_pb2,
+    overrides_pb2,
+    taxes_pb2,
+    thresholds_pb2,
+)
 SERVICES = tuple(
-    service.full_name
-    for file in (pricing_pb2, addons_pb2, coupons_pb2, features_pb2, thresholds_pb2)
-    for service in file.DESCRIPTOR.services_by_name.values()
+    service.full_name for contract in CONTRACTS for service in contract.DESCRIPTOR.services_by_name.values()
 )
 
 
@@ -53,6 +76,9 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[int]:
             add_AddOnServiceServicer_to_server(AddOnServicer(pool, clock), server)
             add_CouponServiceServicer_to_server(CouponServicer(pool, clock), server)
             add_FeatureServiceServicer_to_server(FeatureServicer(pool, clock), server)
+            add_ExperimentServiceServicer_to_server(ExperimentServicer(pool, clock), server)
+            add_OverrideServiceServicer_to_server(OverrideServicer(pool, clock), server)
+            add_TaxServiceServicer_to_server(TaxServicer(pool), server)
             add_ThresholdServiceServicer_to_server(ThresholdServicer(pool), server)
 
         async with serving(settings.listen, SERVICES, register, verifier, ready) as port:

@@ -64,9 +64,9 @@ class PricingServicer(PricingServiceServicer):
         return pricing_pb2.ListTaxesResponse(taxes=map(convert.tax_out, taxes), next_page_token=token)
 
     async def UpdateTax(self, request: pricing_pb2.UpdateTaxRequest, context: Context) -> pricing_pb2.UpdateTaxResponse:
-        code, name, rate = convert.tax_change_in(request.tax, request.update_mask)
+        code, name, rate, tenant_default = convert.tax_change_in(request.tax, request.update_mask)
         async with self._pool.acquire() as conn:
-            tax = await store.update_tax(conn, caller().tenant_id, code, name, rate)
+            tax = await store.update_tax(conn, caller().tenant_id, code, name, rate, tenant_default)
         if tax is None:
             raise tax_not_found(code, "tax.code")
         return pricing_pb2.UpdateTaxResponse(tax=convert.tax_out(tax))

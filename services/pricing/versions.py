@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 
-from libs.common.errors import InvalidArgument, NotFound
+from libs.common.errors import FailedPrecondition, InvalidArgument, NotFound
 from libs.common.postgres import Conn, Pool
 from services.pricing import store
 from services.pricing.domain.phases import in_phase, phase_in
@@ -75,3 +75,20 @@ async def require_version(conn: Conn, tenant_id: str, plan_code: str, version: i
 
 def plan_not_found(code: str) -> NotFound:
     return NotFound("PLAN_NOT_FOUND", f"there is no plan {code}", plan_code=code)
+
+
+def require_sold(version: PlanVersion, state: VersionState, *, also_archived: bool, field: str) -> None:
+    """A version of the catalog that subscriptions can have: active, or archived since.
+
+    Raises FailedPrecondition PLAN_VERSION_NOT_SOLD.
+    """
+    admitted = (VersionState.ACTIVE, VersionState.ARCHIVED) if also_archived else (VersionState.ACTIVE,)
+    if version.subscription_id or state not in admitted:
+        found = f"an override for {version.subscription_id}" if version.subscription_id else str(state)
+        raise FailedPrecondition(
+            "PLAN_VERSION_NOT_SOLD",
+            f"version {version.version} of plan {version.plan_code} is {found}",
+            plan_code=version.plan_code,
+            version=str(version.version),
+            field=field,
+        )

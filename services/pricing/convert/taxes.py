@@ -19,16 +19,17 @@ def tax_in(message: pricing_pb2.Tax, create_time: datetime) -> Tax:
         name=text_in(message.name, "tax.name"),
         rate_percent=percent_in(message.rate_percent, "tax.rate_percent"),
         create_time=create_time,
+        tenant_default=message.tenant_default,
     )
 
 
-def tax_change_in(message: pricing_pb2.Tax, mask: FieldMask) -> tuple[str, str | None, Decimal | None]:
-    """The tax's code, and its new name and rate; None for what does not change."""
+def tax_change_in(message: pricing_pb2.Tax, mask: FieldMask) -> tuple[str, str | None, Decimal | None, bool | None]:
+    """The tax's code, and its new name, rate and whether it is a default; None for what does not change."""
     code = code_in(message.code, "tax.code")
-    paths = mask_in(mask, "name", "rate_percent")
+    paths = mask_in(mask, "name", "rate_percent", "tenant_default")
     name = text_in(message.name, "tax.name") if "name" in paths else None
     rate = percent_in(message.rate_percent, "tax.rate_percent") if "rate_percent" in paths else None
-    return code, name, rate
+    return code, name, rate, message.tenant_default if "tenant_default" in paths else None
 
 
 def tax_out(tax: Tax) -> pricing_pb2.Tax:
@@ -37,6 +38,7 @@ def tax_out(tax: Tax) -> pricing_pb2.Tax:
         name=tax.name,
         rate_percent=plain(tax.rate_percent),
         create_time=timestamp_out(tax.create_time),
+        tenant_default=tax.tenant_default,
     )
 
 

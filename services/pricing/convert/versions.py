@@ -80,6 +80,8 @@ def version_out(version: PlanVersion, state: VersionState) -> pricing_pb2.PlanVe
         tax_codes=version.tax_codes,
         create_time=timestamp_out(version.create_time),
         state=_STATES_OUT[state],
+        subscription_id=version.subscription_id,
+        base_version=version.base_version,
     )
 
 

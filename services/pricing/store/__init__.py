@@ -15,6 +15,7 @@ from services.pricing.store.plans import (
 from services.pricing.store.recorded import Recorded, find_request, repeated
 from services.pricing.store.states import move_version
 from services.pricing.store.taxes import (
+    default_tax_codes,
     find_tax,
     insert_tax,
     known_tax_codes,
@@ -25,6 +26,7 @@ from services.pricing.store.taxes import (
 __all__ = [
     "Recorded",
     "check",
+    "default_tax_codes",
     "find_plan",
     "find_request",
     "find_tax",

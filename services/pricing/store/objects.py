@@ -39,8 +39,10 @@ class Objects(Generic[T]):
     """All but the code and the time, as JSON with decimals as strings."""
     read: Callable[[str, datetime, Json], T]
 
-    async def create(self, conn: Conn, tenant_id: str, made: T, request_id: UUID, request_hash: bytes) -> datetime:
-        """When it was made: now, or when the same request was first done.
+    async def create(
+        self, conn: Conn, tenant_id: str, made: T, request_id: UUID, request_hash: bytes
+    ) -> datetime | None:
+        """None, or when the same request was first done.
 
         Raises Conflict REQUEST_ID_REUSED, or with the reason `exists`.
         """
@@ -53,7 +55,7 @@ class Objects(Generic[T]):
             """,  # noqa: S608 our own table names
             tenant_id, made.code, json.dumps(self.contents(made)), made.create_time, request_id, request_hash,
         ):  # fmt: skip
-            return made.create_time
+            return None
         taken = Conflict(self.exists, f"there is a {self.noun} {made.code} already", code=made.code)
         return repeated(await find_request(conn, self.table, tenant_id, request_id), request_hash, request_id, taken)
 

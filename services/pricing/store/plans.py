@@ -30,7 +30,7 @@ async def insert_plan(
         ON CONFLICT DO NOTHING
         """,
         tenant_id, plan.code, plan.name, plan.description, version.version, plan.create_time,
-    ) and await _insert_version(conn, tenant_id, version, state, request_id, hashed)  # fmt: skip
+    ) and await insert_version(conn, tenant_id, version, state, request_id, hashed)  # fmt: skip
 
 
 async def insert_next_version(
@@ -44,24 +44,24 @@ async def insert_next_version(
         WHERE tenant_id = $1 AND code = $2 AND latest_version = $3
         """,
         tenant_id, version.plan_code, version.version - 1,
-    ) and await _insert_version(conn, tenant_id, version, state, request_id, hashed)  # fmt: skip
+    ) and await insert_version(conn, tenant_id, version, state, request_id, hashed)  # fmt: skip
 
 
-async def _insert_version(
+async def insert_version(
     conn: Conn, tenant_id: str, version: PlanVersion, state: VersionState, request_id: UUID, hashed: bytes
 ) -> bool:
     return await changed(
         conn,
         """
         INSERT INTO plan_version (tenant_id, plan_code, version, currency, billing_interval, base_fee_minor_units,
-            charges, tax_codes, terms, create_time, state, request_id, request_hash)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+            charges, tax_codes, terms, create_time, subscription_id, base_version, state, request_id, request_hash)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
         ON CONFLICT DO NOTHING
         """,
         tenant_id, version.plan_code, version.version, version.currency, version.billing_interval,
         None if version.base_fee is None else version.base_fee.minor_units,
-        charges_json(version.charges), version.tax_codes, terms_json(version), version.create_time, state, request_id,
-        hashed,
+        charges_json(version.charges), version.tax_codes, terms_json(version), version.create_time,
+        version.subscription_id or None, version.base_version or None, state, request_id, hashed,
     )  # fmt: skip
 
 
@@ -80,7 +80,7 @@ async def update_plan(conn: Conn, tenant_id: str, code: str, name: str | None, d
 
 _VERSION_COLUMNS = (
     "v.plan_code, v.version, v.currency, v.billing_interval, v.base_fee_minor_units, v.charges, v.tax_codes,"
-    " v.terms, v.create_time"
+    " v.terms, v.create_time, v.subscription_id, v.base_version"
 )
 _PLANS = f"""
     SELECT p.code, p.name, p.description, p.latest_version AS version_count, p.create_time AS plan_create_time,
@@ -119,25 +119,26 @@ async def known_plan_codes(conn: Conn, tenant_id: str, codes: Iterable[str]) -> 
 
 
 async def find_version(conn: Conn, tenant_id: str, plan_code: str, version: int) -> Stated | None:
-    row = await conn.fetchrow(
-        f"SELECT {_VERSION_COLUMNS}, v.state FROM plan_version v"  # noqa: S608
-        " WHERE tenant_id = $1 AND plan_code = $2 AND version = $3",
-        tenant_id, plan_code, version,
-    )  # fmt: skip
-    return _stated(row) if row else None
+    """A version of the catalog, or an override."""
+    condition = "v.tenant_id = $1 AND v.plan_code = $2 AND v.version = $3"
+    found = await select_versions(conn, condition, tenant_id, plan_code, version)
+    return found[0] if found else None
 
 
 async def list_versions(conn: Conn, tenant_id: str, plan_code: str, before: int | None, size: int) -> list[Stated]:
-    """Newest first, those before the version `before`; one more than `size`, if there are as many."""
-    rows = await conn.fetch(
-        f"""
-        SELECT {_VERSION_COLUMNS}, v.state FROM plan_version v
-        WHERE tenant_id = $1 AND plan_code = $2 AND ($3::integer IS NULL OR version < $3)
-        ORDER BY version DESC LIMIT $4
-        """,  # noqa: S608
+    """Newest first, those before the version `before`; one more than `size`, if there are as many. No overrides."""
+    return await select_versions(
+        conn,
+        "v.tenant_id = $1 AND v.plan_code = $2 AND v.subscription_id IS NULL"
+        " AND ($3::integer IS NULL OR v.version < $3) ORDER BY v.version DESC LIMIT $4",
         tenant_id, plan_code, before, size + 1,
     )  # fmt: skip
-    return [_stated(row) for row in rows]
+
+
+async def select_versions(conn: Conn, condition: str, *values: object) -> list[Stated]:
+    """`condition` is text of ours, of a plan_version v."""
+    rows = await conn.fetch(f"SELECT {_VERSION_COLUMNS}, v.state FROM plan_version v WHERE {condition}", *values)  # noqa: S608
+    return [(_version(row), VersionState(row["state"])) for row in rows]
 
 
 def _plan(row: asyncpg.Record) -> Plan:
@@ -151,10 +152,6 @@ def _plan(row: asyncpg.Record) -> Plan:
     )
 
 
-def _stated(row: asyncpg.Record) -> Stated:
-    return _version(row), VersionState(row["state"])
-
-
 def _version(row: asyncpg.Record) -> PlanVersion:
     base_fee = row["base_fee_minor_units"]
     return PlanVersion(
@@ -166,5 +163,7 @@ def _version(row: asyncpg.Record) -> PlanVersion:
         charges=charges_from_json(row["charges"]),
         tax_codes=tuple(row["tax_codes"]),
         create_time=row["create_time"],
+        subscription_id=row["subscription_id"] or "",
+        base_version=row["base_version"] or 0,
         **terms_from_json(row["terms"], row["currency"]),
     )
