@@ -185,7 +185,7 @@ def test_only_a_name_and_a_rate_can_change(paths: list[str], reason: str) -> Non
 
 def test_only_the_fields_that_change_are_read() -> None:
     tax = Tax(code="vat", name="", rate_percent="20")
-    assert convert.tax_change_in(tax, FieldMask(paths=["rate_percent"])) == ("vat", None, Decimal(20))
+    assert convert.tax_change_in(tax, FieldMask(paths=["rate_percent"])) == ("vat", None, Decimal(20), None)
 
 
 def test_a_charge_without_a_name_is_called_by_its_code_on_invoices_and_stays_nameless_in_its_plan() -> None:
