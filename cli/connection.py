@@ -16,6 +16,10 @@ from weir.metering.v1.archive_pb2_grpc import ArchiveServiceStub
 from weir.metering.v1.metering_pb2_grpc import MeteringServiceStub
 from weir.metering.v1.reconciliation_pb2_grpc import ReconciliationServiceStub
 from weir.payments.v1.payments_pb2_grpc import PaymentsServiceStub
+from weir.pricing.v1.addons_pb2_grpc import AddOnServiceStub
+from weir.pricing.v1.coupons_pb2_grpc import CouponServiceStub
+from weir.pricing.v1.experiments_pb2_grpc import ExperimentServiceStub
+from weir.pricing.v1.features_pb2_grpc import FeatureServiceStub
 from weir.pricing.v1.pricing_pb2_grpc import PricingServiceStub
 
 if TYPE_CHECKING:
@@ -25,6 +29,10 @@ if TYPE_CHECKING:
     from weir.metering.v1.metering_pb2_grpc import MeteringServiceAsyncStub
     from weir.metering.v1.reconciliation_pb2_grpc import ReconciliationServiceAsyncStub
     from weir.payments.v1.payments_pb2_grpc import PaymentsServiceAsyncStub
+    from weir.pricing.v1.addons_pb2_grpc import AddOnServiceAsyncStub
+    from weir.pricing.v1.coupons_pb2_grpc import CouponServiceAsyncStub
+    from weir.pricing.v1.experiments_pb2_grpc import ExperimentServiceAsyncStub
+    from weir.pricing.v1.features_pb2_grpc import FeatureServiceAsyncStub
     from weir.pricing.v1.pricing_pb2_grpc import PricingServiceAsyncStub
 
 
@@ -64,6 +72,22 @@ class Connection:
     @property
     def pricing(self) -> "PricingServiceAsyncStub":
         return PricingServiceStub(self._channel("pricing"))
+
+    @property
+    def add_ons(self) -> "AddOnServiceAsyncStub":
+        return AddOnServiceStub(self._channel("pricing"))
+
+    @property
+    def coupons(self) -> "CouponServiceAsyncStub":
+        return CouponServiceStub(self._channel("pricing"))
+
+    @property
+    def experiments(self) -> "ExperimentServiceAsyncStub":
+        return ExperimentServiceStub(self._channel("pricing"))
+
+    @property
+    def features(self) -> "FeatureServiceAsyncStub":
+        return FeatureServiceStub(self._channel("pricing"))
 
     @property
     def invoicing(self) -> "InvoicingServiceAsyncStub":

@@ -94,11 +94,12 @@ def _change(element: Element, messages: Messages, old: Messages | None) -> Chang
     if old is None:
         return Change(kind.name, code, "create", _difference({}, new_fields), 1 if kind is PLAN else 0)
     changed = _difference(flat(old), new_fields)
-    version = old[0].latest_version.version if isinstance(old[0], Plan) else 0
+    plan = old[0] if isinstance(old[0], Plan) else Plan()
+    version = plan.latest_version.version
     if not changed:
         return Change(kind.name, code, "unchanged", (), version)
     if kind is PLAN and not all(each.field in kind.updatable for each in changed):
-        return Change(kind.name, code, "new_version", changed, version + 1)
+        return Change(kind.name, code, "new_version", changed, plan.version_count + 1)
     return Change(kind.name, code, "update", changed, version)
 
 

@@ -4,25 +4,34 @@ from typing import Any
 
 import yaml
 
-from cli.catalog.difference import Existing
+from cli.catalog.difference import Existing, Messages
 from cli.catalog.kinds import KINDS
 from cli.catalog.messages import Bare, table_of
+from weir.pricing.v1.pricing_pb2 import Plan
 
 
 def catalog_text(existing: Existing) -> str:
-    """YAML; elements by code. Kinds without any are left out."""
+    """YAML; elements by code. What there is none of is left out, and plans that are not sold."""
     lists = {
-        kind.key: [_element(messages) for _, messages in sorted(existing[kind].items())]
-        for kind in KINDS
-        if existing[kind]
+        kind.key: [_element(each) for _, each in sorted(existing[kind].items()) if _is_sold(each)] for kind in KINDS
     }
-    if not lists:
+    if not any(lists.values()):
         return "# The catalog is empty.\n"
-    return yaml.dump(lists, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+    return yaml.dump(
+        {key: each for key, each in lists.items() if each},
+        Dumper=_Dumper,
+        sort_keys=False,
+        allow_unicode=True,
+        width=120,
+    )
 
 
 def _element(messages: Any) -> dict[str, Any]:
     return {name: value for message in messages for name, value in table_of(message).items()}
+
+
+def _is_sold(messages: Messages) -> bool:
+    return not isinstance(messages[0], Plan) or messages[0].HasField("latest_version")
 
 
 class _Dumper(yaml.SafeDumper):

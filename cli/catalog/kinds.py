@@ -7,6 +7,10 @@ from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 
 from weir.metering.v1.metering_pb2 import Meter
+from weir.pricing.v1.addons_pb2 import AddOn
+from weir.pricing.v1.coupons_pb2 import Coupon
+from weir.pricing.v1.experiments_pb2 import Experiment
+from weir.pricing.v1.features_pb2 import Feature
 from weir.pricing.v1.pricing_pb2 import Plan, PlanVersion, Tax
 
 
@@ -30,11 +34,23 @@ class Kind:
 METER = Kind(
     "meter", "meters", (Meter,), ("name", "description"), "make a version of it, or give the new one another code"
 )
-TAX = Kind("tax", "taxes", (Tax,), ("name", "rate_percent"))
-PLAN = Kind("plan", "plans", (Plan, PlanVersion), ())
+TAX = Kind("tax", "taxes", (Tax,), ("name", "rate_percent", "tenant_default"))
+ADD_ON = Kind("add_on", "add_ons", (AddOn,), ("name", "description", "amount", "tax_codes"))
+FEATURE = Kind("feature", "features", (Feature,), ("name", "description", "privileges"))
+PLAN = Kind("plan", "plans", (Plan, PlanVersion), ("name", "description"))
+EXPERIMENT = Kind("experiment", "experiments", (Experiment,), ("name", "end_time"))
+COUPON = Kind("coupon", "coupons", (Coupon,), ("name", "expire_time"))
 
-KINDS = (METER, TAX, PLAN)
+KINDS = (METER, TAX, ADD_ON, FEATURE, PLAN, COUPON, EXPERIMENT)
 """In the order in which they are applied: what is named comes before what names it."""
 
-REFERENCES = {"meter_code": METER, "meter_codes": METER, "tax_codes": TAX, "plan_codes": PLAN}
+REFERENCES = {
+    "meter_code": METER,
+    "meter_codes": METER,
+    "tax_codes": TAX,
+    "add_on_code": ADD_ON,
+    "feature_code": FEATURE,
+    "plan_code": PLAN,
+    "plan_codes": PLAN,
+}
 """Fields, of whatever message, that name an element of a kind."""

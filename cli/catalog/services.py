@@ -9,10 +9,10 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 
 from cli.catalog.difference import Change, Messages
-from cli.catalog.kinds import METER, PLAN, TAX, Kind
+from cli.catalog.kinds import ADD_ON, COUPON, EXPERIMENT, FEATURE, METER, PLAN, TAX, Kind
 from cli.connection import Connection, pages
 from weir.metering.v1 import metering_pb2
-from weir.pricing.v1 import pricing_pb2
+from weir.pricing.v1 import addons_pb2, coupons_pb2, experiments_pb2, features_pb2, pricing_pb2
 
 
 class Side(Protocol):
@@ -71,7 +71,7 @@ class Plain:
 
 @dataclass(frozen=True, slots=True)
 class Plans:
-    """A plan that costs something else gets a new version."""
+    """A plan is renamed in place; one that costs something else gets a new version."""
 
     kind: Kind = PLAN
 
@@ -92,7 +92,11 @@ class Plans:
         if change.action == "create":
             request = pricing_pb2.CreatePlanRequest(request_id=request_id, plan=plan, version=version)
             await services.pricing.CreatePlan(request)
-        else:
+            return
+        if renamed := [each.field for each in change.fields if each.field in self.kind.updatable]:
+            update = pricing_pb2.UpdatePlanRequest(plan=plan, update_mask=FieldMask(paths=renamed))
+            await services.pricing.UpdatePlan(update)
+        if change.action == "new_version":
             await services.pricing.CreatePlanVersion(
                 pricing_pb2.CreatePlanVersionRequest(
                     request_id=request_id, plan_code=change.code, base_version=change.version - 1, version=version
@@ -115,6 +119,10 @@ SIDES: Mapping[Kind, Side] = {
     for side in (
         Plain(METER, "metering", metering_pb2, "Meter"),
         Plain(TAX, "pricing", pricing_pb2, "Tax"),
+        Plain(ADD_ON, "add_ons", addons_pb2, "AddOn"),
+        Plain(FEATURE, "features", features_pb2, "Feature"),
         Plans(),
+        Plain(COUPON, "coupons", coupons_pb2, "Coupon"),
+        Plain(EXPERIMENT, "experiments", experiments_pb2, "Experiment"),
     )
 }

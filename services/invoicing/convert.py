@@ -7,7 +7,7 @@ from decimal import Decimal
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.type import date_pb2
 
-from libs.common.errors import InvalidArgument
+from libs.common.errors import FailedPrecondition, InvalidArgument
 from libs.common.money import Money, plain
 from libs.common.wire import (
     code_in,
@@ -230,8 +230,31 @@ def paid_in(message: money_pb2.Money, present: bool, currency: str) -> Money:
     return paid
 
 
+def latest_version_in(message: pricing_pb2.Plan) -> PlanVersion:
+    """What a new subscription gets. Raises FailedPrecondition PLAN_NOT_ACTIVE, and what `plan_version_in` raises."""
+    if not message.HasField("latest_version"):
+        raise FailedPrecondition(
+            "PLAN_NOT_ACTIVE",
+            f"no version of plan {message.code} is active: there are only drafts or archived ones",
+            plan_code=message.code,
+        )
+    return plan_version_in(message.latest_version)
+
+
 def plan_version_in(message: pricing_pb2.PlanVersion) -> PlanVersion:
-    """As pricing sent it, who has validated it."""
+    """As pricing sent it, who has validated it.
+
+    Raises FailedPrecondition PLAN_UNSUPPORTED for what can be priced but not yet be invoiced: never a wrong bill.
+    """
+    if unsupported := _unsupported(message):
+        raise FailedPrecondition(
+            "PLAN_UNSUPPORTED",
+            f"version {message.version} of plan {message.plan_code} has {', '.join(unsupported)}, which can't be"
+            " invoiced yet",
+            plan_code=message.plan_code,
+            version=str(message.version),
+            fields=",".join(unsupported),
+        )
     fee = message.base_fee
     return PlanVersion(
         plan_code=message.plan_code,
@@ -248,6 +271,22 @@ def plan_version_in(message: pricing_pb2.PlanVersion) -> PlanVersion:
 def _interval_name(message: pricing_pb2.PlanVersion) -> str:
     name = pricing_pb2.PlanVersion.BillingInterval.Name(message.billing_interval)
     return name.removeprefix("BILLING_INTERVAL_").lower()
+
+
+def _unsupported(message: pricing_pb2.PlanVersion) -> list[str]:
+    """The fields that invoices have no lines for."""
+    found = [
+        name
+        for name in ("base_fee_in_advance", "fixed_charges", "usage_thresholds", "trial_days", "phases")
+        if getattr(message, name)
+    ]
+    if message.HasField("minimum_commitment"):
+        found.append("minimum_commitment")
+    for index, charge in enumerate(message.charges):
+        found += [
+            f"charges[{index}].{name}" for name in ("in_advance", "prorated", "tax_codes") if getattr(charge, name)
+        ]
+    return found
 
 
 def _charge_in(message: pricing_pb2.Charge) -> Charge:

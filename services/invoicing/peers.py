@@ -68,10 +68,10 @@ class Peers:
         self._plan_versions: dict[tuple[str, str, int], PlanVersion] = {}
 
     async def latest_version(self, tenant_id: str, plan_code: str) -> PlanVersion:
-        """Raises NotFound PLAN_NOT_FOUND."""
+        """Raises NotFound PLAN_NOT_FOUND, and FailedPrecondition PLAN_NOT_ACTIVE or PLAN_UNSUPPORTED."""
         request = pricing_pb2.GetPlanRequest(code=plan_code)
         response = await self._pricing.GetPlan(request, metadata=self._key(tenant_id))
-        return convert.plan_version_in(response.plan.latest_version)
+        return convert.latest_version_in(response.plan)
 
     async def plan_version(self, tenant_id: str, plan_code: str, version: int) -> PlanVersion:
         """Asked once and kept: a plan version never changes.

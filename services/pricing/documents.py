@@ -38,12 +38,16 @@ def _charge_json(charge: Charge) -> Json:
         "group_keys": list(charge.group_keys),
         "minimum_amount": _text(charge.limits.minimum_amount),
         "maximum_amount": _text(charge.limits.maximum_amount),
+        "in_advance": charge.in_advance,
+        "prorated": charge.prorated,
+        "not_invoiceable": not charge.invoiceable,
+        "tax_codes": list(charge.tax_codes),
     }
     return {
         "code": charge.code,
         "name": charge.name,
         "meter_code": charge.meter_code,
-        "price": _price_json(charge.price),
+        "price": price_json(charge.price),
         **{key: value for key, value in optional.items() if value},
     }
 
@@ -53,10 +57,14 @@ def _charge(value: Json) -> Charge:
         code=value["code"],
         name=value["name"],
         meter_code=value["meter_code"],
-        price=_price(value["price"]),
+        price=price_from_json(value["price"]),
         filters=tuple(_filter(each) for each in value.get("filters", ())),
         group_keys=tuple(value.get("group_keys", ())),
         limits=Limits(_decimal(value.get("minimum_amount")), _decimal(value.get("maximum_amount"))),
+        in_advance=value.get("in_advance", False),
+        prorated=value.get("prorated", False),
+        invoiceable=not value.get("not_invoiceable", False),
+        tax_codes=tuple(value.get("tax_codes", ())),
     )
 
 
@@ -65,16 +73,16 @@ def _filter_json(each: ChargeFilter) -> Json:
         "code": each.code,
         "name": each.name,
         "properties": [{"property": one.property, "values": list(one.values)} for one in each.properties],
-        "price": _price_json(each.price),
+        "price": price_json(each.price),
     }
 
 
 def _filter(value: Json) -> ChargeFilter:
     properties = tuple(PropertyFilter(one["property"], tuple(one["values"])) for one in value["properties"])
-    return ChargeFilter(value["code"], value["name"], properties, _price(value["price"]))
+    return ChargeFilter(value["code"], value["name"], properties, price_from_json(value["price"]))
 
 
-def _price_json(price: Price) -> Json:
+def price_json(price: Price) -> Json:
     content: Json
     match price:
         case StandardPrice(unit_price):
@@ -111,7 +119,7 @@ def _price_json(price: Price) -> Json:
     return {"model": price.model, **content}
 
 
-def _price(value: Json) -> Price:
+def price_from_json(value: Json) -> Price:
     match value:
         case {"model": StandardPrice.model, "unit_price": unit_price}:
             return StandardPrice(Decimal(unit_price))

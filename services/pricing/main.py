@@ -4,17 +4,54 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+import grpc
+
 from libs.common.clock import Clock, system_clock
 from libs.common.credentials import Verifier, load_public_keys
 from libs.common.postgres import create_pool
 from libs.common.rpc.server import serving, until_signal
 from libs.common.settings import env, load
 from services.pricing import store
+from services.pricing.add_on_servicer import AddOnServicer
+from services.pricing.coupon_servicer import CouponServicer
+from services.pricing.experiment_servicer import ExperimentServicer
+from services.pricing.feature_servicer import FeatureServicer
+from services.pricing.override_servicer import OverrideServicer
 from services.pricing.servicer import PricingServicer
-from weir.pricing.v1 import pricing_pb2
+from services.pricing.tax_servicer import TaxServicer
+from services.pricing.threshold_servicer import ThresholdServicer
+from weir.pricing.v1 import (
+    addons_pb2,
+    coupons_pb2,
+    experiments_pb2,
+    features_pb2,
+    overrides_pb2,
+    pricing_pb2,
+    taxes_pb2,
+    thresholds_pb2,
+)
+from weir.pricing.v1.addons_pb2_grpc import add_AddOnServiceServicer_to_server
+from weir.pricing.v1.coupons_pb2_grpc import add_CouponServiceServicer_to_server
+from weir.pricing.v1.experiments_pb2_grpc import add_ExperimentServiceServicer_to_server
+from weir.pricing.v1.features_pb2_grpc import add_FeatureServiceServicer_to_server
+from weir.pricing.v1.overrides_pb2_grpc import add_OverrideServiceServicer_to_server
 from weir.pricing.v1.pricing_pb2_grpc import add_PricingServiceServicer_to_server
+from weir.pricing.v1.taxes_pb2_grpc import add_TaxServiceServicer_to_server
+from weir.pricing.v1.thresholds_pb2_grpc import add_ThresholdServiceServicer_to_server
 
-SERVICES = (pricing_pb2.DESCRIPTOR.services_by_name["PricingService"].full_name,)
+CONTRACTS = (
+    pricing_pb2,
+    addons_pb2,
+    coupons_pb2,
+    experiments_pb2,
+    features_pb2,
+    overrides_pb2,
+    taxes_pb2,
+    thresholds_pb2,
+)
+SERVICES = tuple(
+    service.full_name for contract in CONTRACTS for service in contract.DESCRIPTOR.services_by_name.values()
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +71,17 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[int]:
             async with pool.acquire() as conn:
                 await store.check(conn)
 
-        servicer = PricingServicer(pool, clock)
-        async with serving(
-            settings.listen,
-            SERVICES,
-            lambda server: add_PricingServiceServicer_to_server(servicer, server),
-            verifier,
-            ready,
-        ) as port:
+        def register(server: grpc.aio.Server) -> None:
+            add_PricingServiceServicer_to_server(PricingServicer(pool, clock), server)
+            add_AddOnServiceServicer_to_server(AddOnServicer(pool, clock), server)
+            add_CouponServiceServicer_to_server(CouponServicer(pool, clock), server)
+            add_FeatureServiceServicer_to_server(FeatureServicer(pool, clock), server)
+            add_ExperimentServiceServicer_to_server(ExperimentServicer(pool, clock), server)
+            add_OverrideServiceServicer_to_server(OverrideServicer(pool, clock), server)
+            add_TaxServiceServicer_to_server(TaxServicer(pool), server)
+            add_ThresholdServiceServicer_to_server(ThresholdServicer(pool), server)
+
+        async with serving(settings.listen, SERVICES, register, verifier, ready) as port:
             yield port
 
 

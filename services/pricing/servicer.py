@@ -1,15 +1,13 @@
 """The RPCs: decode, one transaction, encode."""
 
 import asyncio
-from collections.abc import Sequence
-from datetime import datetime
 from typing import Any, TypeAlias
 
 import grpc
 
 from libs.common.clock import Clock
-from libs.common.errors import BillingError, Conflict, FailedPrecondition, NotFound
-from libs.common.idempotency import fingerprint, require_same
+from libs.common.errors import BillingError, Conflict, FailedPrecondition
+from libs.common.idempotency import fingerprint
 from libs.common.paging import page_in
 from libs.common.postgres import Conn, Pool
 from libs.common.rpc.server import caller
@@ -17,11 +15,14 @@ from libs.common.wire import code_in, request_id_in
 from services.pricing import convert, store
 from services.pricing.domain.plans import PlanVersion
 from services.pricing.domain.rating import rate_version
-from services.pricing.versions import Versions, plan_not_found
+from services.pricing.domain.states import VersionState
+from services.pricing.referenced import require_named, tax_not_found
+from services.pricing.versions import Versions, plan_not_found, require_version
 from weir.pricing.v1 import pricing_pb2
 from weir.pricing.v1.pricing_pb2_grpc import PricingServiceServicer
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+Move: TypeAlias = pricing_pb2.ActivatePlanVersionRequest | pricing_pb2.ArchivePlanVersionRequest
 
 REQUESTS_BETWEEN_PAUSES = 100
 """Of a batch, how many are rated before other calls get a turn."""
@@ -44,8 +45,8 @@ class PricingServicer(PricingServiceServicer):
         async with self._pool.acquire() as conn, conn.transaction():
             if not await store.insert_tax(conn, tenant_id, tax, request_id, request_hash):
                 taken = Conflict("TAX_EXISTS", f"there is a tax {tax.code} already", tax_code=tax.code)
-                recorded = await store.find_tax_request(conn, tenant_id, request_id)
-                tax = convert.tax_in(request.tax, _repeated(recorded, request_hash, request.request_id, taken))
+                recorded = await store.find_request(conn, "tax", tenant_id, request_id)
+                tax = convert.tax_in(request.tax, store.repeated(recorded, request_hash, request_id, taken))
         return pricing_pb2.CreateTaxResponse(tax=convert.tax_out(tax))
 
     async def GetTax(self, request: pricing_pb2.GetTaxRequest, context: Context) -> pricing_pb2.GetTaxResponse:
@@ -53,7 +54,7 @@ class PricingServicer(PricingServiceServicer):
         async with self._pool.acquire() as conn:
             tax = await store.find_tax(conn, caller().tenant_id, code)
         if tax is None:
-            raise _tax_not_found(code, "code")
+            raise tax_not_found(code, "code")
         return pricing_pb2.GetTaxResponse(tax=convert.tax_out(tax))
 
     async def ListTaxes(self, request: pricing_pb2.ListTaxesRequest, context: Context) -> pricing_pb2.ListTaxesResponse:
@@ -63,11 +64,11 @@ class PricingServicer(PricingServiceServicer):
         return pricing_pb2.ListTaxesResponse(taxes=map(convert.tax_out, taxes), next_page_token=token)
 
     async def UpdateTax(self, request: pricing_pb2.UpdateTaxRequest, context: Context) -> pricing_pb2.UpdateTaxResponse:
-        code, name, rate = convert.tax_change_in(request.tax, request.update_mask)
+        code, name, rate, tenant_default = convert.tax_change_in(request.tax, request.update_mask)
         async with self._pool.acquire() as conn:
-            tax = await store.update_tax(conn, caller().tenant_id, code, name, rate)
+            tax = await store.update_tax(conn, caller().tenant_id, code, name, rate, tenant_default)
         if tax is None:
-            raise _tax_not_found(code, "tax.code")
+            raise tax_not_found(code, "tax.code")
         return pricing_pb2.UpdateTaxResponse(tax=convert.tax_out(tax))
 
     async def CreatePlan(
@@ -75,18 +76,29 @@ class PricingServicer(PricingServiceServicer):
     ) -> pricing_pb2.CreatePlanResponse:
         tenant_id = caller().tenant_id
         request_id, request_hash = request_id_in(request.request_id), fingerprint(request)
-        plan = convert.plan_in(request.plan, request.version, self._clock())
+        plan, version = convert.plan_in(request.plan, request.version, request.as_draft, self._clock())
         if request.validate_only:
             return pricing_pb2.CreatePlanResponse(plan=convert.plan_out(plan))
+        state = convert.made_state(request.as_draft)
         async with self._pool.acquire() as conn, conn.transaction():
-            if await store.insert_plan(conn, tenant_id, plan, request_id, request_hash):
-                await _require_taxes(conn, tenant_id, plan.latest_version.tax_codes)
+            if await store.insert_plan(conn, tenant_id, plan, version, state, request_id, request_hash):
+                await require_named(conn, tenant_id, version, "version")
             else:
                 taken = Conflict("PLAN_EXISTS", f"there is a plan {plan.code} already", plan_code=plan.code)
-                recorded = await store.find_version_request(conn, tenant_id, request_id)
-                create_time = _repeated(recorded, request_hash, request.request_id, taken)
-                plan = convert.plan_in(request.plan, request.version, create_time)
+                recorded = await store.find_request(conn, "plan_version", tenant_id, request_id)
+                create_time = store.repeated(recorded, request_hash, request_id, taken)
+                plan, _ = convert.plan_in(request.plan, request.version, request.as_draft, create_time)
         return pricing_pb2.CreatePlanResponse(plan=convert.plan_out(plan))
+
+    async def UpdatePlan(
+        self, request: pricing_pb2.UpdatePlanRequest, context: Context
+    ) -> pricing_pb2.UpdatePlanResponse:
+        code, name, description = convert.plan_change_in(request.plan, request.update_mask)
+        async with self._pool.acquire() as conn, conn.transaction():
+            plan = await store.update_plan(conn, caller().tenant_id, code, name, description)
+        if plan is None:
+            raise plan_not_found(code)
+        return pricing_pb2.UpdatePlanResponse(plan=convert.plan_out(plan))
 
     async def GetPlan(self, request: pricing_pb2.GetPlanRequest, context: Context) -> pricing_pb2.GetPlanResponse:
         code = code_in(request.code, "code")
@@ -110,23 +122,50 @@ class PricingServicer(PricingServiceServicer):
         plan_code = code_in(request.plan_code, "plan_code")
         number = convert.version_number_in(request.base_version, "base_version") + 1
         version = convert.version_in(request.version, plan_code, number, self._clock())
+        state = convert.made_state(request.as_draft)
         async with self._pool.acquire() as conn, conn.transaction():
-            if await store.insert_next_version(conn, tenant_id, version, request_id, request_hash):
-                await _require_taxes(conn, tenant_id, version.tax_codes)
+            if await store.insert_next_version(conn, tenant_id, version, state, request_id, request_hash):
+                await require_named(conn, tenant_id, version, "version")
             else:
-                recorded = await store.find_version_request(conn, tenant_id, request_id)
+                recorded = await store.find_request(conn, "plan_version", tenant_id, request_id)
                 refused = await _refused_version(conn, tenant_id, version)
-                create_time = _repeated(recorded, request_hash, request.request_id, refused)
+                create_time = store.repeated(recorded, request_hash, request_id, refused)
                 version = convert.version_in(request.version, plan_code, number, create_time)
-        return pricing_pb2.CreatePlanVersionResponse(version=convert.version_out(version))
+        return pricing_pb2.CreatePlanVersionResponse(version=convert.version_out(version, state))
+
+    async def ActivatePlanVersion(
+        self, request: pricing_pb2.ActivatePlanVersionRequest, context: Context
+    ) -> pricing_pb2.ActivatePlanVersionResponse:
+        return pricing_pb2.ActivatePlanVersionResponse(version=await self._move(request, VersionState.ACTIVE))
+
+    async def ArchivePlanVersion(
+        self, request: pricing_pb2.ArchivePlanVersionRequest, context: Context
+    ) -> pricing_pb2.ArchivePlanVersionResponse:
+        return pricing_pb2.ArchivePlanVersionResponse(version=await self._move(request, VersionState.ARCHIVED))
+
+    async def _move(self, request: Move, state: VersionState) -> pricing_pb2.PlanVersion:
+        """Bring a version into `state`, if it is in one that leads there."""
+        tenant_id = caller().tenant_id
+        request_id, request_hash = request_id_in(request.request_id), fingerprint(request)
+        plan_code = code_in(request.plan_code, "plan_code")
+        number = convert.version_number_in(request.version, "version")
+        now = self._clock()
+        async with self._pool.acquire() as conn, conn.transaction():
+            moved = await store.move_version(conn, tenant_id, plan_code, number, state, now, request_id, request_hash)
+            version, found = await require_version(conn, tenant_id, plan_code, number)
+            if not moved:
+                recorded = await store.find_request(conn, "plan_version_transition", tenant_id, request_id)
+                store.repeated(recorded, request_hash, request_id, _immovable(version, found, state))
+        return convert.version_out(version, state)
 
     async def GetPlanVersion(
         self, request: pricing_pb2.GetPlanVersionRequest, context: Context
     ) -> pricing_pb2.GetPlanVersionResponse:
         plan_code = code_in(request.plan_code, "plan_code")
         number = convert.version_number_in(request.version, "version")
-        version = await self._versions.get(caller().tenant_id, plan_code, number)
-        return pricing_pb2.GetPlanVersionResponse(version=convert.version_out(version))
+        async with self._pool.acquire() as conn:
+            version, state = await require_version(conn, caller().tenant_id, plan_code, number)
+        return pricing_pb2.GetPlanVersionResponse(version=convert.version_out(version, state))
 
     async def ListPlanVersions(
         self, request: pricing_pb2.ListPlanVersionsRequest, context: Context
@@ -138,8 +177,9 @@ class PricingServicer(PricingServiceServicer):
             if not await store.plan_exists(conn, tenant_id, plan_code):
                 raise plan_not_found(plan_code)
             rows = await store.list_versions(conn, tenant_id, plan_code, before, page.size)
-        versions, token = page.cut(rows, lambda version: str(version.version))
-        return pricing_pb2.ListPlanVersionsResponse(versions=map(convert.version_out, versions), next_page_token=token)
+        found, token = page.cut(rows, lambda row: str(row[0].version))
+        versions = [convert.version_out(*row) for row in found]
+        return pricing_pb2.ListPlanVersionsResponse(versions=versions, next_page_token=token)
 
     async def Rate(self, request: pricing_pb2.RateRequest, context: Context) -> pricing_pb2.RateResponse:
         return await self._rate(request, "")
@@ -162,15 +202,9 @@ class PricingServicer(PricingServiceServicer):
         number = convert.version_number_in(request.version, f"{field}version")
         usages = convert.usages_in(request.quantities, f"{field}quantities")
         proration = convert.proration_in(request, f"{field}proration")
-        version = await self._versions.get(caller().tenant_id, plan_code, number)
+        month = convert.month_in(request, f"{field}contract_month")
+        version = await self._versions.get(caller().tenant_id, plan_code, number, month)
         return convert.rated_out(rate_version(version, usages, proration))
-
-
-async def _require_taxes(conn: Conn, tenant_id: str, codes: Sequence[str]) -> None:
-    known = await store.known_tax_codes(conn, tenant_id, codes)
-    for index, code in enumerate(codes):
-        if code not in known:
-            raise _tax_not_found(code, f"version.tax_codes[{index}]")
 
 
 async def _refused_version(conn: Conn, tenant_id: str, version: PlanVersion) -> BillingError:
@@ -178,24 +212,21 @@ async def _refused_version(conn: Conn, tenant_id: str, version: PlanVersion) -> 
     plan = await store.find_plan(conn, tenant_id, version.plan_code)
     if plan is None:
         return plan_not_found(version.plan_code)
-    latest = plan.latest_version.version
     return FailedPrecondition(
         "PLAN_VERSION_CONFLICT",
-        f"the newest version of plan {plan.code} is {latest}, not {version.version - 1}",
+        f"the newest version of plan {plan.code} is {plan.version_count}, not {version.version - 1}",
         plan_code=plan.code,
-        latest_version=str(latest),
+        latest_version=str(plan.version_count),
     )
 
 
-def _repeated(
-    recorded: store.Recorded | None, request_hash: bytes, request_id: str, otherwise: BillingError
-) -> datetime:
-    """When the same request was first done. Raises `otherwise` if it never was, Conflict if with other contents."""
-    if recorded is None:
-        raise otherwise
-    require_same(recorded.request_hash, request_hash, request_id)
-    return recorded.create_time
-
-
-def _tax_not_found(code: str, field: str) -> NotFound:
-    return NotFound("TAX_NOT_FOUND", f"there is no tax {code}", tax_code=code, field=field)
+def _immovable(version: PlanVersion, found: VersionState, wanted: VersionState) -> FailedPrecondition:
+    """Why a version that is `found` can't become `wanted`."""
+    reason = "PLAN_VERSION_NOT_DRAFT" if wanted is VersionState.ACTIVE else "PLAN_VERSION_ARCHIVED"
+    return FailedPrecondition(
+        reason,
+        f"version {version.version} of plan {version.plan_code} is {found}, which can't become {wanted}",
+        plan_code=version.plan_code,
+        version=str(version.version),
+        state=found,
+    )

@@ -11,12 +11,13 @@ from cli.catalog.exporting import catalog_text
 from cli.catalog.nodes import CatalogError
 from cli.catalog.reader import read_catalog
 from cli.catalog.schema import PUBLISHED, text
-from cli.connection import Connection, connected
+from cli.connection import Connection, connected, new_request_id
 from cli.stack.endpoint import SERVICES, Endpoint
 from libs.common.clock import system_clock
 from services.metering import main as metering
 from services.pricing import main as pricing
 from tests.conftest import Database, Keys
+from weir.pricing.v1.pricing_pb2 import ArchivePlanVersionRequest
 
 ROOT = Path(__file__).parents[2]
 
@@ -27,12 +28,31 @@ meters:
   - {code: p99, aggregation: percentile, value_property: ms, percentile: 99.90, rounding: {function: ceil}}
 taxes:
   - {code: vat, name: "19", rate_percent: 19.50}
+add_ons:
+  - {code: setup, name: Set-up, currency_code: USD, amount: 49.00, tax_codes: [vat]}
+features:
+  - code: support
+    name: Support
+    privileges: [{code: seats, type: integer}, {code: level, type: select, options: [gold, silver]}]
 plans:
   - code: all
     name: "no"
     currency_code: USD
     billing_interval: monthly
     base_fee: 10.00
+    base_fee_in_advance: true
+    trial_days: 14
+    minimum_commitment: {amount: 25.00, name: Minimum, tax_codes: [vat]}
+    usage_thresholds: [{amount: 100.00}, {amount: 50.00, recurring: true}]
+    fixed_charges:
+      - {code: setup, add_on_code: setup, units: 1.5, standard: {unit_price: 49.00}, prorated: true}
+    entitlements:
+      - {feature_code: support, privileges: [{privilege_code: level, string_value: gold}]}
+    phases:
+      - {name: ramp, to_month: 3, base_fee_percent: -50, prices: [{charge_code: volume, percent: -20.5}]}
+      - from_month: 3
+        base_fee: 12.00
+        prices: [{charge_code: matrix, filter: free, price: {standard: {unit_price: 0.01}}}]
     tax_codes: [vat]
     charges:
       - {code: standard, meter_code: tokens, minimum_amount: 5, maximum_amount: 50, standard: {unit_price: 0.10}}
@@ -40,7 +60,7 @@ plans:
         meter_code: tokens
         graduated: {tiers: [{up_to: 1, unit_price: 2, flat_fee: 3}, {unit_price: 1}]}
       - {code: package, meter_code: tokens, package: {package_size: 1000, package_price: 1.00}}
-      - {code: volume, meter_code: tokens, volume: {tiers: [{unit_price: 1}]}}
+      - {code: volume, meter_code: tokens, prorated: true, tax_codes: [vat], volume: {tiers: [{unit_price: 1}]}}
       - code: percentage
         meter_code: tokens
         percentage: {rate_percent: 2.9, fixed_per_transaction: 0.30, free_transactions: 3, maximum_per_transaction: 4}
@@ -58,6 +78,14 @@ plans:
             name: Free of charge
             properties: [{property: model, values: [tiny, "1.0"]}]
             standard: {unit_price: 0}
+coupons:
+  - {code: welcome, name: Welcome, rate_percent: 12.50, frequency: recurring, periods: 3, plan_codes: [all]}
+  - {code: ten, name: Ten, currency_code: USD, fixed_amount: 10.00, frequency: once, expire_time: 2030-01-01T00:00:00Z}
+experiments:
+  - code: spring
+    name: Spring prices
+    arms: [{code: one, plan_code: all, version: 1, weight: 3}]
+    segments: [{segment: enterprise, arm_code: one}]
 """
 
 
@@ -118,6 +146,25 @@ async def test_another_price_is_a_new_version_and_shows_what_changes(services: C
     )
 
 
+async def test_a_plan_that_is_no_longer_sold_is_not_exported_and_can_be_sold_again(services: Connection) -> None:
+    await apply(services, EVERYTHING)
+    archive = ArchivePlanVersionRequest(request_id=new_request_id(), plan_code="all", version=1)
+    await services.pricing.ArchivePlanVersion(archive)
+    exported = catalog_text(await read_existing(services))
+    assert "plans:" not in exported
+    assert "meters:" in exported
+    assert "plan all new_version" in await apply(services, EVERYTHING)
+
+
+async def test_a_plan_is_renamed_in_place_also_when_it_costs_something_else(services: Connection) -> None:
+    await apply(services, EVERYTHING)
+    renamed = EVERYTHING.replace('name: "no"', "name: All")
+    assert "plan all update" in await apply(services, renamed)
+    both = renamed.replace("name: All", "name: Everything").replace("unit_price: 0.000015", "unit_price: 0.00002")
+    assert "plan all new_version" in await apply(services, both)
+    assert {each.rpartition(" ")[2] for each in await apply(services, both)} == {"unchanged"}
+
+
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
@@ -126,11 +173,15 @@ async def test_another_price_is_a_new_version_and_shows_what_changes(services: C
         ("percentile: 99.90", "percentile: 0", "c.yaml:4: meters[2].percentile"),
         ("function: ceil", "function: ceil, precision: 21", "c.yaml:4: meters[2].rounding.precision"),
         ("rate_percent: 19.50", "rate_percent: 101", "c.yaml:6: taxes[0].rate_percent"),
-        ("code: standard", "code: base", "c.yaml:15: plans[0].charges[0].code"),
-        ("minimum_amount: 5,", "minimum_amount: 500,", "c.yaml:15: plans[0].charges[0].maximum_amount"),
-        ("unit_price: 0.10}", "unit_price: -0.10}", "c.yaml:15: plans[0].charges[0].standard.unit_price"),
-        ("{up_to: 1, unit_price: 2, flat_fee: 3}", "{unit_price: 2}", "c.yaml:18: plans[0].charges[1].graduated.tiers"),
-        ("tax_codes: [vat]", "tax_codes: [vat, tva]", "c.yaml:13: plans[0].tax_codes[1]: there is no tax 'tva'"),
+        ("code: standard", "code: base", "c.yaml:34: plans[0].charges[0].code"),
+        ("minimum_amount: 5,", "minimum_amount: 500,", "c.yaml:34: plans[0].charges[0].maximum_amount"),
+        ("unit_price: 0.10}", "unit_price: -0.10}", "c.yaml:34: plans[0].charges[0].standard.unit_price"),
+        ("{up_to: 1, unit_price: 2, flat_fee: 3}", "{unit_price: 2}", "c.yaml:37: plans[0].charges[1].graduated.tiers"),
+        (
+            "\n    tax_codes: [vat]",
+            "\n    tax_codes: [vat, tva]",
+            "c.yaml:32: plans[0].tax_codes[1]: there is no tax 'tva'",
+        ),
     ],
 )
 async def test_what_the_services_refuse_is_named_by_line_and_path_and_nothing_is_applied(

@@ -49,7 +49,7 @@ def recorded(text: str = TEXT, version: int = 3) -> Existing:
         assert isinstance(plan, Plan)
         assert isinstance(contents, PlanVersion)
         plan.latest_version.CopyFrom(contents)
-        plan.latest_version.version = version
+        plan.latest_version.version = plan.version_count = version
     return existing
 
 

@@ -8,6 +8,7 @@ from tests.contracts.contract import enums, fields, methods
 from weir.common.v1 import authorization_pb2
 
 READS = (
+    "Assign",
     "Get",
     "List",
     "Evaluate",

@@ -25,15 +25,16 @@ async def test_a_server_without_its_database_is_alive_and_not_ready(
 ) -> None:
     """So it gets no calls, and is not restarted for what a restart can't mend."""
     settings = pricing.Settings(dsn=database.dsns["pricing"], public_keys=keys.public_pem, listen="127.0.0.1:0")
+    names = ("", LIVENESS, *pricing.SERVICES)
     async with pricing.running(settings, system_clock) as port:
-        assert [await probe(port, name) for name in ("", LIVENESS, *pricing.SERVICES)] == [0, 0, 0]
+        assert [await probe(port, name) for name in names] == [0] * len(names)
 
         admin = await asyncpg.connect(postgres.admin_dsn)
         await admin.execute(f"ALTER DATABASE {database.name} ALLOW_CONNECTIONS false")
         await admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", database.name)
         await admin.close()
         await asyncio.sleep(2 * HEALTH_PERIOD_SECONDS)
-        assert [await probe(port, name) for name in ("", LIVENESS, *pricing.SERVICES)] == [1, 0, 1]
+        assert {name: await probe(port, name) for name in names} == {name: int(name != LIVENESS) for name in names}
 
 
 async def test_the_webhook_port_says_whether_it_can_take_webhooks(

@@ -3,6 +3,7 @@ from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeAlias
 
+import grpc
 import pytest
 
 from libs.common.rpc.client import channel
@@ -19,20 +20,27 @@ NOW = datetime(2023, 11, 1, 12, 30, 0, 123456, tzinfo=UTC)
 Client: TypeAlias = "PricingServiceAsyncStub"
 Connect: TypeAlias = "Callable[..., PricingServiceAsyncStub]"
 """connect(tenant_id, *scopes): a client of the running service; without scopes it has all."""
+Dial: TypeAlias = Callable[..., grpc.aio.Channel]
+"""dial(tenant_id, *scopes): a channel to the running service, for the stubs of its other contracts."""
 
 
 @pytest.fixture
-async def connect(database: Database, keys: Keys) -> AsyncIterator[Connect]:
+async def dial(database: Database, keys: Keys) -> AsyncIterator[Dial]:
     settings = Settings(dsn=database.dsns["pricing"], public_keys=keys.public_pem, listen="127.0.0.1:0")
     async with AsyncExitStack() as stack:
         port = await stack.enter_async_context(running(settings, lambda: NOW))
 
-        def client(tenant_id: str, *scopes: str) -> Client:
-            opened = channel(f"127.0.0.1:{port}", keys.api_key(tenant_id, *scopes))
-            stack.push_async_callback(opened.close)
-            return PricingServiceStub(opened)
+        def opened(tenant_id: str, *scopes: str) -> grpc.aio.Channel:
+            made = channel(f"127.0.0.1:{port}", keys.api_key(tenant_id, *scopes))
+            stack.push_async_callback(made.close)
+            return made
 
-        yield client
+        yield opened
+
+
+@pytest.fixture
+def connect(dial: Dial) -> Connect:
+    return lambda tenant_id, *scopes: PricingServiceStub(dial(tenant_id, *scopes))
 
 
 @pytest.fixture

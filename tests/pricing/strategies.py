@@ -1,5 +1,7 @@
 """What plans can be made of, and what can be used under them."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TypeVar
@@ -8,7 +10,9 @@ from hypothesis import strategies as st
 
 from libs.common.money import Money
 from services.pricing.domain.breakdown import EXACT
+from services.pricing.domain.commitments import FixedCharge, MinimumCommitment
 from services.pricing.domain.dynamic import DynamicPrice
+from services.pricing.domain.features import Entitlement
 from services.pricing.domain.graduated import GraduatedPrice
 from services.pricing.domain.graduated_percentage import GraduatedPercentagePrice, PercentageTier
 from services.pricing.domain.limits import Limits
@@ -19,12 +23,15 @@ from services.pricing.domain.plans import (
     BillingInterval,
     Charge,
     ChargeFilter,
+    Phase,
     Plan,
     PlanVersion,
     Price,
+    PriceChange,
     PropertyFilter,
 )
 from services.pricing.domain.standard import StandardPrice
+from services.pricing.domain.thresholds import UsageThreshold
 from services.pricing.domain.tiers import PriceTier
 from services.pricing.domain.usage import EventValue, Usage
 from services.pricing.domain.volume import VolumePrice
@@ -157,15 +164,27 @@ filters = st.builds(
     properties=st.lists(properties, min_size=1, max_size=3, unique_by=lambda each: each.property).map(tuple),
     price=prices(38),
 )
-charges = st.builds(
+charge_codes = codes.filter(lambda code: code != "base")
+tax_codes = st.lists(codes, max_size=3, unique=True).map(tuple)
+
+
+def timed(charge: Charge, in_advance: bool, prorated: bool, invoiceable: bool) -> Charge:
+    """The charge with as much of that as its prices and limits admit."""
+    in_advance &= not charge.limits.are_set and not any(isinstance(each, VolumePrice) for each in charge.prices)
+    proratable = StandardPrice if in_advance else (StandardPrice, GraduatedPrice, VolumePrice)
+    prorated &= all(isinstance(each, proratable) for each in charge.prices)
+    return replace(charge, in_advance=in_advance, prorated=prorated, invoiceable=invoiceable or not in_advance)
+
+
+untimed_charges = st.builds(
     Charge,
-    code=codes.filter(lambda code: code != "base"),
+    code=charge_codes,
     name=st.just("") | names,
     meter_code=codes,
     price=prices(38),
     filters=st.lists(
         filters,
-        max_size=2,
+        max_size=1,
         unique_by=(
             lambda each: each.code,
             lambda each: frozenset((one.property, frozenset(one.values)) for one in each.properties),
@@ -173,30 +192,143 @@ charges = st.builds(
     ).map(tuple),
     group_keys=st.just(GROUP_KEYS),
     limits=limits(38).map(lambda pair: Limits(*pair)),
+    tax_codes=tax_codes,
 )
+charges = st.builds(timed, untimed_charges, st.booleans(), st.booleans(), st.booleans())
+
+
+def fixed_charge(charge: FixedCharge) -> FixedCharge:
+    """With as much in advance and prorated as its price admits."""
+    in_advance = charge.in_advance and not isinstance(charge.price, VolumePrice)
+    prorated = charge.prorated and not (in_advance and isinstance(charge.price, GraduatedPrice))
+    return replace(charge, in_advance=in_advance, prorated=prorated)
+
+
+fixed_charges = st.builds(
+    FixedCharge,
+    code=charge_codes,
+    name=st.just("") | names,
+    add_on_code=codes,
+    units=decimals(38),
+    price=st.builds(StandardPrice, decimals(38)) | graduated_prices(38) | volume_prices(38),
+    in_advance=st.booleans(),
+    prorated=st.booleans(),
+    tax_codes=tax_codes,
+).map(fixed_charge)
+percents = st.integers(-1_000_000, 10_000_000).map(lambda number: Decimal(number).scaleb(-4))
+entitlements = st.builds(
+    Entitlement,
+    codes,
+    st.lists(
+        st.tuples(codes, st.integers(-(2**63), 2**63 - 1) | st.booleans() | st.just("") | names),
+        max_size=3,
+        unique_by=lambda pair: pair[0],
+    ).map(tuple),
+)
+
+
+def money(currency: str, least: int = 0) -> st.SearchStrategy[Money]:
+    return st.builds(Money, st.integers(least, 2**63 - 1), st.just(currency))
+
+
+def thresholds(currency: str) -> st.SearchStrategy[tuple[UsageThreshold, ...]]:
+    """Ascending, often with a recurring one at the end."""
+    amounts = st.lists(st.integers(1, 2**63 - 1), max_size=3, unique=True).map(sorted)
+    recurring = st.none() | st.builds(UsageThreshold, money(currency, 1), st.just("") | names, st.just(True))
+    return st.builds(
+        lambda amounts, last, name: (
+            *(UsageThreshold(Money(amount, currency), name) for amount in amounts),
+            *([last] if last else ()),
+        ),
+        amounts,
+        recurring,
+        st.just("") | names,
+    )
+
+
+def price_changes(charges: Sequence[Charge]) -> st.SearchStrategy[tuple[PriceChange, ...]]:
+    """Of prices of `charges`: some are changed by percent, some replaced where any price will do."""
+    places = [(charge.code, code) for charge in charges for code in ("", *(each.code for each in charge.filters))]
+    if not places:
+        return st.just(())
+    by_code = {charge.code: charge for charge in charges}
+
+    def change(place: tuple[str, str]) -> st.SearchStrategy[PriceChange]:
+        charge = by_code[place[0]]
+        price = charge.price if not place[1] else next(f.price for f in charge.filters if f.code == place[1])
+        standard = st.builds(StandardPrice, decimals(38))
+        return st.builds(
+            PriceChange,
+            st.just(place[0]),
+            st.just(place[1]),
+            standard if isinstance(price, DynamicPrice) else standard | percents,
+        )
+
+    chosen = st.lists(st.sampled_from(places), max_size=2, unique=True)
+    return chosen.flatmap(lambda places: st.tuples(*map(change, places)))
+
+
+def phases(currency: str, charges: Sequence[Charge]) -> st.SearchStrategy[tuple[Phase, ...]]:
+    """Ascending, the last one often without an end."""
+    months = st.lists(st.integers(0, 120), min_size=2, max_size=3, unique=True).map(sorted)
+
+    def between(months: list[int]) -> st.SearchStrategy[tuple[Phase, ...]]:
+        ends: list[int | None] = [*months[1:-1], None]
+        return st.tuples(
+            *(
+                st.builds(
+                    Phase,
+                    name=st.just("") | names,
+                    from_month=st.just(start),
+                    to_month=st.just(end),
+                    base_fee=st.none() | money(currency) | percents,
+                    changes=price_changes(charges),
+                )
+                for start, end in zip(months[:-1], ends, strict=True)
+            )
+        )
+
+    return st.just(()) | months.flatmap(between)
+
+
+@st.composite
+def versions_of(draw: st.DrawFn) -> PlanVersion:
+    currency = draw(st.sampled_from(["USD", "JPY", "KWD", "CLF"]))
+    sold = tuple(draw(st.lists(charges, max_size=2, unique_by=lambda charge: charge.code)))
+    fixed = draw(st.lists(fixed_charges, max_size=1, unique_by=lambda charge: charge.code))
+    taken = {charge.code for charge in sold}
+    return PlanVersion(
+        plan_code=draw(codes),
+        version=1,
+        currency=currency,
+        billing_interval=draw(st.sampled_from(BillingInterval)),
+        base_fee=draw(st.none() | money(currency)),
+        charges=sold,
+        tax_codes=draw(tax_codes),
+        create_time=draw(instants),
+        base_fee_in_advance=draw(st.booleans()),
+        fixed_charges=tuple(each for each in fixed if each.code not in taken),
+        minimum_commitment=draw(
+            st.none() | st.builds(MinimumCommitment, money(currency, 1), st.just("") | names, tax_codes)
+        ),
+        usage_thresholds=draw(thresholds(currency)),
+        trial_days=draw(st.integers(0, 3650)),
+        entitlements=tuple(draw(st.lists(entitlements, max_size=2, unique_by=lambda each: each.feature_code))),
+        phases=draw(phases(currency, sold)),
+    )
+
+
+versions = versions_of()
 plans = st.builds(
-    lambda code, name, description, create_time, currency, base_fee, charges, tax_codes: Plan(
-        code=code,
+    lambda version, name, description: Plan(
+        code=version.plan_code,
         name=name,
         description=description,
-        latest_version=PlanVersion(
-            plan_code=code,
-            version=1,
-            currency=currency,
-            billing_interval=BillingInterval.MONTHLY,
-            base_fee=None if base_fee is None else Money(base_fee, currency),
-            charges=tuple(charges),
-            tax_codes=tuple(tax_codes),
-            create_time=create_time,
-        ),
-        create_time=create_time,
+        version_count=1,
+        latest_version=version,
+        create_time=version.create_time,
     ),
-    code=codes,
+    version=versions,
     name=names,
     description=st.just("") | names,
-    create_time=instants,
-    currency=st.sampled_from(["USD", "JPY", "KWD", "CLF"]),
-    base_fee=st.none() | st.integers(0, 2**63 - 1),
-    charges=st.lists(charges, max_size=4, unique_by=lambda charge: charge.code),
-    tax_codes=st.lists(codes, max_size=3, unique=True),
 )

@@ -4,6 +4,7 @@ import pytest
 
 from libs.common.errors import InvalidArgument
 from services.pricing import convert
+from services.pricing.domain.states import VersionState
 from tests.pricing.conftest import NOW
 from tests.pricing.requests import marketplace
 from weir.pricing.v1.pricing_pb2 import Charge, MatrixCell, PlanVersion, PropertyFilter, StandardPrice
@@ -130,6 +131,10 @@ def test_filters_with_the_same_values_of_another_property_are_not_the_same() -> 
 
 
 def test_what_a_percentage_may_leave_out_is_no_allowance_and_no_limit() -> None:
-    read = convert.version_out(convert.version_in(marketplace(), "marketplace", 1, NOW)).charges[PAYMENTS].percentage
+    read = (
+        convert.version_out(convert.version_in(marketplace(), "marketplace", 1, NOW), VersionState.ACTIVE)
+        .charges[PAYMENTS]
+        .percentage
+    )
     assert (read.free_transactions, read.free_amount) == (0, "0")
     assert (read.minimum_per_transaction, read.maximum_per_transaction) == ("", "")

@@ -6,6 +6,7 @@ import pytest
 from libs.common.errors import NotFound
 from libs.common.postgres import Conn, create_pool
 from services.pricing import convert, store
+from services.pricing.domain.states import VersionState
 from services.pricing.versions import Versions
 from tests.conftest import Database
 from tests.pricing.conftest import NOW
@@ -14,9 +15,9 @@ from tests.pricing.requests import create_plan
 
 async def insert(conn: Conn, code: str) -> None:
     request = create_plan(code)
-    plan = convert.plan_in(request.plan, request.version, NOW)
+    plan, version = convert.plan_in(request.plan, request.version, False, NOW)
     async with conn.transaction():
-        assert await store.insert_plan(conn, "acme", plan, uuid4(), b"hash")
+        assert await store.insert_plan(conn, "acme", plan, version, VersionState.ACTIVE, uuid4(), b"hash")
 
 
 async def test_the_versions_used_last_are_answered_without_the_database(database: Database) -> None:

@@ -2,13 +2,15 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from tests.reference import aggregation, charge_model, usage_alert
+from tests.reference import aggregation, charge_model, coupon_amount, threshold_check, usage_alert
 from tests.reference.cases import DEFAULT_FILE, Case, Unsupported, World, read_cases
 from tests.reference.conftest import cases_file
 
 RUNNERS: dict[str, Callable[[Case, World], Awaitable[list[str]]]] = {
     "aggregation": aggregation.run,
     "charge_model": charge_model.run,
+    "coupons.amount": coupon_amount.run,
+    "progressive_billing.threshold_check": threshold_check.run,
     "usage_alert.thresholds_crossed": usage_alert.run,
 }
 """By area or kind: plays a case and returns what differs from the expected figures."""

@@ -6,32 +6,49 @@ from functools import partial
 from libs.common.errors import InvalidArgument
 from libs.common.wire import code_in, text_in
 from services.pricing.convert.collected import read_all, require_unique
+from services.pricing.convert.described import tax_codes_in
 from services.pricing.convert.prices import optional_amount_in, optional_out, price_in, require_ascending, set_price
+from services.pricing.domain.graduated import GraduatedPrice
 from services.pricing.domain.limits import Limits
 from services.pricing.domain.matrix import MatrixPrice
 from services.pricing.domain.plans import BASE_FEE_CODE, Charge, ChargeFilter, Price, PropertyFilter
+from services.pricing.domain.standard import StandardPrice
+from services.pricing.domain.volume import VolumePrice
 from weir.pricing.v1 import pricing_pb2
 
 
 def charge_in(message: pricing_pb2.Charge, field: str) -> Charge:
-    code = code_in(message.code, f"{field}.code")
-    if code == BASE_FEE_CODE:
-        raise InvalidArgument(
-            "CHARGE_CODE_RESERVED", f"{field}.code is {code!r}, the line of the base fee", field=f"{field}.code"
-        )
     charge = Charge(
-        code=code,
+        code=charge_code_in(message.code, f"{field}.code"),
         name=text_in(message.name, f"{field}.name", required=False),
         meter_code=code_in(message.meter_code, f"{field}.meter_code"),
         price=price_in(message, field),
         filters=_filters_in(message.filters, f"{field}.filters"),
         group_keys=_group_keys_in(message.group_keys, f"{field}.group_keys"),
         limits=_limits_in(message, field),
+        in_advance=message.in_advance,
+        prorated=message.prorated,
+        invoiceable=message.invoiceable if message.HasField("invoiceable") else True,
+        tax_codes=tax_codes_in(message.tax_codes, f"{field}.tax_codes"),
     )
+    require_valid(charge, field)
+    return charge
+
+
+def charge_code_in(value: str, field: str) -> str:
+    """Of a charge, or of a fixed charge."""
+    code = code_in(value, field)
+    if code == BASE_FEE_CODE:
+        raise InvalidArgument("CHARGE_CODE_RESERVED", f"{field} is {code!r}, the line of the base fee", field=field)
+    return code
+
+
+def require_valid(charge: Charge, field: str) -> None:
+    """What prices need of their charge. Raises InvalidArgument."""
     _require_grouped(charge.price, charge.group_keys, field)
     for index, each in enumerate(charge.filters):
         _require_grouped(each.price, charge.group_keys, f"{field}.filters[{index}]")
-    return charge
+    _require_timed(charge, field)
 
 
 def charge_out(charge: Charge) -> pricing_pb2.Charge:
@@ -43,6 +60,10 @@ def charge_out(charge: Charge) -> pricing_pb2.Charge:
         group_keys=charge.group_keys,
         minimum_amount=optional_out(charge.limits.minimum_amount),
         maximum_amount=optional_out(charge.limits.maximum_amount),
+        in_advance=charge.in_advance,
+        prorated=charge.prorated,
+        invoiceable=None if charge.invoiceable else False,
+        tax_codes=charge.tax_codes,
     )
     set_price(message, charge.price)
     return message
@@ -111,3 +132,32 @@ def _require_grouped(price: Price, group_keys: Sequence[str], field: str) -> Non
             raise InvalidArgument(
                 "MATRIX_DIMENSION_UNGROUPED", f"{path} is {dimension!r}, not one of the charge's group_keys", field=path
             )
+
+
+def _require_timed(charge: Charge, field: str) -> None:
+    """What can be billed as usage happens, and what can be prorated. What depends on the meter, who bills checks."""
+    if charge.in_advance and any(isinstance(price, VolumePrice) for price in charge.prices):
+        raise InvalidArgument(
+            "IN_ADVANCE_UNSUPPORTED",
+            f"{field}.in_advance: a volume price depends on all usage of the period, so it is billed in arrears",
+            field=f"{field}.in_advance",
+        )
+    if charge.in_advance and charge.limits.are_set:
+        raise InvalidArgument(
+            "IN_ADVANCE_UNSUPPORTED",
+            f"{field}.in_advance: a minimum or maximum is of all usage of the period, so it is billed in arrears",
+            field=f"{field}.in_advance",
+        )
+    if not (charge.invoiceable or charge.in_advance):
+        raise InvalidArgument(
+            "INVOICE_REQUIRED",
+            f"{field}.invoiceable: what is billed in arrears is billed on an invoice",
+            field=f"{field}.invoiceable",
+        )
+    proratable = StandardPrice if charge.in_advance else (StandardPrice, GraduatedPrice, VolumePrice)
+    if charge.prorated and not all(isinstance(price, proratable) for price in charge.prices):
+        raise InvalidArgument(
+            "PRORATION_UNSUPPORTED",
+            f"{field}.prorated: standard prices can be, and in arrears graduated and volume prices",
+            field=f"{field}.prorated",
+        )

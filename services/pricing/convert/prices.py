@@ -22,7 +22,7 @@ from services.pricing.domain.tiers import PriceTier
 from services.pricing.domain.volume import VolumePrice
 from weir.pricing.v1 import pricing_pb2
 
-Priced: TypeAlias = pricing_pb2.Charge | pricing_pb2.ChargeFilter
+Priced: TypeAlias = pricing_pb2.Charge | pricing_pb2.ChargeFilter | pricing_pb2.ChargePrice
 """Messages with the oneof `price`."""
 
 

@@ -61,6 +61,15 @@ def proration_in(message: pricing_pb2.RateRequest, field: str) -> Proration | No
     return Proration(days, period_days)
 
 
+def month_in(message: pricing_pb2.RateRequest, field: str) -> int | None:
+    """The month of the contract, if it is told."""
+    if not message.HasField("contract_month"):
+        return None
+    if message.contract_month < 0:
+        raise InvalidArgument("CONTRACT_MONTH_NEGATIVE", f"{field} is {message.contract_month}", field=field)
+    return message.contract_month
+
+
 def rated_out(charges: Iterable[RatedCharge]) -> pricing_pb2.RateResponse:
     return pricing_pb2.RateResponse(charges=[_rated_charge_out(charge) for charge in charges])
 

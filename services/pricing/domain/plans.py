@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 from typing import TypeAlias
 
 from libs.common.money import Money
+from services.pricing.domain.commitments import FixedCharge, MinimumCommitment
 from services.pricing.domain.dynamic import DynamicPrice
+from services.pricing.domain.features import Entitlement
 from services.pricing.domain.graduated import GraduatedPrice
 from services.pricing.domain.graduated_percentage import GraduatedPercentagePrice
 from services.pricing.domain.limits import Limits
@@ -14,6 +17,7 @@ from services.pricing.domain.matrix import MatrixPrice
 from services.pricing.domain.package import PackagePrice
 from services.pricing.domain.percentage import PercentagePrice
 from services.pricing.domain.standard import StandardPrice
+from services.pricing.domain.thresholds import UsageThreshold
 from services.pricing.domain.volume import VolumePrice
 
 Price: TypeAlias = (
@@ -35,7 +39,11 @@ UNLIMITED = Limits()
 
 
 class BillingInterval(StrEnum):
+    WEEKLY = "weekly"
     MONTHLY = "monthly"
+    QUARTERLY = "quarterly"
+    SEMIANNUAL = "semiannual"
+    YEARLY = "yearly"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +83,51 @@ class Charge:
     filters: tuple[ChargeFilter, ...] = ()
     group_keys: tuple[str, ...] = ()
     limits: Limits = UNLIMITED
+    in_advance: bool = False
+    prorated: bool = False
+    invoiceable: bool = True
+    tax_codes: tuple[str, ...] = ()
+
+    @property
+    def prices(self) -> tuple[Price, ...]:
+        """Its own, and those of its filters."""
+        return (self.price, *(each.price for each in self.filters))
+
+
+@dataclass(frozen=True, slots=True)
+class PriceChange:
+    """Another price for what `filter_code` of a charge has, or no filter if it is empty.
+
+    `change` replaces the price, or changes its amounts by percent: Decimal(-20) takes a fifth off.
+    """
+
+    charge_code: str
+    filter_code: str
+    change: Price | Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """Months [from_month, to_month) of the contract, counted from 0, in which other prices hold; None has no end.
+
+    `base_fee` replaces the version's, or changes it by percent; None leaves it.
+    """
+
+    name: str
+    from_month: int
+    to_month: int | None
+    base_fee: Money | Decimal | None
+    changes: tuple[PriceChange, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class PlanVersion:
     """What a plan costs, as it was at one time. Never changed once made.
 
-    `base_fee`, None if there is none, and every price are in `currency`; charge codes and tax codes are unique.
+    `base_fee`, None if there is none, and every price are in `currency`; codes of charges, fixed charges among them,
+    and tax codes are unique. `usage_thresholds` ascend, a recurring one last. `phases` ascend and do not overlap.
+
+    `subscription_id` is whose override of version `base_version` this is; both are empty for a version of the catalog.
     """
 
     plan_code: str
@@ -92,14 +138,27 @@ class PlanVersion:
     charges: tuple[Charge, ...]
     tax_codes: tuple[str, ...]
     create_time: datetime
+    base_fee_in_advance: bool = False
+    fixed_charges: tuple[FixedCharge, ...] = ()
+    minimum_commitment: MinimumCommitment | None = None
+    usage_thresholds: tuple[UsageThreshold, ...] = ()
+    trial_days: int = 0
+    entitlements: tuple[Entitlement, ...] = ()
+    phases: tuple[Phase, ...] = ()
+    subscription_id: str = ""
+    base_version: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Something that is sold, and the newest of its versions."""
+    """Something that is sold. `latest_version` is the newest that is active, None if none is: new subscriptions get it.
+
+    Versions are numbered 1 to `version_count`.
+    """
 
     code: str
     name: str
     description: str
-    latest_version: PlanVersion
+    version_count: int
+    latest_version: PlanVersion | None
     create_time: datetime
