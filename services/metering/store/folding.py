@@ -10,6 +10,7 @@ from libs.common.postgres import Conn
 from libs.common.wire import DECIMAL
 from services.metering.domain.buckets import ADDED_UP, SPLIT_EVENTS
 from services.metering.domain.meters import Meter
+from services.metering.store.visibility import counts_at
 
 PATTERN = f"^{DECIMAL.pattern}$"
 STATEMENT_SECONDS = 280
@@ -35,11 +36,11 @@ ADMITTED = """
 """
 
 # %(rollups)s: each series with each of its rollups, and the finest width to write, here `depth`.
-# %(source)s: which events. %(coarsest)s: the widest buckets to write.
+# %(events)s: the events, %(source)s: which of them. %(coarsest)s: the widest buckets to write.
 _ADD_UP = f"""
     WITH rollups AS MATERIALIZED (%(rollups)s), seen AS MATERIALIZED (
         SELECT tenant_no, series_no, rollup_no, depth, event_time, amount, {VALUE} AS value
-        FROM event JOIN rollups USING (series_no)
+        FROM %(events)s JOIN rollups USING (series_no)
         WHERE %(source)s AND {ADMITTED}
     ), finest AS (
         SELECT tenant_no, series_no, rollup_no, depth,
@@ -84,7 +85,9 @@ _ALL_ROLLUPS = """
 """
 _MOST = f"ARRAY[{', '.join(map(str, SPLIT_EVENTS.values()))}, {2**31 - 1}]"
 _SINCE = "sequence > $1 AND sequence <= $2"
-_OF_SERIES = "event.tenant_no = $1 AND event.series_no = ANY($2::int[]) AND sequence <= $3"
+_OF_SERIES = f"""
+    event.tenant_no = $1 AND event.series_no = ANY($2::int[]) AND {counts_at("$3", "backfill.tenant_no = $1")}
+"""
 
 _TOUCHED = f"""
     WITH touched AS MATERIALIZED (SELECT array_agg(DISTINCT series_no) AS series_nos FROM event WHERE {_SINCE})
@@ -92,12 +95,14 @@ _TOUCHED = f"""
 
 _FOLD = _ADD_UP % {
     "rollups": _TOUCHED + _ALL_ROLLUPS % {"depth": "depth", "series": "(SELECT series_nos FROM touched)::int[]"},
+    "events": "event",
     "source": _SINCE,
     "coarsest": "0",
     "most": _MOST,
 }
 _DEEPEN = _ADD_UP % {
     "rollups": _ALL_ROLLUPS % {"depth": "$4::int", "series": "$2::int[]"},
+    "events": "event",
     "source": _OF_SERIES,
     "coarsest": "$4::int",
     "most": _MOST,
@@ -107,8 +112,24 @@ _BUILD = _ADD_UP % {
         SELECT series_no, depth, rollup_no, value_property, filters
         FROM series CROSS JOIN rollup WHERE series_no = ANY($2::int[]) AND rollup_no = $4
     """,
+    "events": "event",
     "source": _OF_SERIES,
     "coarsest": "0",
+    "most": _MOST,
+}
+_FINEST = _ADD_UP % {
+    "rollups": _ALL_ROLLUPS % {"depth": "depth", "series": "$2::int[]"},
+    "events": """(
+        SELECT found.* FROM unnest($4::int[], $5::timestamptz[], $6::timestamptz[]) AS span (series_no, since, until)
+        CROSS JOIN LATERAL (
+            SELECT * FROM event
+            WHERE event.tenant_no = $1 AND event.series_no = span.series_no
+                AND event_time >= since AND event_time < until
+            OFFSET 0
+        ) AS found
+    ) AS event""",
+    "source": _OF_SERIES,
+    "coarsest": "depth::int",
     "most": _MOST,
 }
 
@@ -193,6 +214,17 @@ async def build(conn: Conn, rollup_no: int, tenant_no: int, series_nos: Sequence
         "UPDATE rollup SET built_series_no = $2 WHERE rollup_no = $1",
         rollup_no, series_nos[-1] if series_nos else BUILT,
     )  # fmt: skip
+
+
+async def build_finest(
+    conn: Conn, tenant_no: int, spans: Sequence[tuple[int, datetime, datetime]], folded: int
+) -> Folded:
+    """Add up the folded events of each span (series, since, until) in buckets of the finest width; none are there."""
+    series_nos = list({series_no for series_no, _, _ in spans})
+    row = await conn.fetchrow(
+        _FINEST, tenant_no, series_nos, folded, *map(list, zip(*spans, strict=True)), timeout=STATEMENT_SECONDS
+    )
+    return _folded(row)
 
 
 async def summarize(conn: Conn, months: Collection[datetime]) -> bool:

@@ -1,7 +1,7 @@
 """Reading buckets: what questions come to without going through their events.
 
 Usage is made of three parts: whole buckets, the folded events at the period's edges, and all events that are not folded
-yet. They fit together because the caller's transaction has one snapshot.
+yet. They fit together because the caller's transaction has one snapshot. A series with buckets to rebuild is left out.
 """
 
 from collections import Counter
@@ -18,9 +18,13 @@ from services.metering.domain.tally import Tally
 from services.metering.domain.usage import Question
 from services.metering.store.folding import ADMITTED, VALUE
 from services.metering.store.meters import filters_json
+from services.metering.store.visibility import counts_at
 
 _SERIES = """
-    SELECT subscription_id, event_code, series_no, depth, tenant_no
+    SELECT subscription_id, event_code, series_no, depth, tenant_no, EXISTS (
+        SELECT FROM bucket_to_rebuild AS due
+        WHERE due.tenant_no = tenant.tenant_no AND due.series_no = series.series_no
+    ) AS is_stale
     FROM unnest($2::text[], $3::text[]) AS name (subscription_id, event_code)
     JOIN series USING (subscription_id, event_code) JOIN tenant USING (tenant_id)
     WHERE tenant_id = $1
@@ -60,7 +64,7 @@ _EDGES = f"""
             SELECT {VALUE} AS value, amount FROM event
             WHERE event.tenant_no = $1 AND event.series_no = ask.series_no
                 AND event_time >= since AND event_time < until
-                AND sequence <= $8 AND {ADMITTED}
+                AND {counts_at("$8", "backfill.tenant_no = $1")} AND {ADMITTED}
             OFFSET 0
         ) AS seen WHERE value IS NOT NULL
     ) AS sums
@@ -161,15 +165,15 @@ async def _place(
     """The tenant's number; the positions of asks that no event can answer, and the asks that buckets can answer."""
     names = {(asks[i][0].subscription_id, asks[i][1].event_code) for i in positions}
     rows = await conn.fetch(_SERIES, tenant_id, [name[0] for name in names], [name[1] for name in names])
-    series = {(row[0], row[1]): (row[2], row[3]) for row in rows}
+    series = {(row[0], row[1]): (row[2], row[3], row[5]) for row in rows}
     measures = await _measures(conn, tenant_id, {(asks[i][1].code, asks[i][1].version): asks[i][1] for i in positions})
     without_events, placed = [], []
     for i in positions:
         question, meter = asks[i]
-        series_no, depth = series.get((question.subscription_id, meter.event_code), (0, 0))
+        series_no, depth, is_stale = series.get((question.subscription_id, meter.event_code), (0, 0, False))
         if not series_no:
             without_events.append(i)
-        elif (measure := measures[meter.code, meter.version]).has(series_no):
+        elif not is_stale and (measure := measures[meter.code, meter.version]).has(series_no):
             placed.append(_Ask(i, series_no, measure, covers.number(question, meter, depth)))
     return rows[0]["tenant_no"] if rows else 0, without_events, placed
 
