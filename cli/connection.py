@@ -12,6 +12,7 @@ from cli.stack.endpoint import Endpoint, read_endpoint
 from libs.common.rpc.client import channel
 from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceStub
 from weir.metering.v1.alerts_pb2_grpc import AlertServiceStub
+from weir.metering.v1.corrections_pb2_grpc import CorrectionServiceStub
 from weir.metering.v1.metering_pb2_grpc import MeteringServiceStub
 from weir.payments.v1.payments_pb2_grpc import PaymentsServiceStub
 from weir.pricing.v1.pricing_pb2_grpc import PricingServiceStub
@@ -19,6 +20,7 @@ from weir.pricing.v1.pricing_pb2_grpc import PricingServiceStub
 if TYPE_CHECKING:
     from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceAsyncStub
     from weir.metering.v1.alerts_pb2_grpc import AlertServiceAsyncStub
+    from weir.metering.v1.corrections_pb2_grpc import CorrectionServiceAsyncStub
     from weir.metering.v1.metering_pb2_grpc import MeteringServiceAsyncStub
     from weir.payments.v1.payments_pb2_grpc import PaymentsServiceAsyncStub
     from weir.pricing.v1.pricing_pb2_grpc import PricingServiceAsyncStub
@@ -48,6 +50,10 @@ class Connection:
     def ingestion(self) -> "MeteringServiceAsyncStub":
         """Metering for streams of events, whose sender itself sends again what was not answered."""
         return MeteringServiceStub(self._channel("metering", retries=False))
+
+    @property
+    def corrections(self) -> "CorrectionServiceAsyncStub":
+        return CorrectionServiceStub(self._channel("metering"))
 
     @property
     def pricing(self) -> "PricingServiceAsyncStub":

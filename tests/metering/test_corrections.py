@@ -9,15 +9,18 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+import asyncpg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from libs.common.money import plain
 from libs.common.postgres import Pool, create_pool
+from libs.embedded.valkey import Valkey
 from services.metering.worker import Folder, Releaser
 from tests.conftest import Database
 from tests.metering.conftest import Client, Connect, ConnectCorrections, Corrections
+from tests.metering.processes import worker_process
 from tests.metering.requests import (
     END,
     NOW,
@@ -71,6 +74,9 @@ WRONG_BUCKETS = """
     WHERE series_no NOT IN (SELECT series_no FROM bucket_to_rebuild)
 """
 
+UNFINISHED = """
+    SELECT EXISTS (SELECT FROM bucket_to_rebuild) OR EXISTS (SELECT FROM backfill WHERE release_time IS NULL)
+"""
 NEWEST = datetime(2023, 11, 20, tzinfo=UTC)
 INSTANTS = st.one_of(
     st.integers(0, 19 * 86_400).map(lambda seconds: START + timedelta(seconds=seconds)),
@@ -266,6 +272,66 @@ def spread(who: str, at: datetime, size: int, spacing: int) -> Iterator[tuple[st
 async def pool(database: Database) -> AsyncIterator[Pool]:
     async with await create_pool(database.dsns["metering"]) as opened:
         yield opened
+
+
+IS_HELD_UP = "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND relation = $1::text::regclass"
+
+
+async def held_up(pool: Pool, table: str) -> None:
+    """Return once somebody waits for a lock on the table."""
+    async with asyncio.timeout(20):
+        while not await pool.fetchval(IS_HELD_UP, table):  # noqa: ASYNC110 what another process does to the database
+            await asyncio.sleep(0.02)
+
+
+async def test_a_worker_killed_while_it_releases_and_rebuilds_leaves_nothing_half_done(
+    metering: Client, corrections: Corrections, pool: Pool, database: Database, valkey: Valkey
+) -> None:
+    """Locks hold up the worker in the middle of its transactions: while it withdraws events, while it makes buckets."""
+    await make_meters(metering, *METERS)
+    sent = [
+        event(f"t-{n}", f"sub-{n % 3}", at=START + timedelta(seconds=n), tokens="2", user="u") for n in range(12_000)
+    ]
+    backfill_id = await open_backfill(corrections)
+    await ingest(metering, sent[:6_000])
+    for part in (sent[6_000:9_000], sent[9_000:]):
+        await ingest(metering, part, backfill_id)
+    dsn = database.dsns["metering"]
+
+    async def require(*counts: int) -> None:
+        for number in range(3):
+            found = await metering.GetUsage(usage_of("calls", "tokens", subscription_id=f"sub-{number}"))
+            assert [usage.event_count for usage in found.usages] == [sum(counts) // 3] * 2
+
+    for verb, table, counts in (
+        (close_backfill, "bucket", 12_000),
+        (revert_backfill, "withdrawn_event", 6_000),
+    ):
+        blocker = await asyncpg.connect(dsn)
+        holding = blocker.transaction()
+        await holding.start()
+        done = await verb(corrections, backfill_id)
+        await blocker.execute(f"LOCK TABLE {table} IN SHARE MODE")
+        async with worker_process(dsn, valkey.url) as worker:
+            await held_up(pool, table)
+            await require(counts)
+            worker.kill()
+            await worker.wait()
+        await holding.rollback()
+        await blocker.close()
+        await require(counts)
+        keys = await pool.fetchval("SELECT count(*) FROM event_key")
+        assert keys == 12_000
+    async with worker_process(dsn, valkey.url):
+        async with asyncio.timeout(30):
+            while await pool.fetchval(UNFINISHED):  # noqa: ASYNC110 what another process does to the database
+                await asyncio.sleep(0.05)
+    assert [tuple(row) for row in await pool.fetch(WRONG_BUCKETS)] == []
+    assert await pool.fetchval("SELECT count(*) FROM event_key") == 6_000
+    assert done.revert_watermark
+    await require(6_000)
+    assert (await ingest(metering, sent[5_000:])).accepted_count == 6_000
+    await require(12_000)
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
