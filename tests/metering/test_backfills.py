@@ -79,6 +79,26 @@ async def test_events_of_a_backfill_count_once_it_is_closed(
         await fold(pool)
 
 
+async def test_a_folder_that_is_behind_rebuilds_nothing_before_its_time(
+    metering: Client, corrections: Corrections, pool: Pool
+) -> None:
+    await make_meters(metering)
+    backfill_id = await open_backfill(corrections)
+    await ingest(metering, [event("old", at=OLD, tokens="2")], backfill_id)
+    for n in range(3):
+        await ingest(metering, [event(f"t-{n}", at=OLD, tokens="1")])
+    await close_backfill(corrections, backfill_id)
+    for tokens in ("5", "3"):
+        for _ in range(5):
+            folder = Folder(pool)
+            folder._batches = 1
+            await folder.fold()
+            assert await used(metering, "tokens") == {"tokens": tokens}
+        if tokens == "5":
+            await ingest(metering, [event("late", at=OLD, tokens="0")])
+            await revert_backfill(corrections, backfill_id)
+
+
 async def test_a_backfill_taken_back_counts_no_more_but_where_it_counted(
     metering: Client, corrections: Corrections, pool: Pool
 ) -> None:

@@ -92,7 +92,7 @@ STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("send"), SOURCES, LONE, PICK),
         st.tuples(st.just("burst"), SOURCES, BURST, PICK),
-        st.just(("open",)),
+        st.tuples(st.just("send"), st.just("backfill"), LONE, PICK),
         st.tuples(st.just("close"), PICK),
         st.tuples(st.just("revert"), PICK),
         st.tuples(st.just("deprecate"), st.lists(PICK, min_size=1, max_size=4)),
@@ -102,8 +102,8 @@ STEPS = st.lists(
         st.just(("fold all",)),
         st.just(("release",)),
     ),
-    min_size=6,
-    max_size=24,
+    min_size=10,
+    max_size=30,
 )
 _examples = itertools.count()
 _numbers = itertools.count()
@@ -143,7 +143,7 @@ class World:
         return (await self.metering.GetUsage(usage_of("calls"))).watermark
 
     async def send(self, source: str, events: Sequence[tuple[str, datetime, int]], pick: int) -> None:
-        if source == "backfill" and not self.open:
+        if source == "backfill" and pick % 3 >= len(self.open):
             self.open.append(await open_backfill(self.corrections))
         backfill_id = self.open[pick % len(self.open)] if source == "backfill" else ""
         fresh = [
@@ -347,7 +347,6 @@ async def test_usage_at_every_watermark_is_what_the_facts_come_to(
     tenant_id = f"tenant-{next(_examples)}"
     world = World(connect(tenant_id), connect_corrections(tenant_id, server=1))
     folders = [Folder(pool), Folder(pool)]
-    folders[0]._batches = 1
     releaser = Releaser(pool, lambda: NOW)
     await make_meters(world.metering, *METERS)
     asked = [(start, end) for start, end in ((min(pair), max(pair)) for pair in periods) if start < end]
@@ -358,8 +357,6 @@ async def test_usage_at_every_watermark_is_what_the_facts_come_to(
                 await world.send(source, events, pick)
             case "burst", str(source), (str(who), datetime() as at, int(size), int(spacing)), int(pick):
                 await world.send(source, list(spread(who, at, size, spacing)), pick)
-            case ("open",):
-                world.open.append(await open_backfill(world.corrections))
             case "close", int(pick):
                 await world.close(pick)
             case "revert", int(pick):
@@ -371,6 +368,7 @@ async def test_usage_at_every_watermark_is_what_the_facts_come_to(
             case "resend", int(pick):
                 await world.resend(pick)
             case ("fold",):
+                folders[0]._batches = 1
                 await folders[0].fold()
             case ("fold all",):
                 while any(await asyncio.gather(*(folder.fold() for folder in folders))):

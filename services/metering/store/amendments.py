@@ -30,6 +30,7 @@ _STANDING = f"""
         WHERE event.tenant_no = tenant.tenant_no AND event.series_no = series.series_no
             AND event.event_time = change.event_time AND event.transaction_id = change.transaction_id
             AND {counts_at("$6::bigint", "tenant_id = $1")}
+        OFFSET 0
     ) AS found
 """  # noqa: S608 constants only
 _LATEST = f"""
