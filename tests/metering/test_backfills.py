@@ -1,5 +1,6 @@
 """Backfills: events that count together or not at all."""
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
@@ -159,6 +160,34 @@ async def test_what_is_sent_twice_counts_once_in_and_out_of_backfills(
     for each in (first, second):
         await close_backfill(corrections, each)
     assert await used(metering, "requests", "tokens") == {"requests": "4", "tokens": "8"}
+
+
+async def test_what_is_acknowledged_while_a_backfill_closes_is_in_it(
+    metering: Client, other_server: Client, corrections: Corrections
+) -> None:
+    await make_meters(metering)
+    for round_number in range(5):
+        backfill_id = await open_backfill(corrections)
+
+        async def send(client: Client, name: str, backfill_id: str = backfill_id) -> int:
+            accepted = 0
+            for batch in range(50):
+                events = [event(f"{name}-{batch}-{n}", at=OLD, tokens="1") for n in range(50)]
+                try:
+                    accepted += (await ingest(client, events, backfill_id)).accepted_count
+                except FailedPrecondition:
+                    break
+            return accepted
+
+        sending = asyncio.gather(
+            *(send(client, f"{round_number}-{n}") for n, client in enumerate((metering, other_server) * 2))
+        )
+        await asyncio.sleep(0.05 * round_number)
+        before = await used(metering, "requests")
+        closed = await close_backfill(corrections, backfill_id)
+        accepted = sum(await sending)
+        assert closed.event_count == accepted
+        assert await used(other_server, "requests") == {"requests": str(int(before["requests"]) + accepted)}
 
 
 async def test_a_stream_sends_to_a_backfill(metering: Client, corrections: Corrections) -> None:

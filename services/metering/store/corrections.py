@@ -20,8 +20,11 @@ class Request:
 
 async def claim(conn: Conn, tenant_id: str) -> int:
     """The tenant's number; its corrections are made one after the other from here to the end of the transaction."""
-    await conn.execute("INSERT INTO tenant (tenant_id) VALUES ($1) ON CONFLICT DO NOTHING", tenant_id)
-    tenant_no = await conn.fetchval("SELECT tenant_no FROM tenant WHERE tenant_id = $1", tenant_id)
+    select = "SELECT tenant_no FROM tenant WHERE tenant_id = $1"
+    tenant_no = await conn.fetchval(select, tenant_id)
+    if tenant_no is None:
+        await conn.execute("INSERT INTO tenant (tenant_id) VALUES ($1) ON CONFLICT DO NOTHING", tenant_id)
+        tenant_no = await conn.fetchval(select, tenant_id)
     await conn.execute("SELECT pg_advisory_xact_lock('correction'::regclass::oid::int, $1)", tenant_no)
     return int(tenant_no)
 
