@@ -2,15 +2,13 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
 from datetime import UTC, timedelta
 
 import pytest
 
 from libs.common.errors import Conflict, InvalidArgument
-from libs.common.postgres import Pool, create_pool
+from libs.common.postgres import Pool
 from services.metering.worker import Folder
-from tests.conftest import Database
 from tests.metering.conftest import Client, ConnectCorrections, Corrections
 from tests.metering.requests import (
     NOW,
@@ -27,12 +25,6 @@ from tests.metering.requests import (
 )
 from weir.metering.v1.corrections_pb2 import EventChange, ListAmendmentsRequest
 from weir.metering.v1.metering_pb2 import GetEventUsageRequest, ListEventsRequest
-
-
-@pytest.fixture
-async def pool(database: Database) -> AsyncIterator[Pool]:
-    async with await create_pool(database.dsns["metering"]) as opened:
-        yield opened
 
 
 async def fold(pool: Pool) -> None:
@@ -72,7 +64,7 @@ async def test_usage_follows_and_an_old_watermark_answers_as_it_did(
         assert (await amend(corrections, change(better, expected=replaced.id))).amendments
         await fold(pool)
         assert await used(metering, "requests", subscription_id=subscription_id) == {"requests": str(count - 2)}
-    assert await pool.fetchval("SELECT count(*) FROM bucket_to_rebuild") == 0
+    assert await pool.fetchval("SELECT count(*) FROM corrected_series WHERE NOT is_rebuilt") == 0
 
 
 async def test_what_an_event_was_is_listed_with_the_reason(metering: Client, corrections: Corrections) -> None:

@@ -2,13 +2,13 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
 
 from libs.common.errors import Conflict, FailedPrecondition, NotFound
-from libs.common.postgres import Pool, create_pool
+from libs.common.postgres import Pool
 from libs.common.rpc.client import channel
 from services.metering.main import Settings, running
 from services.metering.worker import Folder, Releaser
@@ -42,12 +42,6 @@ from weir.metering.v1.metering_pb2 import GetEventUsageRequest, IngestEventStrea
 from weir.metering.v1.metering_pb2_grpc import MeteringServiceStub
 
 OLD = START + timedelta(days=2)
-
-
-@pytest.fixture
-async def pool(database: Database) -> AsyncIterator[Pool]:
-    async with await create_pool(database.dsns["metering"]) as opened:
-        yield opened
 
 
 async def fold(pool: Pool) -> None:
@@ -140,7 +134,7 @@ async def test_an_open_backfill_taken_back_leaves_nothing(
     reverted = await revert_backfill(corrections, backfill_id)
     assert (reverted.event_count, reverted.revert_watermark) == (200, 0)
     await release(pool)
-    for table in ("event", "event_key", "backfill_series", "withdrawn_event", "bucket_to_rebuild"):
+    for table in ("event", "event_key", "backfill_series", "withdrawn_event", "corrected_series"):
         assert await pool.fetchval(f"SELECT count(*) FROM {table}") == 0
     assert (await metering.GetUsage(usage_of("tokens"))).watermark == head
     assert (await ingest(metering, sent)).accepted_count == 200

@@ -4,18 +4,17 @@ watermark is what a naive count of the facts comes to.
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import asyncpg
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from libs.common.money import plain
-from libs.common.postgres import Pool, create_pool
+from libs.common.postgres import Pool
 from libs.embedded.valkey import Valkey
 from services.metering.worker import Folder, Releaser
 from tests.conftest import Database
@@ -71,11 +70,12 @@ WRONG_BUCKETS = """
         FROM bucket
     )
     SELECT * FROM ((TABLE kept EXCEPT TABLE added_up) UNION ALL (TABLE added_up EXCEPT TABLE kept)) AS difference
-    WHERE series_no NOT IN (SELECT series_no FROM bucket_to_rebuild)
+    WHERE series_no NOT IN (SELECT series_no FROM corrected_series WHERE NOT is_rebuilt)
 """
 
 UNFINISHED = """
-    SELECT EXISTS (SELECT FROM bucket_to_rebuild) OR EXISTS (SELECT FROM backfill WHERE release_time IS NULL)
+    SELECT EXISTS (SELECT FROM corrected_series WHERE NOT is_rebuilt)
+        OR EXISTS (SELECT FROM backfill WHERE release_time IS NULL)
 """
 NEWEST = datetime(2023, 11, 20, tzinfo=UTC)
 INSTANTS = st.one_of(
@@ -268,12 +268,6 @@ def spread(who: str, at: datetime, size: int, spacing: int) -> Iterator[tuple[st
         yield who, at + timedelta(milliseconds=n * spacing), n
 
 
-@pytest.fixture
-async def pool(database: Database) -> AsyncIterator[Pool]:
-    async with await create_pool(database.dsns["metering"]) as opened:
-        yield opened
-
-
 IS_HELD_UP = "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND relation = $1::text::regclass"
 
 
@@ -380,7 +374,7 @@ async def test_usage_at_every_watermark_is_what_the_facts_come_to(
     while await folders[1].fold() or await releaser.release():
         pass
     assert [tuple(row) for row in await pool.fetch(WRONG_BUCKETS)] == []
-    assert await pool.fetchval("SELECT count(*) FROM bucket_to_rebuild") == 0
+    assert await pool.fetchval("SELECT count(*) FROM corrected_series WHERE NOT is_rebuilt") == 0
     await world.require_usage(asked)
     for watermark in sorted(set(world.watermarks)):
         await world.require_usage(asked, watermark)

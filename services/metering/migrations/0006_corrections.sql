@@ -96,14 +96,17 @@ CREATE UNIQUE INDEX amendment_by_event ON amendment (tenant_id, subscription_id,
 CREATE INDEX amendment_by_request ON amendment (tenant_id, request_id);
 CREATE INDEX amendment_by_backfill ON amendment (backfill_no) WHERE backfill_no IS NOT NULL;
 
--- Buckets that a correction has made wrong: those of the series' events from `since` to `until`. As long as a series
--- stands here, its usage is read from events.
-CREATE TABLE bucket_to_rebuild (
-    rebuild_no    bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+-- What a correction changed: events of the series from `since` to `until`. Until their buckets are rebuilt, usage of the
+-- series is read from events.
+CREATE TABLE corrected_series (
     correction_no bigint      NOT NULL,
+    row_no        bigint      GENERATED ALWAYS AS IDENTITY,
     tenant_no     integer     NOT NULL,
     series_no     integer     NOT NULL,
     since         timestamptz NOT NULL,
-    until         timestamptz NOT NULL
-);
-CREATE INDEX bucket_to_rebuild_by_series ON bucket_to_rebuild (tenant_no, series_no);
+    until         timestamptz NOT NULL,
+    is_rebuilt    boolean     NOT NULL DEFAULT false,
+    PRIMARY KEY (correction_no, row_no)
+) WITH (fillfactor = 90);
+CREATE INDEX corrected_series_to_rebuild ON corrected_series (row_no) WHERE NOT is_rebuilt;
+CREATE INDEX corrected_series_stale ON corrected_series (tenant_no, series_no) WHERE NOT is_rebuilt;

@@ -131,7 +131,7 @@ async def amend(
     tag = await conn.execute(_WITHDRAW, tenant_no, series_nos, old_times, transaction_ids, old_sequences)
     if tag != f"DELETE {len(changes)}":  # an archiver has been here meanwhile
         raise Unavailable("TRANSACTION_CONFLICT", "an event was moved while it was to be amended; try again")
-    await corrections.rebuild(conn, correction_no, tenant_no, series_nos, old_times)
+    await corrections.correct(conn, correction_no, tenant_no, series_nos, old_times)
     replacements = [change.replacement for _, change, _ in changes]
     contents = [each and each.contents for each in replacements]
     sequence = await corrections.take_turn(conn, tenant_id, correction_no, now)

@@ -20,8 +20,8 @@ _BACKFILLS = """
         ), 0)::bigint AS event_count
     FROM backfill
 """
-_TO_REBUILD = """
-    INSERT INTO bucket_to_rebuild (correction_no, tenant_no, series_no, since, until)
+_CORRECTED = """
+    INSERT INTO corrected_series (correction_no, tenant_no, series_no, since, until)
     SELECT $1, tenant_no, series_no, since, until FROM backfill_series WHERE backfill_no = $2
 """
 
@@ -136,7 +136,7 @@ async def close_backfill(conn: Conn, tenant_id: str, request: Request, backfill_
         require_open(backfill_id, state)
         await corrections.note(conn, tenant_id, request, backfill_id)
         correction_no = await corrections.next_number(conn)
-        await conn.execute(_TO_REBUILD, correction_no, backfill_no)
+        await conn.execute(_CORRECTED, correction_no, backfill_no)
         event_count = await _event_count(conn, backfill_no)
         sequence = await corrections.take_turn(conn, tenant_id, correction_no, now)
         await conn.execute(
@@ -164,7 +164,7 @@ async def revert_backfill(conn: Conn, tenant_id: str, request: Request, backfill
             await _require_unamended(conn, tenant_id, backfill_id, backfill_no)
             await _release_deprecated(conn, tenant_id, backfill_no)
             correction_no = await corrections.next_number(conn)
-            await conn.execute(_TO_REBUILD, correction_no, backfill_no)
+            await conn.execute(_CORRECTED, correction_no, backfill_no)
             sequence = await corrections.take_turn(conn, tenant_id, correction_no, now)
         else:
             event_count = await _event_count(conn, backfill_no)

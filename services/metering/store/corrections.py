@@ -57,13 +57,13 @@ async def next_number(conn: Conn) -> int:
     return int(await conn.fetchval("SELECT nextval(pg_get_serial_sequence('correction', 'correction_no'))"))
 
 
-async def rebuild(
+async def correct(
     conn: Conn, correction_no: int, tenant_no: int, series_nos: Sequence[int], instants: Sequence[datetime]
 ) -> None:
-    """Have the buckets of events that are withdrawn rebuilt."""
+    """Note the events that change, by which buckets are rebuilt and alerts are evaluated."""
     await conn.execute(
         """
-        INSERT INTO bucket_to_rebuild (correction_no, tenant_no, series_no, since, until)
+        INSERT INTO corrected_series (correction_no, tenant_no, series_no, since, until)
         SELECT $1, $2, series_no, instant, instant FROM unnest($3::int[], $4::timestamptz[]) AS t (series_no, instant)
         """,
         correction_no, tenant_no, series_nos, instants,

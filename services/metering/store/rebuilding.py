@@ -1,6 +1,8 @@
 """Rebuilding: buckets that a correction has made wrong are made again from the events as they now count."""
 
+from collections.abc import Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 from libs.common.postgres import Conn
 from services.metering.domain.buckets import DAY, HOUR, MONTH
@@ -61,15 +63,23 @@ _MERGE = f"""
 """  # noqa: S608 constants only
 
 
-async def next_due(conn: Conn, folded: int, most: int) -> tuple[int, dict[int, tuple[int, datetime, datetime]]] | None:
-    """A tenant's number, and at most `most` spans (series, from its first event, to its last) by number. None if no
-    correction up to `folded` is left to be made good.
-    """
+class Due(NamedTuple):
+    """Events that changed, from the first to the last, whose buckets are wrong."""
+
+    correction_no: int
+    row_no: int
+    series_no: int
+    since: datetime
+    until: datetime
+
+
+async def next_due(conn: Conn, folded: int, most: int) -> tuple[int, list[Due]] | None:
+    """A tenant's number, and at most `most` of its series; None if no correction up to `folded` is to be made good."""
     rows = await conn.fetch(
         """
-        SELECT rebuild_no, tenant_no, series_no, since, until
-        FROM bucket_to_rebuild JOIN correction USING (correction_no)
-        WHERE sequence <= $1 ORDER BY rebuild_no LIMIT $2
+        SELECT correction_no, row_no, tenant_no, series_no, since, until
+        FROM corrected_series JOIN correction USING (correction_no)
+        WHERE NOT is_rebuilt AND sequence <= $1 ORDER BY row_no LIMIT $2
         """,
         folded, most,
     )  # fmt: skip
@@ -77,17 +87,23 @@ async def next_due(conn: Conn, folded: int, most: int) -> tuple[int, dict[int, t
         return None
     tenant_no = rows[0]["tenant_no"]
     mine = (row for row in rows if row["tenant_no"] == tenant_no)
-    return tenant_no, {row["rebuild_no"]: (row["series_no"], row["since"], row["until"]) for row in mine}
+    return tenant_no, [Due(*row[:2], *row[3:]) for row in mine]
 
 
-async def rebuild(conn: Conn, tenant_no: int, due: dict[int, tuple[int, datetime, datetime]], folded: int) -> Folded:
+async def rebuild(conn: Conn, tenant_no: int, due: Sequence[Due], folded: int) -> Folded:
     """Make the buckets of all widths again, the finest from events, each wider one from the next; in a claim."""
     await conn.execute("SET LOCAL enable_nestloop = on; SET LOCAL enable_sort = on; SET LOCAL enable_hashjoin = off")
-    columns = [list(column) for column in zip(*due.values(), strict=True)]
+    columns = [each.series_no for each in due], [each.since for each in due], [each.until for each in due]
     spans = await conn.fetch(_FINEST, tenant_no, *columns, HOUR + 1, timeout=STATEMENT_SECONDS)
     done = await folding.build_finest(conn, tenant_no, [tuple(span) for span in spans], folded)
     for width in (HOUR, DAY, MONTH):
         await conn.execute(_CLEAR, tenant_no, *columns, width, timeout=STATEMENT_SECONDS)
         await conn.execute(_MERGE, tenant_no, *columns, width, timeout=STATEMENT_SECONDS)
-    await conn.execute("DELETE FROM bucket_to_rebuild WHERE rebuild_no = ANY($1::bigint[])", list(due))
+    await conn.execute(
+        """
+        UPDATE corrected_series SET is_rebuilt = true FROM unnest($1::bigint[], $2::bigint[]) AS done (number, row_no)
+        WHERE corrected_series.correction_no = number AND corrected_series.row_no = done.row_no
+        """,
+        [each.correction_no for each in due], [each.row_no for each in due],
+    )  # fmt: skip
     return done

@@ -22,8 +22,8 @@ from services.metering.store.visibility import counts_at
 
 _SERIES = """
     SELECT subscription_id, event_code, series_no, depth, tenant_no, EXISTS (
-        SELECT FROM bucket_to_rebuild AS due
-        WHERE due.tenant_no = tenant.tenant_no AND due.series_no = series.series_no
+        SELECT FROM corrected_series AS due
+        WHERE due.tenant_no = tenant.tenant_no AND due.series_no = series.series_no AND NOT is_rebuilt
     ) AS is_stale
     FROM unnest($2::text[], $3::text[]) AS name (subscription_id, event_code)
     JOIN series USING (subscription_id, event_code) JOIN tenant USING (tenant_id)
