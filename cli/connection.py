@@ -13,6 +13,7 @@ from libs.common.rpc.client import channel
 from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceStub
 from weir.metering.v1.alerts_pb2_grpc import AlertServiceStub
 from weir.metering.v1.archive_pb2_grpc import ArchiveServiceStub
+from weir.metering.v1.corrections_pb2_grpc import CorrectionServiceStub
 from weir.metering.v1.metering_pb2_grpc import MeteringServiceStub
 from weir.metering.v1.reconciliation_pb2_grpc import ReconciliationServiceStub
 from weir.payments.v1.payments_pb2_grpc import PaymentsServiceStub
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceAsyncStub
     from weir.metering.v1.alerts_pb2_grpc import AlertServiceAsyncStub
     from weir.metering.v1.archive_pb2_grpc import ArchiveServiceAsyncStub
+    from weir.metering.v1.corrections_pb2_grpc import CorrectionServiceAsyncStub
     from weir.metering.v1.metering_pb2_grpc import MeteringServiceAsyncStub
     from weir.metering.v1.reconciliation_pb2_grpc import ReconciliationServiceAsyncStub
     from weir.payments.v1.payments_pb2_grpc import PaymentsServiceAsyncStub
@@ -68,6 +70,10 @@ class Connection:
     @property
     def reconciliation(self) -> "ReconciliationServiceAsyncStub":
         return ReconciliationServiceStub(self._channel("metering"))
+
+    @property
+    def corrections(self) -> "CorrectionServiceAsyncStub":
+        return CorrectionServiceStub(self._channel("metering"))
 
     @property
     def pricing(self) -> "PricingServiceAsyncStub":

@@ -10,7 +10,19 @@ from collections.abc import Sequence
 
 import typer
 
-from cli.arguments import alerts, archive, billing, catalog, dead_letters, events, keys, reconciliation, stack, usage
+from cli.arguments import (
+    alerts,
+    archive,
+    billing,
+    catalog,
+    corrections,
+    dead_letters,
+    events,
+    keys,
+    reconciliation,
+    stack,
+    usage,
+)
 from cli.errors import CliError
 from libs.common.errors import BillingError
 
@@ -21,7 +33,7 @@ root = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help comes in half the time
 )
-for part in (stack, catalog, events, dead_letters, usage, alerts, reconciliation, archive, billing, keys):
+for part in (stack, catalog, events, corrections, dead_letters, usage, alerts, reconciliation, archive, billing, keys):
     part.add_to(root)
 
 

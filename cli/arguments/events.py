@@ -51,6 +51,9 @@ def send(
         Path | None,
         typer.Option(metavar="FILE", help="Where to note how far it got; without it, in the data directory."),
     ] = None,
+    backfill: Annotated[
+        str, typer.Option(metavar="ID", help="The open backfill that the events belong to; see `weir backfill`.")
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """Send usage events. Sending a file again is safe: every transaction_id counts once.
@@ -63,4 +66,4 @@ def send(
     from cli.commands.events import Reading, send_file
 
     reading = Reading(file_format, subscription, code, transaction_id, timestamp, tuple(properties or ()))
-    execute(send_file(data, file, reading, concurrency, checkpoint, resume=resume, as_json=as_json))
+    execute(send_file(data, file, reading, concurrency, checkpoint, backfill, resume=resume, as_json=as_json))

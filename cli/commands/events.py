@@ -57,11 +57,19 @@ def _property(text: str) -> tuple[str, str]:
 
 
 async def send_file(
-    data: Path, file: str, reading: Reading, concurrency: int, checkpoint: Path | None, *, resume: bool, as_json: bool
+    data: Path,
+    file: str,
+    reading: Reading,
+    concurrency: int,
+    checkpoint: Path | None,
+    backfill_id: str,
+    *,
+    resume: bool,
+    as_json: bool,
 ) -> int:
     """Exit code 1 where a row was not recorded."""
     path = None if file == "-" else Path(file)
-    notes = _Notes.find(data, path, checkpoint, repr(reading), resume=resume)
+    notes = _Notes.find(data, path, checkpoint, repr(reading) + backfill_id, resume=resume)
     begin = monotonic()
     outcome = Outcome()
     with path.open("rb") if path else nullcontext(sys.stdin.buffer) as lines:
@@ -75,7 +83,8 @@ async def send_file(
             async with connected_to(data) as services:
                 sender = Sender(services.ingestion, answered, concurrency)
                 try:
-                    await sender.send(notes.watched(batches(events, outcome, from_row=notes.start.row), sender))
+                    made = batches(events, outcome, from_row=notes.start.row, backfill_id=backfill_id)
+                    await sender.send(notes.watched(made, sender))
                 finally:
                     notes.save(sender.confirmed_row)
     _print_outcome(outcome, notes, monotonic() - begin, as_json=as_json)

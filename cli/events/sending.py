@@ -74,8 +74,15 @@ class Outcome:
             self.fail(BadRow(place, column_of(failure.field), failure.reason, failure.message))
 
 
-def batches(rows: Iterable[Row | BadRow], outcome: Outcome, *, from_row: int = 0) -> Iterator[Batch]:
+def batches(
+    rows: Iterable[Row | BadRow], outcome: Outcome, *, from_row: int = 0, backfill_id: str = ""
+) -> Iterator[Batch]:
     """Good rows from `from_row` on, by the thousand; bad ones go to `outcome`."""
+
+    def batch() -> Batch:
+        request = IngestEventStreamRequest(batch_id=number, events=events, backfill_id=backfill_id)
+        return Batch(request, tuple(places), end_row)
+
     events: list[Event] = []
     places: list[Place] = []
     number = end_row = 0
@@ -89,13 +96,11 @@ def batches(rows: Iterable[Row | BadRow], outcome: Outcome, *, from_row: int = 0
         events.append(row.event)
         places.append(row.place)
         if len(events) == BATCH_EVENTS:
-            yield Batch(IngestEventStreamRequest(batch_id=number, events=events), places, end_row)
+            yield batch()
             number += 1
             events, places = [], []
-    if events:
-        yield Batch(IngestEventStreamRequest(batch_id=number, events=events), places, end_row)
-    elif end_row:
-        yield Batch(IngestEventStreamRequest(batch_id=number), (), end_row)
+    if events or end_row:
+        yield batch()
 
 
 class Sender:

@@ -27,10 +27,15 @@ _OLDEST_MICROS = micros_of(datetime(2000, 1, 1, tzinfo=UTC))
 
 
 def events_in(
-    events: Sequence[metering_pb2.Event], catalog: TenantCatalog, now: datetime, columns: EventColumns
+    events: Sequence[metering_pb2.Event],
+    catalog: TenantCatalog,
+    now: datetime,
+    columns: EventColumns,
+    late: timedelta | None = None,
 ) -> Reading:
-    """Add the valid ones of `events` to `columns`."""
+    """Add the valid ones of `events` to `columns`. Events may be `late` by so much; None sets no limit."""
     newest = micros_of(now + LEAD)
+    oldest = max(_OLDEST_MICROS, micros_of(now - late)) if late else _OLDEST_MICROS
     tenant_id, tenant_no, watches = catalog.tenant_id, catalog.tenant_no, catalog.watches
     first_row = len(columns.keys)
     refusals: list[Refusal] = []
@@ -51,7 +56,7 @@ def events_in(
             watch is not None
             and 0 < len(transaction_id) <= MAX_ID
             and 0 < len(subscription_id) <= MAX_ID
-            and _OLDEST_MICROS <= micros <= newest
+            and oldest <= micros <= newest
             and 0 <= nanos < 1_000_000_000
             and len(properties) <= MAX_PROPERTIES
             and len(json) <= MAX_PROPERTIES_BYTES
@@ -61,7 +66,7 @@ def events_in(
             and _has_values(watch.rules, properties)
             and (not amount or DECIMAL.fullmatch(amount))
         ):
-            violation = next(_violations(event, properties, micros, newest, watch), None)
+            violation = next(_violations(event, properties, micros, (oldest, newest), watch), None)
             if violation is not None:
                 refusals.append(Refusal(index, *violation))
                 continue
@@ -99,7 +104,11 @@ def _has_values(rules: Iterable[ValueRule], properties: Mapping[str, str]) -> bo
 
 
 def _violations(
-    event: metering_pb2.Event, properties: Mapping[str, str], micros: int, newest: int, watch: Watch | None
+    event: metering_pb2.Event,
+    properties: Mapping[str, str],
+    micros: int,
+    limits: tuple[int, int],
+    watch: Watch | None,
 ) -> Iterator[tuple[str, str, str]]:
     """Field, reason and message of each rule of the contract that the event breaks."""
     for field, name in ("transaction_id", event.transaction_id), ("subscription_id", event.subscription_id):
@@ -113,7 +122,7 @@ def _violations(
         yield "code", "FIELD_MISSING", "code is required"
     if watch is None:
         yield "code", "METER_UNKNOWN", f"no meter watches events with the code {event.code[:64]!r}"
-    yield from _timestamp_violations(event, micros, newest)
+    yield from _timestamp_violations(event, micros, *limits)
     yield from _property_violations(properties)
     if event.amount and not DECIMAL.fullmatch(event.amount):
         yield "amount", "DECIMAL_MALFORMED", f"amount is {event.amount[:64]!r}; expected {_A_DECIMAL}"
@@ -151,7 +160,9 @@ def _value_violations(rule: ValueRule, properties: Mapping[str, str]) -> Iterato
         yield field, "DECIMAL_MALFORMED", f"{field} is {value[:64]!r}; expected {_A_DECIMAL}"
 
 
-def _timestamp_violations(event: metering_pb2.Event, micros: int, newest: int) -> Iterator[tuple[str, str, str]]:
+def _timestamp_violations(
+    event: metering_pb2.Event, micros: int, oldest: int, newest: int
+) -> Iterator[tuple[str, str, str]]:
     stamp = event.timestamp
     if not event.HasField("timestamp"):
         yield "timestamp", "FIELD_MISSING", "timestamp is required"
@@ -163,6 +174,8 @@ def _timestamp_violations(event: metering_pb2.Event, micros: int, newest: int) -
         yield "timestamp", "TIMESTAMP_MALFORMED", f"timestamp is {shown}; nanos are 0 to 999,999,999"
     if micros < _OLDEST_MICROS:
         yield "timestamp", "TIMESTAMP_TOO_OLD", f"timestamp is {shown}, which is before the year 2000"
+    elif micros < oldest:
+        yield "timestamp", "BACKFILL_REQUIRED", f"timestamp is {shown}; events as old as this need a backfill"
     if micros > newest:
         lead = f"{(micros - newest) / 1e6 + LEAD.total_seconds():.0f} s"
         yield "timestamp", "TIMESTAMP_IN_FUTURE", f"timestamp is {shown}, {lead} ahead of the server's clock"

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import TypeAlias
 
 import asyncpg
@@ -51,9 +51,11 @@ class _Request:
 class Ingestion:
     """A bounded queue of requests and the writers that empty it, each with a connection of its own."""
 
-    def __init__(self, dsn: str, clock: Clock) -> None:
+    def __init__(self, dsn: str, clock: Clock, late: timedelta | None = None) -> None:
+        """Events may be `late` by so much; None sets no limit."""
         self._dsn = dsn
         self._clock = clock
+        self._late = late
         self._catalog = Catalog()
         self._partitions: set[date] = set()
         self._queue: deque[_Request] = deque()
@@ -142,7 +144,9 @@ class Ingestion:
         catalogs = await self._catalog.current(conn, {request.tenant_id for request in group})
         now = self._clock()
         columns = EventColumns()
-        readings = [events_in(request.events, catalogs[request.tenant_id], now, columns) for request in group]
+        readings = [
+            events_in(request.events, catalogs[request.tenant_id], now, columns, self._late) for request in group
+        ]
         tenants = [catalogs[request.tenant_id] for request in group]
         await self._catalog.number(conn, zip(tenants, readings, strict=True), columns)
         by_row = await self._record_columns(conn, columns, now) if columns.keys else None

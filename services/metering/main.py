@@ -4,6 +4,7 @@ import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import grpc
 
@@ -19,14 +20,18 @@ from services.metering.alerts_servicer import AlertServicer
 from services.metering.archive_files import storage
 from services.metering.archive_servicer import ArchiveServicer
 from services.metering.archiving import Archivist
+from services.metering.backfilling import Backfilling
+from services.metering.correction_servicer import CorrectionServicer
 from services.metering.ingestion import Ingestion
 from services.metering.meter_servicer import MeterServicer
+from services.metering.reading import Reader
 from services.metering.reconciliation_servicer import ReconciliationServicer
 from services.metering.servicer import MeteringServicer
-from services.metering.worker import Folder
-from weir.metering.v1 import alerts_pb2, archive_pb2, metering_pb2, meters_pb2, reconciliation_pb2
+from services.metering.worker import Folder, Releaser
+from weir.metering.v1 import alerts_pb2, archive_pb2, corrections_pb2, metering_pb2, meters_pb2, reconciliation_pb2
 from weir.metering.v1.alerts_pb2_grpc import add_AlertServiceServicer_to_server
 from weir.metering.v1.archive_pb2_grpc import add_ArchiveServiceServicer_to_server
+from weir.metering.v1.corrections_pb2_grpc import add_CorrectionServiceServicer_to_server
 from weir.metering.v1.metering_pb2_grpc import add_MeteringServiceServicer_to_server
 from weir.metering.v1.meters_pb2_grpc import add_MeterServiceServicer_to_server
 from weir.metering.v1.reconciliation_pb2_grpc import add_ReconciliationServiceServicer_to_server
@@ -38,6 +43,7 @@ SERVICES = (
     alerts_pb2.DESCRIPTOR.services_by_name["AlertService"].full_name,
     archive_pb2.DESCRIPTOR.services_by_name["ArchiveService"].full_name,
     reconciliation_pb2.DESCRIPTOR.services_by_name["ReconciliationService"].full_name,
+    corrections_pb2.DESCRIPTOR.services_by_name["CorrectionService"].full_name,
 )
 
 COLLECT_AFTER = 100_000, 20, 50
@@ -50,6 +56,8 @@ class Settings:
     dsn: str = env("WEIR_METERING_DSN")
     public_keys: str = env("WEIR_PUBLIC_KEYS")
     listen: str = env("WEIR_METERING_LISTEN", "127.0.0.1:7001")
+    late_days: int = env("WEIR_METERING_LATE_DAYS", 0)
+    """How old events may be outside of a backfill; 0 sets no limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +75,15 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[int]:
     On leaving, streams are ended first, then calls under way, then the queue is emptied.
     """
     verifier = Verifier(load_public_keys(settings.public_keys), clock)
-    ingestion = Ingestion(settings.dsn, clock)
+    ingestion = Ingestion(settings.dsn, clock, timedelta(days=settings.late_days) or None)
     async with await create_pool(settings.dsn) as pool, ingestion.running():
 
         async def ready() -> None:
             async with pool.acquire() as conn:
                 await store.check(conn)
 
-        servicer = MeteringServicer(pool, ingestion, clock)
+        reader = Reader()
+        servicer = MeteringServicer(pool, ingestion, Backfilling(pool, reader, clock), clock)
 
         def register(server: grpc.aio.Server) -> None:
             add_MeteringServiceServicer_to_server(servicer, server)
@@ -82,6 +91,7 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[int]:
             add_AlertServiceServicer_to_server(AlertServicer(pool, clock), server)
             add_ArchiveServiceServicer_to_server(ArchiveServicer(pool, clock), server)
             add_ReconciliationServiceServicer_to_server(ReconciliationServicer(pool), server)
+            add_CorrectionServiceServicer_to_server(CorrectionServicer(pool, reader, clock), server)
 
         async with serving(settings.listen, SERVICES, register, verifier, ready) as port:
             try:
@@ -107,6 +117,11 @@ async def worker() -> None:
             async with pool.acquire() as conn:
                 return await store.read_head(conn)
 
-        archivist = Archivist(pool, system_clock, archive, settings.retention_months)
-        sweeps = {**Folder(pool).sweeps(), **Alerter(pool, system_clock).sweeps(), **archivist.sweeps()}
+        workers = (
+            Folder(pool),
+            Alerter(pool, system_clock),
+            Releaser(pool, system_clock),
+            Archivist(pool, system_clock, archive, settings.retention_months),
+        )
+        sweeps = {name: sweep for each in workers for name, sweep in each.sweeps().items()}
         await run_worker(NAME, settings.redis_url, sweeps, follow=head)

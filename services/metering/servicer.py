@@ -12,10 +12,12 @@ from libs.common.idempotency import fingerprint, require_same
 from libs.common.paging import page_in
 from libs.common.postgres import Pool
 from libs.common.rpc.server import caller
-from libs.common.wire import code_in, request_id_in
+from libs.common.wire import code_in, request_id_in, text_in
 from services.metering import convert, store
+from services.metering.backfilling import Backfilling
 from services.metering.connectors import servicing
 from services.metering.domain.computed import require_agreement
+from services.metering.domain.events import Outcome
 from services.metering.domain.usage import Answers, Question
 from services.metering.domain.versions import history
 from services.metering.ingestion import Ingestion
@@ -32,9 +34,10 @@ BATCHES_UNDER_WAY = 16
 
 
 class MeteringServicer(MeteringServiceServicer):
-    def __init__(self, pool: Pool, ingestion: Ingestion, clock: Clock) -> None:
+    def __init__(self, pool: Pool, ingestion: Ingestion, backfilling: Backfilling, clock: Clock) -> None:
         self._pool = pool
         self._ingestion = ingestion
+        self._backfilling = backfilling
         self._clock = clock
         self._streams = Streams()
         self._usage_streams = UsageStreams(pool)
@@ -96,8 +99,7 @@ class MeteringServicer(MeteringServiceServicer):
     async def IngestEvents(
         self, request: metering_pb2.IngestEventsRequest, context: Context
     ) -> metering_pb2.IngestEventsResponse:
-        _require_some(request.events)
-        return convert.outcome_out(await self._ingestion.record(caller().tenant_id, request.events))
+        return convert.outcome_out(await self._record(caller().tenant_id, request))
 
     async def IngestEventStream(
         self, request_iterator: AsyncIterator[metering_pb2.IngestEventStreamRequest], context: Context
@@ -105,11 +107,9 @@ class MeteringServicer(MeteringServiceServicer):
         tenant_id = caller().tenant_id
 
         async def answer(request: metering_pb2.IngestEventStreamRequest) -> metering_pb2.IngestEventStreamResponse:
-            _require_some(request.events)
             response = metering_pb2.IngestEventStreamResponse(batch_id=request.batch_id)
             try:
-                outcome = await self._ingestion.record(tenant_id, request.events)
-                response.result.CopyFrom(convert.outcome_out(outcome))
+                response.result.CopyFrom(convert.outcome_out(await self._record(tenant_id, request)))
             except ResourceExhausted as full:
                 response.retry_after_ms = full.retry_after_ms
             return response
@@ -196,6 +196,16 @@ class MeteringServicer(MeteringServiceServicer):
         return metering_pb2.ListEventsResponse(
             events=map(convert.event_out, events), next_page_token=token, watermark=at
         )
+
+    async def _record(
+        self, tenant_id: str, request: metering_pb2.IngestEventsRequest | metering_pb2.IngestEventStreamRequest
+    ) -> Outcome:
+        _require_some(request.events)
+        if request.backfill_id:
+            return await self._backfilling.record(
+                tenant_id, text_in(request.backfill_id, "backfill_id"), request.events
+            )
+        return await self._ingestion.record(tenant_id, request.events)
 
     async def _usage(self, questions: Sequence[Question], watermark: int) -> Answers:
         asked = convert.watermark_in(watermark)

@@ -1,4 +1,5 @@
-"""The worker's sweep: committed events are folded into buckets, in the order in which they were committed.
+"""The worker's sweeps: committed events are folded into buckets, in the order in which they were committed; buckets
+that corrections have made wrong are rebuilt; events of reverted backfills leave the log.
 
 The row of progress is the job. Whoever holds its lock folds; buckets and progress change in one transaction, so that a
 worker that is killed has done nothing, and another one goes on at once.
@@ -8,9 +9,10 @@ from collections.abc import Mapping
 
 import structlog
 
+from libs.common.clock import Clock
 from libs.common.postgres import Conn, Pool
 from libs.common.worker import Sweep
-from services.metering.store import folding
+from services.metering.store import folding, rebuilding, releasing
 from services.metering.store.filling import Filled
 
 log = structlog.get_logger()
@@ -20,6 +22,8 @@ FOLD_EVENTS = 200_000
 
 FIRST_FOLD_BATCHES = 10
 BUILD_SERIES = 100
+REBUILD_SPANS = 200
+RELEASE_EVENTS = 5_000
 
 
 class Folder:
@@ -31,8 +35,11 @@ class Folder:
         return {"fold": self.fold}
 
     async def fold(self) -> bool:
-        """Some batches, and something of a rollup that is younger than its events. True if there may be more."""
+        """Some batches, some buckets to rebuild, and something of a rollup that is younger than its events. True if
+        there may be more.
+        """
         more = await self._fold()
+        more = await self._rebuild() or more
         return await self._build() or more
 
     async def _fold(self) -> bool:
@@ -50,6 +57,16 @@ class Folder:
                 log.info("index not brought up to date: a partition is being vacuumed")
         return until < head
 
+    async def _rebuild(self) -> bool:
+        async with self._pool.acquire() as conn, conn.transaction():
+            claimed = await folding.claim(conn)
+            due = claimed and await rebuilding.next_due(conn, claimed[0], REBUILD_SPANS)
+            if not claimed or not due:
+                return False
+            done = await rebuilding.rebuild(conn, *due, folded=claimed[0])
+            await _deepen(conn, done, claimed[0])
+            return True
+
     async def _build(self) -> bool:
         async with self._pool.acquire() as conn, conn.transaction():
             claimed = await folding.claim(conn)
@@ -65,6 +82,20 @@ class Folder:
             self._batches = max(1, batches * FOLD_EVENTS // events)
         elif batches == self._batches:
             self._batches *= 2
+
+
+class Releaser:
+    def __init__(self, pool: Pool, clock: Clock) -> None:
+        self._pool = pool
+        self._clock = clock
+
+    def sweeps(self) -> Mapping[str, Sweep]:
+        return {"release": self.release}
+
+    async def release(self) -> bool:
+        """Some events of a reverted backfill, in one transaction with their keys. True if there may be more."""
+        async with self._pool.acquire() as conn, conn.transaction():
+            return await releasing.release(conn, self._clock(), RELEASE_EVENTS)
 
 
 async def _deepen(conn: Conn, done: Filled, folded: int) -> None:

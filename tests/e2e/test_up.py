@@ -167,6 +167,34 @@ def test_a_file_that_was_sent_is_resumed_at_its_end(weir: Up, call: Call, tmp_pa
     assert call.json("events", "send", "-f", str(events), *MAPPING, "--resume")["sent"] == 0
 
 
+def test_the_past_is_filled_in_and_put_right_by_hand(weir: Up, call: Call, tmp_path: Path) -> None:
+    events = tmp_path / "past.csv"
+    events.write_text("id,customer,when,seconds\n" + "p0,late,2022-01-05T10:00:00Z,1\np1,late,2022-01-06T10:00:00Z,2\n")
+
+    def seconds() -> str:
+        found = call.json("usage", "late", "--from", "2022-01-01", "--meter", "seconds")["usages"]
+        return str(found[0]["quantity"])
+
+    backfill_id = call.json("backfill", "open", "--reason", "before Weir")["backfill"]["id"]
+    assert call.json("events", "send", "-f", str(events), *MAPPING, "--backfill", backfill_id)["accepted"] == 2
+    assert seconds() == "0"
+    assert call("backfill", "close", backfill_id) == (0, f"Backfill {backfill_id} is closed; 2 events.\n", "")
+    assert seconds() == "3"
+    amended = call.json("amend", "late", "p1", "--set", "seconds=7", "--reason", "milliseconds")["amendment"]
+    assert seconds() == "8"
+    code, _, err = call("backfill", "revert", backfill_id)
+    assert (code, "[BACKFILL_AMENDED]" in err) == (1, True)
+    where = ("--at", "2022-01-06T10:00:00Z", "--reason", "never happened")
+    assert call("amend", "late", "p1", *where, "--deprecate")[1].startswith("Deprecated p1: amd_")
+    assert seconds() == "1"
+    code, _, err = call("amend", "late", "p1", *where, "--deprecate")
+    assert (code, err) == (1, "weir: late has no event p1 at 2022-01-06T10:00:00Z\n")
+    assert call.json("backfill", "revert", backfill_id)["backfill"]["state"] == "STATE_REVERTED"
+    assert seconds() == "0"
+    assert "before Weir" in call("backfill", "list")[1]
+    assert amended["replaced"]["properties"] == {"seconds": "2"}
+
+
 @pytest.mark.parametrize(
     ("command", "expected"),
     [

@@ -14,11 +14,13 @@ from services.metering.main import Settings, running
 from tests.conftest import Database, Keys
 from tests.metering.requests import NOW
 from weir.metering.v1.alerts_pb2_grpc import AlertServiceStub
+from weir.metering.v1.corrections_pb2_grpc import CorrectionServiceStub
 from weir.metering.v1.metering_pb2_grpc import MeteringServiceStub
 from weir.metering.v1.meters_pb2_grpc import MeterServiceStub
 
 if TYPE_CHECKING:
     from weir.metering.v1.alerts_pb2_grpc import AlertServiceAsyncStub
+    from weir.metering.v1.corrections_pb2_grpc import CorrectionServiceAsyncStub
     from weir.metering.v1.metering_pb2_grpc import MeteringServiceAsyncStub
     from weir.metering.v1.meters_pb2_grpc import MeterServiceAsyncStub
 
@@ -27,6 +29,9 @@ Alerts: TypeAlias = "AlertServiceAsyncStub"
 Connect: TypeAlias = "Callable[..., MeteringServiceAsyncStub]"
 """connect(tenant_id, *scopes, server=0, stub=MeteringServiceStub): a client of a running server; without scopes it has
 all."""
+Corrections: TypeAlias = "CorrectionServiceAsyncStub"
+ConnectCorrections: TypeAlias = "Callable[..., CorrectionServiceAsyncStub]"
+"""The same for the service of corrections."""
 
 
 Open: TypeAlias = "Callable[..., grpc.aio.Channel]"
@@ -82,6 +87,16 @@ def aws() -> Iterator[str]:
     _, port = server.get_host_and_port()
     yield f"http://127.0.0.1:{port}"
     server.stop()
+
+
+@pytest.fixture
+def connect_corrections(open_channel: Open) -> ConnectCorrections:
+    return lambda *args, **options: CorrectionServiceStub(open_channel(*args, **options))
+
+
+@pytest.fixture
+def corrections(connect_corrections: ConnectCorrections) -> Corrections:
+    return connect_corrections("acme")
 
 
 @pytest.fixture

@@ -6,6 +6,15 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from libs.common.wire import period_out, timestamp_out
+from weir.metering.v1.corrections_pb2 import (
+    AmendEventsRequest,
+    AmendEventsResponse,
+    Backfill,
+    CloseBackfillRequest,
+    EventChange,
+    OpenBackfillRequest,
+    RevertBackfillRequest,
+)
 from weir.metering.v1.metering_pb2 import (
     CreateMeterRequest,
     DimensionFilter,
@@ -17,6 +26,7 @@ from weir.metering.v1.metering_pb2 import (
 )
 
 if TYPE_CHECKING:
+    from weir.metering.v1.corrections_pb2_grpc import CorrectionServiceAsyncStub
     from weir.metering.v1.metering_pb2_grpc import MeteringServiceAsyncStub
 
 NOW = datetime(2023, 11, 20, 12, 30, 0, 123456, tzinfo=UTC)
@@ -88,8 +98,43 @@ async def make_meters(metering: "MeteringServiceAsyncStub", *meters: Meter) -> N
         await metering.CreateMeter(create_meter(meter))
 
 
-async def ingest(metering: "MeteringServiceAsyncStub", events: Iterable[Event]) -> IngestEventsResponse:
-    return await metering.IngestEvents(IngestEventsRequest(events=events))
+async def ingest(
+    metering: "MeteringServiceAsyncStub", events: Iterable[Event], backfill_id: str = ""
+) -> IngestEventsResponse:
+    return await metering.IngestEvents(IngestEventsRequest(events=events, backfill_id=backfill_id))
+
+
+async def open_backfill(corrections: "CorrectionServiceAsyncStub") -> str:
+    request = OpenBackfillRequest(request_id=str(uuid.uuid4()), reason="the collector was down")
+    return (await corrections.OpenBackfill(request)).backfill.id
+
+
+async def close_backfill(corrections: "CorrectionServiceAsyncStub", backfill_id: str) -> Backfill:
+    request = CloseBackfillRequest(request_id=str(uuid.uuid4()), backfill_id=backfill_id)
+    return (await corrections.CloseBackfill(request)).backfill
+
+
+async def revert_backfill(corrections: "CorrectionServiceAsyncStub", backfill_id: str) -> Backfill:
+    request = RevertBackfillRequest(request_id=str(uuid.uuid4()), backfill_id=backfill_id)
+    return (await corrections.RevertBackfill(request)).backfill
+
+
+def change(event: Event, replacement: Event | None = None, expected: str = "") -> EventChange:
+    return EventChange(
+        subscription_id=event.subscription_id,
+        transaction_id=event.transaction_id,
+        timestamp=event.timestamp,
+        expected_amendment_id=expected,
+        replacement=replacement,
+        reason="it was wrong",
+    )
+
+
+async def amend(
+    corrections: "CorrectionServiceAsyncStub", *changes: EventChange, request_id: str = ""
+) -> AmendEventsResponse:
+    request = AmendEventsRequest(request_id=request_id or str(uuid.uuid4()), changes=changes)
+    return await corrections.AmendEvents(request)
 
 
 async def used(

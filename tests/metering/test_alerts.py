@@ -14,8 +14,20 @@ from libs.common.errors import BillingError
 from libs.common.postgres import Pool
 from services.metering.alerting import Alerter
 from tests.metering.alerts import alert, create_alert, triggered, triggers
-from tests.metering.conftest import Alerts, Client, Connect, Hands
-from tests.metering.requests import NOW, event, ingest, make_meters, sum_meter, usage_of
+from tests.metering.conftest import Alerts, Client, Connect, Corrections, Hands
+from tests.metering.requests import (
+    NOW,
+    amend,
+    change,
+    close_backfill,
+    event,
+    ingest,
+    make_meters,
+    open_backfill,
+    revert_backfill,
+    sum_meter,
+    usage_of,
+)
 from tests.metering.test_meter_versions import definition, make_version
 from weir.metering.v1.alerts_pb2 import (
     Alert,
@@ -95,6 +107,32 @@ async def test_what_falls_and_rises_again_triggers_steps_again_and_thresholds_on
     await spend(metering, alerter, "25", "-20", "20", "-25")
     assert await triggered(alerts, "up") == ["10", "20", "20"]
     assert await triggered(alerts, "down") == ["10", "5", "5", "0"]
+
+
+async def test_corrections_cross_thresholds_as_events_do(
+    metering: Client, alerts: Alerts, corrections: Corrections, alerter: Alerter
+) -> None:
+    await make_meters(metering)
+    await alerts.CreateAlert(create_alert(alert("up", "10", step="10")))
+    await alerts.CreateAlert(create_alert(alert("down", "10", step="5", direction=Alert.DIRECTION_DECREASING)))
+    await alerts.CreateAlert(create_alert(alert("daily", "5", window=Alert.WINDOW_DAY)))
+    early, late = NOW - timedelta(days=12), NOW - timedelta(hours=1)
+    backfill_id = await open_backfill(corrections)
+    await ingest(metering, [use("9", early), use("9", late)], backfill_id)
+    await evaluate(alerter)
+    assert await triggers(alerts) == []
+    await close_backfill(corrections, backfill_id)
+    await evaluate(alerter)
+    assert (await triggered(alerts, "up"), await triggered(alerts, "daily")) == (["10"], ["5", "5"])
+    await revert_backfill(corrections, backfill_id)
+    await evaluate(alerter)
+    assert await triggered(alerts, "down") == ["10", "5", "0"]
+    sent = use("15")
+    await ingest(metering, [sent])
+    await evaluate(alerter)
+    await amend(corrections, change(sent))
+    await evaluate(alerter)
+    assert await triggered(alerts, "down") == ["10", "5", "0", "5", "0"]
 
 
 async def test_a_window_begins_at_0_where_its_time_zone_says(

@@ -356,4 +356,5 @@ async def test_a_full_queue_refuses_with_nothing_recorded(acme: Client, database
 def test_every_reason_of_the_contract_is_tried_here() -> None:
     comment = sources().partition("message EventFailure {")[2].partition("string field = 2;")[2]
     reasons = re.findall(r"[A-Z]+_[A-Z_]+", comment.partition("string reason = 3;")[0])
-    assert {reason for _, _, reason in BAD} | {"TRANSACTION_ID_REUSED"} == set(reasons)
+    elsewhere = {"TRANSACTION_ID_REUSED", "BACKFILL_REQUIRED"}
+    assert {reason for _, _, reason in BAD} | elsewhere == set(reasons)

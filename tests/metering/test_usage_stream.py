@@ -15,9 +15,9 @@ from services.metering import convert, store
 from services.metering.domain.usage import Answers
 from services.metering.usage_streams import UsageStreams
 from tests.conftest import Database, Keys
-from tests.metering.conftest import Client, Connect
+from tests.metering.conftest import Client, Connect, Corrections
 from tests.metering.processes import Server
-from tests.metering.requests import event, ingest, make_meters, usage_of
+from tests.metering.requests import amend, change, close_backfill, event, ingest, make_meters, open_backfill, usage_of
 from weir.metering.v1.metering_pb2 import (
     GetUsageRequest,
     ListMetersRequest,
@@ -49,6 +49,20 @@ async def test_an_answer_comes_at_once_and_after_each_change(metering: Client, o
     for number, sender in enumerate((metering, other_server, metering), 1):
         await ingest(sender, [event(f"t-{number}", tokens="5")])
         assert await answer(stream) == str(5 * number)
+
+
+async def test_corrections_are_told_as_events_are(metering: Client, corrections: Corrections) -> None:
+    await make_meters(metering)
+    sent = event("t", tokens="5")
+    await ingest(metering, [sent])
+    stream = metering.StreamUsage(request())
+    assert await answer(stream) == "5"
+    backfill_id = await open_backfill(corrections)
+    await ingest(metering, [event("u", tokens="2")], backfill_id)
+    await close_backfill(corrections, backfill_id)
+    assert await answer(stream) == "7"
+    await amend(corrections, change(sent))
+    assert await answer(stream) == "2"
 
 
 async def test_an_answer_can_be_asked_for_again_at_its_watermark(metering: Client) -> None:

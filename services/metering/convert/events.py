@@ -64,4 +64,5 @@ def event_out(event: RecordedEvent) -> metering_pb2.RecordedEvent:
             amount=plain(event.amount) if event.amount is not None else "",
         ),
         record_time=timestamp_out(event.record_time),
+        amendment_id=event.amendment_id,
     )

@@ -29,6 +29,7 @@ class Obstacle(StrEnum):
     NOT_FOLDED = "NOT_FOLDED"
     NOT_BILLED = "NOT_BILLED"
     NEEDED = "NEEDED"
+    CORRECTED = "CORRECTED"
 
 
 @dataclass(frozen=True, slots=True)

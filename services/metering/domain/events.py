@@ -198,7 +198,7 @@ class EventKey:
 
 @dataclass(frozen=True, slots=True)
 class RecordedEvent:
-    """An event as it was sent, and when it was recorded."""
+    """An event as it stands, and when it was recorded; `amendment_id` "" says that it is as it was sent."""
 
     key: EventKey
     subscription_id: str
@@ -206,3 +206,4 @@ class RecordedEvent:
     properties: Mapping[str, str]
     amount: Decimal | None
     record_time: datetime
+    amendment_id: str = ""

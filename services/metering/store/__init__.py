@@ -1,7 +1,23 @@
 """Every statement of the service. Functions take a connection; the caller owns the transaction."""
 
 from libs.common.postgres import Conn
+from services.metering.store.amendments import (
+    amend,
+    find_amendments,
+    find_latest,
+    find_standing,
+    list_amendments,
+)
 from services.metering.store.archive import require_listable
+from services.metering.store.backfills import (
+    close_backfill,
+    find_backfill,
+    list_backfills,
+    open_backfill,
+    record_in_backfill,
+    revert_backfill,
+)
+from services.metering.store.corrections import Request, claim, is_repeat
 from services.metering.store.events import (
     catalog_versions,
     connect_writer,
@@ -26,26 +42,40 @@ from services.metering.store.snapshot import snapshot
 from services.metering.store.usage import read_event_usage, read_head, read_usage
 
 __all__ = [
+    "Request",
+    "amend",
     "catalog_versions",
     "check",
+    "claim",
+    "close_backfill",
     "connect_writer",
     "content_hashes",
     "count_intake",
     "create_partition",
+    "find_amendments",
+    "find_backfill",
+    "find_latest",
     "find_meter",
     "find_meter_request",
+    "find_standing",
     "find_version_request",
     "insert_meter",
     "insert_version",
+    "is_repeat",
+    "list_amendments",
+    "list_backfills",
     "list_events",
     "list_meters",
     "number_series",
+    "open_backfill",
     "read_event_usage",
     "read_head",
     "read_usage",
     "record_events",
+    "record_in_backfill",
     "renew_catalog",
     "require_listable",
+    "revert_backfill",
     "snapshot",
     "touched_subscriptions",
     "update_meter",

@@ -56,7 +56,8 @@ async def move_sought(conn: Conn, until: int) -> None:
 
 
 async def touched_alerts(conn: Conn, sought: int, until: int) -> list[Touched]:
-    """Alerts of the events in (sought, until]; the events are found by the index of sequences, and read once.
+    """Alerts of the events in (sought, until], which are found by the index of sequences, and read once, and of what
+    corrections changed.
 
     Every window of every time zone begins at a quarter of an hour in UTC.
     """
@@ -65,9 +66,18 @@ async def touched_alerts(conn: Conn, sought: int, until: int) -> list[Touched]:
     await conn.execute("SET LOCAL enable_seqscan = off; SET LOCAL jit = off")
     rows = await conn.fetch(
         """
-        WITH touched AS MATERIALIZED (
-            SELECT series_no, array_agg(DISTINCT date_bin('15 minutes', event_time, '2000-01-01Z')) AS quarters
-            FROM event WHERE sequence > $1 AND sequence <= $2 GROUP BY series_no
+        WITH changed AS (
+            SELECT series_no, date_bin('15 minutes', event_time, '2000-01-01Z') AS quarter
+            FROM event WHERE sequence > $1 AND sequence <= $2
+            UNION ALL
+            SELECT series_no, generate_series(date_bin('15 minutes', since, '2000-01-01Z'), until, '15 minutes')
+            FROM correction JOIN corrected_series USING (correction_no) JOIN series USING (tenant_id, series_no)
+            WHERE sequence > $1 AND sequence <= $2 AND EXISTS (
+                SELECT FROM alert
+                WHERE alert.tenant_id = series.tenant_id AND alert.subscription_id = series.subscription_id
+            )
+        ), touched AS MATERIALIZED (
+            SELECT series_no, array_agg(DISTINCT quarter) AS quarters FROM changed GROUP BY series_no
         )
         SELECT alert.tenant_id, alert.code, window_kind, time_zone, meter.recurring, quarters
         FROM touched JOIN series USING (series_no)

@@ -117,9 +117,12 @@ async def obstacles(conn: Conn, month: date) -> list[Obstacle]:
                     SELECT FROM {_partition(month)} AS event
                     WHERE event.tenant_no = tenants.tenant_no AND event.series_no = series.series_no
                 )
-            ) AS needed
+            ) AS needed,
+            EXISTS (SELECT FROM backfill_series WHERE since < $1 AND until >= $3)
+            OR EXISTS (SELECT FROM withdrawn_event WHERE event_time >= $3 AND event_time < $1)
+            OR EXISTS (SELECT FROM {_partition(month)} JOIN correction USING (sequence)) AS corrected
         """,  # noqa: S608 a partition's name
-        bounds(month)[1], list(KEPT_FOR), timeout=STATEMENT_SECONDS,
+        bounds(month)[1], list(KEPT_FOR), bounds(month)[0], timeout=STATEMENT_SECONDS,
     )  # fmt: skip
     assert row is not None
     return [obstacle for obstacle in Obstacle if row[obstacle.lower()]]

@@ -13,6 +13,7 @@ from libs.common.postgres import Conn
 from services.metering.domain.lanes import Lane, Measure, lanes
 from services.metering.domain.tally import Latest, Tally
 from services.metering.store.adding_up import LANE, SUMS, added_up, lanes_out, shape
+from services.metering.store.visibility import counts_at
 
 # A group looks at the same events of a series, in spans of time; its recipe says what for.
 _GROUP = """
@@ -24,7 +25,7 @@ _FOLDED = f"""
     {_GROUP} CROSS JOIN LATERAL (
         SELECT event_time, transaction_id, properties, amount FROM event
         WHERE event.tenant_no = $7 AND event.series_no = span.series_no
-            AND event_time >= since AND event_time < until AND sequence <= $8
+            AND event_time >= since AND event_time < until AND {counts_at("$8", "backfill.tenant_no = $7")}
         OFFSET 0
     ) AS event
 """  # noqa: S608 constants only

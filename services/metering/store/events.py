@@ -10,6 +10,7 @@ from libs.common.postgres import Conn
 from services.metering.domain.archive import AWAY
 from services.metering.domain.events import EventColumns, EventKey, RecordedEvent
 from services.metering.store.columns import use_columns
+from services.metering.store.visibility import RECORDED, counts_at, events_at
 
 CONNECT_TIMEOUT_SECONDS = 5
 WRITE_TIMEOUT_SECONDS = 60
@@ -131,6 +132,29 @@ async def content_hashes(conn: Conn, keys: Sequence[bytes]) -> dict[bytes, int]:
     return {row[0]: row[1] for row in rows}
 
 
+_LISTED = f"""
+    SELECT found.*, series.event_code, batch.record_time, amendment_id
+    FROM tenant JOIN series USING (tenant_id)
+    CROSS JOIN LATERAL (
+        SELECT event_time, transaction_id, properties, amount, {RECORDED} AS sequence
+        FROM {events_at("$6")} AS event
+        WHERE event.tenant_no = tenant.tenant_no AND event.series_no = series.series_no
+            AND event_time >= coalesce(greatest($4::timestamptz, $7::timestamptz), '-infinity')
+            AND event_time < coalesce($5::timestamptz, 'infinity')
+            AND ($7::timestamptz IS NULL OR (event_time, transaction_id COLLATE "C") > ($7::timestamptz, $8::text))
+            AND {counts_at("$6", "tenant_id = $1")}
+        ORDER BY event_time, transaction_id COLLATE "C"
+        LIMIT $9
+    ) AS found
+    JOIN event_batch AS batch USING (sequence)
+    LEFT JOIN amendment ON amendment.tenant_id = $1 AND amendment.subscription_id = $2
+        AND amendment.transaction_id = found.transaction_id AND amendment.sequence = found.sequence
+    WHERE tenant.tenant_id = $1 AND series.subscription_id = $2 AND ($3 = '' OR series.event_code = $3)
+    ORDER BY event_time, found.transaction_id COLLATE "C"
+    LIMIT $9
+"""  # noqa: S608 constants only
+
+
 async def list_events(
     conn: Conn,
     tenant_id: str,
@@ -145,27 +169,7 @@ async def list_events(
 
     `code` "" and None in `period` leave open. Each of the subscription's series is read no further than `most`.
     """
-    rows = await conn.fetch(
-        """
-        SELECT found.*, series.event_code, batch.record_time
-        FROM tenant JOIN series USING (tenant_id)
-        CROSS JOIN LATERAL (
-            SELECT event_time, transaction_id, properties, amount, sequence
-            FROM event
-            WHERE event.tenant_no = tenant.tenant_no AND event.series_no = series.series_no
-                AND event_time >= coalesce(greatest($4::timestamptz, $7::timestamptz), '-infinity')
-                AND event_time < coalesce($5::timestamptz, 'infinity')
-                AND ($7::timestamptz IS NULL OR (event_time, transaction_id COLLATE "C") > ($7::timestamptz, $8::text))
-                AND sequence <= $6
-            ORDER BY event_time, transaction_id COLLATE "C"
-            LIMIT $9
-        ) AS found
-        JOIN event_batch AS batch USING (sequence)
-        WHERE tenant.tenant_id = $1 AND series.subscription_id = $2 AND ($3 = '' OR series.event_code = $3)
-        ORDER BY event_time, transaction_id COLLATE "C"
-        LIMIT $9
-        """,
-        tenant_id, subscription_id, code, *period, watermark, after and after.event_time,
+    rows = await conn.fetch(_LISTED, tenant_id, subscription_id, code, *period, watermark, after and after.event_time,
         after and after.transaction_id, most,
     )  # fmt: skip
     return [
@@ -176,6 +180,7 @@ async def list_events(
             properties=json.loads(row["properties"]),
             amount=row["amount"],
             record_time=row["record_time"],
+            amendment_id=row["amendment_id"] or "",
         )
         for row in rows
     ]

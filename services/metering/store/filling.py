@@ -33,7 +33,7 @@ _PLAN = f"""
         FROM unnest($3::int[], $4::int[], $5::int[]) AS member (series_no, recipe_no, depth)
     )
 """  # noqa: S608 constants only
-_SOURCE = "event JOIN member USING (series_no) JOIN lane USING (recipe_no)"
+_SOURCE = "%s JOIN member USING (series_no) JOIN lane USING (recipe_no)"
 _EPOCH = "timestamptz '2000-01-01 00:00:00+00'"
 _START = f"CASE depth WHEN 0 THEN date_trunc('month', event_time, 'UTC') ELSE date_bin(step, event_time, {_EPOCH}) END"
 
@@ -70,13 +70,19 @@ class Filled:
 
 
 async def fill(
-    conn: Conn, series: Collection[asyncpg.Record], recipes: Recipes, widest: str, condition: str, *arguments: object
+    conn: Conn,
+    series: Collection[asyncpg.Record],
+    recipes: Recipes,
+    widest: str,
+    condition: str,
+    *arguments: object,
+    events: str = "event",
 ) -> Filled:
-    """Add the events that `condition` names, by `arguments` from 6 on, to the buckets of `series`; others it must not
-    name.
+    """Add those of `events` that `condition` names, by `arguments` from 6 on, to the buckets of `series`, which are all
+    it may name.
     """
     row = await conn.fetchrow(
-        _statement(recipes.shape, condition, widest),
+        _statement(recipes.shape, events, condition, widest),
         recipes.lanes,
         recipes.slots,
         [each["series_no"] for each in series],
@@ -92,9 +98,9 @@ async def fill(
     return Filled(row["event_count"] or 0, row["months"] or (), dense, [tuple(each) for each in row["crowded"]])
 
 
-def _statement(shape: Shape, condition: str, widest: str) -> str:
+def _statement(shape: Shape, events: str, condition: str, widest: str) -> str:
     finest = added_up(
-        shape, _SOURCE, condition,
+        shape, _SOURCE % events, condition,
         tenant_no="tenant_no", series_no="series_no", depth="depth",
         start_time=_START,
     )  # fmt: skip

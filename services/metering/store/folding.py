@@ -10,6 +10,7 @@ from services.metering.domain.buckets import MOST_CELLS
 from services.metering.store.adding_up import SUMS
 from services.metering.store.filling import ALL_WIDTHS, FINEST_WIDTH, MERGED, Filled, fill
 from services.metering.store.recipes import BUILT, read_recipe, read_recipes
+from services.metering.store.visibility import counts_at
 
 SUMMARIZE_LOCK_MS = 50
 
@@ -19,7 +20,17 @@ _TOUCHED = """
 """
 _SERIES = "SELECT series_no, depth, tenant_id, event_code FROM series WHERE series_no = ANY($1::int[])"
 _SINCE = "sequence > $6 AND sequence <= $7"
-_OF_SERIES = "event.tenant_no = $6 AND event.series_no = ANY($3::int[]) AND sequence <= $7"
+_OF_SERIES = f"""
+    event.tenant_no = $6 AND event.series_no = ANY($3::int[]) AND {counts_at("$7", "backfill.tenant_no = $6")}
+"""
+_OF_SPANS = """(
+    SELECT found.* FROM unnest($8::int[], $9::timestamptz[], $10::timestamptz[]) AS span (series_no, since, until)
+    CROSS JOIN LATERAL (
+        SELECT * FROM event
+        WHERE event.tenant_no = $6 AND event.series_no = span.series_no AND event_time >= since AND event_time < until
+        OFFSET 0
+    ) AS found
+) AS event"""
 
 
 async def claim(conn: Conn) -> tuple[int, int] | None:
@@ -123,6 +134,18 @@ async def _stop_dividing(conn: Conn, suspects: Collection[tuple[int, int, int]])
         *map(list, zip(*suspects, strict=True)),
     )
     await conn.execute("SET LOCAL enable_nestloop = off")
+
+
+async def build_finest(
+    conn: Conn, tenant_no: int, spans: Sequence[tuple[int, datetime, datetime]], folded: int
+) -> Filled:
+    """Add up the folded events of each span (series, since, until) in buckets of the finest width; none are there."""
+    series = await conn.fetch(_SERIES, list({series_no for series_no, _, _ in spans}))
+    recipes = await read_recipes(conn, series)
+    columns = map(list, zip(*spans, strict=True))
+    done = await fill(conn, series, recipes, FINEST_WIDTH, _OF_SERIES, tenant_no, folded, *columns, events=_OF_SPANS)
+    await _stop_dividing(conn, done.crowded)
+    return done
 
 
 async def summarize(conn: Conn, months: Collection[datetime]) -> bool:

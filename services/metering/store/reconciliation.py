@@ -28,6 +28,7 @@ from services.metering.store.adding_up import PATTERN
 from services.metering.store.archive import find_gaps
 from services.metering.store.snapshot import snapshot
 from services.metering.store.usage import ALL, read_head
+from services.metering.store.visibility import counts_at
 
 SERIES_AT_ONCE = 1_000
 KEYS_AT_ONCE = 5_000
@@ -50,8 +51,13 @@ _BATCHES = """
 _RECORDED = """
     SELECT count(*) FILTER (WHERE sequence <= $6) AS folded, count(*) FILTER (WHERE sequence > $6) AS waiting,
         array_agg(DISTINCT (date_trunc('month', event_time, 'UTC') AT TIME ZONE 'UTC')::date) AS months
-    FROM event JOIN (
+    FROM (
+        SELECT event_time, sequence, tenant_no FROM event
+        UNION ALL
+        SELECT event_time, sequence, tenant_no FROM withdrawn_event
+    ) AS event JOIN (
         SELECT sequence FROM event_batch WHERE sequence BETWEEN $2 AND $3 AND record_time >= $4 AND record_time < $5
+        EXCEPT SELECT sequence FROM correction
     ) AS batch USING (sequence)
     WHERE tenant_no = $1 AND sequence BETWEEN $2 AND $3
 """
@@ -89,7 +95,7 @@ _ADDED_UP = f"""
         SELECT series_no, rollup_no, {_VALUE} AS value, amount
         FROM event JOIN rollups USING (series_no)
         WHERE event.tenant_no = $1 AND event.series_no = ANY($2::int[])
-            AND event_time >= $3 AND event_time < $4 AND sequence <= $6 AND {_ADMITTED}
+            AND event_time >= $3 AND event_time < $4 AND {counts_at("$6", "backfill.tenant_no = $1")} AND {_ADMITTED}
     ), expected AS (
         SELECT series_no, rollup_no, count(*) AS event_count, sum(value) AS total, min(value) AS smallest,
             max(value) AS largest, sum(amount) AS amount
@@ -161,7 +167,14 @@ async def reconcile(conn: Conn, tenant_id: str, start: datetime, end: datetime, 
 
 async def _tenant(conn: Conn, tenant_id: str) -> _Tenant:
     tenant_no = await conn.fetchval("SELECT tenant_no FROM tenant WHERE tenant_id = $1", tenant_id)
-    series = await conn.fetch("SELECT series_no FROM series WHERE tenant_id = $1 ORDER BY series_no", tenant_id)
+    series = await conn.fetch(
+        """
+        SELECT series_no FROM series WHERE tenant_id = $1 AND series_no NOT IN (
+            SELECT series_no FROM corrected_series WHERE NOT is_rebuilt
+        ) ORDER BY series_no
+        """,
+        tenant_id,
+    )
     folded = await conn.fetchval("SELECT folded FROM rollup_progress")
     return _Tenant(tenant_id, tenant_no or 0, [row[0] for row in series], folded)
 
@@ -258,8 +271,9 @@ async def _stray_keys(conn: Conn, missing: int) -> list[Difference]:
     identities are missing beside those found to be.
     """
     stray = await conn.fetchval(
-        "SELECT (SELECT count(*) FROM event_key)"
-        " - (SELECT coalesce(sum(event_count), 0)::bigint FROM intake WHERE fate = $1) + $2",
+        "SELECT (SELECT count(*) FROM event_key) + $2"
+        " - (SELECT coalesce(sum(event_count), 0)::bigint FROM intake WHERE fate = $1)"
+        " - (SELECT coalesce(sum(event_count), 0)::bigint FROM backfill_series)",
         ACCEPTED, missing, timeout=STATEMENT_SECONDS,
     )  # fmt: skip
     return [Difference(Kind.KEY_STRAY, None, FIGURES[0], 0, stray)] if stray else []

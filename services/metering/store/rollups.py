@@ -1,7 +1,7 @@
 """Reading buckets: what questions come to without going through their events.
 
 Usage is made of three parts: whole buckets, the folded events at the period's edges, and all events that are not folded
-yet. They fit together because the caller's transaction has one snapshot.
+yet. They fit together because the caller's transaction has one snapshot. A series with buckets to rebuild is left out.
 """
 
 import json
@@ -26,7 +26,10 @@ from services.metering.store.filling import MERGED
 from services.metering.store.recipes import Rollup, read_rollups
 
 _SERIES = """
-    SELECT subscription_id, event_code, series_no, depth, tenant_no
+    SELECT subscription_id, event_code, series_no, depth, tenant_no, EXISTS (
+        SELECT FROM corrected_series AS due
+        WHERE due.tenant_no = tenant.tenant_no AND due.series_no = series.series_no AND NOT is_rebuilt
+    ) AS is_stale
     FROM unnest($2::text[], $3::text[]) AS name (subscription_id, event_code)
     JOIN series USING (subscription_id, event_code) JOIN tenant USING (tenant_id)
     WHERE tenant_id = $1
@@ -146,18 +149,18 @@ async def _place(
     """The tenant's number; the positions of asks that no event can answer, and the asks that buckets can answer."""
     names = {(asks[i][0].subscription_id, asks[i][1].event_code) for i in positions}
     rows = await conn.fetch(_SERIES, tenant_id, [name[0] for name in names], [name[1] for name in names])
-    series = {(row[0], row[1]): (row[2], row[3]) for row in rows}
+    series = {(row[0], row[1]): (row[2], row[3], row[5]) for row in rows}
     rollups = await read_rollups(conn, {(tenant_id, name[1]) for name in names})
     undivided = await _undivided(conn, rows) if any(asks[i][0].dimensions for i in positions) else set()
     choices: dict[tuple[str, int, tuple[str, ...]], tuple[Measure, list[Rollup]]] = {}
     without_events, placed = [], []
     for i in positions:
         question, meter = asks[i]
-        series_no, depth = series.get((question.subscription_id, meter.event_code), (0, 0))
+        series_no, depth, is_stale = series.get((question.subscription_id, meter.event_code), (0, 0, False))
         if not series_no:
             without_events.append(i)
             continue
-        if question.prorated and depth < DAY:
+        if is_stale or (question.prorated and depth < DAY):
             continue
         key = meter.code, meter.version, question.dimensions
         if key not in choices:

@@ -23,6 +23,7 @@ from services.metering.store.archive import find_gaps, require_events
 from services.metering.store.meters import filters_json, find_meters
 from services.metering.store.rollups import read_cells
 from services.metering.store.snapshot import snapshot
+from services.metering.store.visibility import RECORDED, counts_at, events_at
 
 _VALUE = f"^{DECIMAL.pattern}$"
 ALL = 2**31 - 1
@@ -75,8 +76,8 @@ _ASKED = """
             AND series.subscription_id = ask.subscription_id AND series.event_code = meter.event_code
     )
 """
-_COUNTED = """
-    FROM event CROSS JOIN LATERAL (
+_COUNTED = f"""
+    FROM {events_at("$10")} AS event CROSS JOIN LATERAL (
         SELECT
             CASE
                 WHEN asked.aggregation = 'count' THEN 1
@@ -85,19 +86,19 @@ _COUNTED = """
                         AND coalesce(properties ->> 'operation_type', 'add') IN ('add', 'remove') THEN 0 END
                 WHEN properties ->> asked.value_property ~ $11 THEN (properties ->> asked.value_property)::numeric
             END AS value,
-            CASE WHEN asked.dimensions = '[]' THEN '{}'::text[]
+            CASE WHEN asked.dimensions = '[]' THEN '{{}}'::text[]
                 ELSE ARRAY(SELECT properties ->> name FROM jsonb_array_elements_text(asked.dimensions) AS name)
             END AS cell
     ) AS seen
     WHERE event.tenant_no = asked.tenant_no AND event.series_no = asked.series_no
         AND event_time >= greatest(%s, asked.since) AND event_time < least(asked.end_time, asked.until)
-        AND sequence <= $10
+        AND {counts_at("$10", "tenant_id = $1")}
         AND value IS NOT NULL
         AND (asked.filters = '[]' OR NOT EXISTS (
             SELECT FROM jsonb_array_elements(asked.filters) AS filter
             WHERE (filter -> 'values' ? (properties ->> (filter ->> 'property'))) IS NOT TRUE
         ))
-"""
+"""  # noqa: S608 constants only
 _SINCE_EVER = "CASE WHEN asked.recurring THEN '-infinity' ELSE asked.start_time END"
 _IDS_SINCE_EVER = (
     "CASE WHEN asked.recurring AND asked.aggregation = 'unique_count' THEN '-infinity' ELSE asked.start_time END"
@@ -140,7 +141,7 @@ _EVENTS = f"""
     {_ASKED}
     SELECT position, found.* FROM asked CROSS JOIN LATERAL (
         SELECT * FROM (
-            SELECT cell, event_time, transaction_id, sequence, value, amount,
+            SELECT cell, event_time, transaction_id, {RECORDED} AS sequence, value, amount,
                 coalesce(properties ->> asked.value_property, '') AS id,
                 coalesce(properties ->> 'operation_type', 'add') = 'add' AS adds,
                 row_number() OVER (PARTITION BY cell ORDER BY event_time, transaction_id COLLATE "C") AS number
