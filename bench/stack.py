@@ -4,7 +4,7 @@ import asyncio
 import os
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,15 +59,24 @@ async def new_database(server: Postgres, service: str) -> str:
 
 
 @asynccontextmanager
-async def service(name: str, dsn: str, tenant_id: str = "bench") -> AsyncIterator[Process]:
-    """The server process of a service, ready; stopped as an orchestrator would stop it."""
-    private_pem = generate_private_key()
-    target = f"{HOST}:{free_port()}"
+async def service(
+    name: str, dsn: str, tenant_id: str = "bench", settings: Mapping[str, str] | None = None
+) -> AsyncIterator[Process]:
+    """The server process of a service, ready; stopped as an orchestrator would stop it.
+
+    `settings` are environment variables beside those that it gets anyway: services that call each other need one
+    signing key, and where each listens.
+    """
+    settings = settings or {}
+    private_pem = settings.get("WEIR_SIGNING_KEY") or generate_private_key()
+    target = settings.get(f"WEIR_{name.upper()}_LISTEN") or f"{HOST}:{free_port()}"
     environment = {
         **os.environ,
+        **settings,
         f"WEIR_{name.upper()}_DSN": dsn,
         f"WEIR_{name.upper()}_LISTEN": target,
         "WEIR_PUBLIC_KEYS": public_pem(private_pem),
+        "WEIR_SIGNING_KEY": private_pem,
     }
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "services", name, cwd=ROOT, env=environment, stderr=asyncio.subprocess.DEVNULL

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import typer
 
-from cli.arguments import alerts, billing, catalog, dead_letters, events, keys, stack, usage
+from cli.arguments import alerts, billing, catalog, dead_letters, events, keys, simulation, stack, usage
 from cli.errors import CliError
 from libs.common.errors import BillingError
 
@@ -21,7 +21,7 @@ root = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help comes in half the time
 )
-for part in (stack, catalog, events, dead_letters, usage, alerts, billing, keys):
+for part in (stack, catalog, simulation, events, dead_letters, usage, alerts, billing, keys):
     part.add_to(root)
 
 

@@ -19,6 +19,8 @@ COMMANDS = [
     ["demo"],
     ["apply"],
     ["usage"],
+    ["simulate"],
+    ["explain"],
     ["meters", "list"],
     ["plans", "list"],
     ["events", "send"],
