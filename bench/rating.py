@@ -1,8 +1,12 @@
-"""`python -m bench.rating [--json] [--subscriptions N]`: subscriptions rated per second, each under five charges.
+"""`python -m bench.rating [--json] [--subscriptions N]`: what rating, estimates and simulations take.
 
 - pure_per_s: by the pure code in a second of one core's time, from quantities to amounts with all their steps.
 - batch_rpc_per_s: by BatchRate of a server process, 1,000 subscriptions in a call, one call at a time; with the time
   that the caller takes to read the answers.
+- estimate_p99_ms: of EstimateEvent, of an event that two charges count on top of what was used, called 1,000 times a
+  second, each call at its time, however long the ones before it take; estimate_usage_p99_ms: of Estimate, likewise.
+- simulate_s: of Simulate, for a month of as many subscriptions under one other plan, with every change read;
+  simulate_rss_mb: the most memory that pricing has had then.
 
 The plan has one charge of each of five models; quantities are drawn from a fixed seed.
 """
@@ -17,7 +21,9 @@ from decimal import Decimal
 from itertools import islice
 from uuid import uuid4
 
-from bench.stack import Process, new_database, postgres, service
+from bench.estimating import estimate_ms
+from bench.simulating import simulate
+from bench.stack import Process, new_database, percentile, postgres, service
 from libs.common import logs
 from libs.common.clock import system_clock
 from libs.common.rpc.client import channel
@@ -116,6 +122,20 @@ async def batch_rpc_per_s(count: int) -> float:
         return await _batches(process, count)
 
 
+async def measure(count: int) -> dict[str, float]:
+    event_ms, usage_ms = await estimate_ms(VERSION)
+    simulation = await simulate(count)
+    return {
+        "pure_per_s": round(pure_per_s(count)),
+        "batch_rpc_per_s": round(await batch_rpc_per_s(count)),
+        "estimate_p50_ms": round(percentile(event_ms, 50), 2),
+        "estimate_p99_ms": round(percentile(event_ms, 99), 2),
+        "estimate_usage_p99_ms": round(percentile(usage_ms, 99), 2),
+        "simulate_s": round(simulation.seconds, 2),
+        "simulate_rss_mb": round(simulation.rss_mb),
+    }
+
+
 async def _batches(process: Process, count: int) -> float:
     async with channel(process.target, process.api_key) as opened:
         pricing = PricingServiceStub(opened)
@@ -140,15 +160,12 @@ def main() -> None:
     parser.add_argument("--subscriptions", type=int, default=SUBSCRIPTIONS)
     arguments = parser.parse_args()
     logs.configure("bench.rating")  # to standard error: standard output is the figures alone
-    figures = {
-        "pure_per_s": round(pure_per_s(arguments.subscriptions)),
-        "batch_rpc_per_s": round(asyncio.run(batch_rpc_per_s(arguments.subscriptions))),
-    }
+    figures = asyncio.run(measure(arguments.subscriptions))
     if arguments.json:
         print(json.dumps(figures))
     else:
         for name, value in figures.items():
-            print(f"{name:16} {value:>8,}")
+            print(f"{name:24} {value:>10,}")
 
 
 if __name__ == "__main__":

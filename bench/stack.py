@@ -76,14 +76,23 @@ async def new_database(server: Postgres, service: str) -> str:
 
 
 @asynccontextmanager
-async def service(name: str, dsn: str, tenant_id: str = "bench") -> AsyncIterator[Process]:
-    """The server process of a service, ready."""
-    private_pem = generate_private_key()
-    target = f"{HOST}:{free_port()}"
+async def service(
+    name: str, dsn: str, tenant_id: str = "bench", settings: Mapping[str, str] | None = None
+) -> AsyncIterator[Process]:
+    """The server process of a service, ready.
+
+    `settings` are environment variables beside those that it gets anyway: services that call each other need one
+    signing key, and where each listens.
+    """
+    settings = settings or {}
+    private_pem = settings.get("WEIR_SIGNING_KEY") or generate_private_key()
+    target = settings.get(f"WEIR_{name.upper()}_LISTEN") or f"{HOST}:{free_port()}"
     environment = {
+        **settings,
         f"WEIR_{name.upper()}_DSN": dsn,
         f"WEIR_{name.upper()}_LISTEN": target,
         "WEIR_PUBLIC_KEYS": public_pem(private_pem),
+        "WEIR_SIGNING_KEY": private_pem,
     }
     async with _python("services", name, environment=environment) as pid:
         await _ready(target)

@@ -20,8 +20,10 @@ from weir.payments.v1.payments_pb2_grpc import PaymentsServiceStub
 from weir.pricing.v1.addons_pb2_grpc import AddOnServiceStub
 from weir.pricing.v1.coupons_pb2_grpc import CouponServiceStub
 from weir.pricing.v1.experiments_pb2_grpc import ExperimentServiceStub
+from weir.pricing.v1.explanation_pb2_grpc import ExplanationServiceStub
 from weir.pricing.v1.features_pb2_grpc import FeatureServiceStub
 from weir.pricing.v1.pricing_pb2_grpc import PricingServiceStub
+from weir.pricing.v1.simulation_pb2_grpc import SimulationServiceStub
 
 if TYPE_CHECKING:
     from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceAsyncStub
@@ -34,8 +36,10 @@ if TYPE_CHECKING:
     from weir.pricing.v1.addons_pb2_grpc import AddOnServiceAsyncStub
     from weir.pricing.v1.coupons_pb2_grpc import CouponServiceAsyncStub
     from weir.pricing.v1.experiments_pb2_grpc import ExperimentServiceAsyncStub
+    from weir.pricing.v1.explanation_pb2_grpc import ExplanationServiceAsyncStub
     from weir.pricing.v1.features_pb2_grpc import FeatureServiceAsyncStub
     from weir.pricing.v1.pricing_pb2_grpc import PricingServiceAsyncStub
+    from weir.pricing.v1.simulation_pb2_grpc import SimulationServiceAsyncStub
 
 
 class Connection:
@@ -94,6 +98,14 @@ class Connection:
     @property
     def features(self) -> "FeatureServiceAsyncStub":
         return FeatureServiceStub(self._channel("pricing"))
+
+    @property
+    def explanation(self) -> "ExplanationServiceAsyncStub":
+        return ExplanationServiceStub(self._channel("pricing"))
+
+    @property
+    def simulation(self) -> "SimulationServiceAsyncStub":
+        return SimulationServiceStub(self._channel("pricing"))
 
     @property
     def invoicing(self) -> "InvoicingServiceAsyncStub":

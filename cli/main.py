@@ -20,6 +20,7 @@ from cli.arguments import (
     events,
     keys,
     reconciliation,
+    simulation,
     stack,
     usage,
 )
@@ -33,7 +34,21 @@ root = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help comes in half the time
 )
-for part in (stack, catalog, events, corrections, dead_letters, usage, alerts, reconciliation, archive, billing, keys):
+PARTS = (
+    stack,
+    catalog,
+    simulation,
+    events,
+    corrections,
+    dead_letters,
+    usage,
+    alerts,
+    reconciliation,
+    archive,
+    billing,
+    keys,
+)
+for part in PARTS:
     part.add_to(root)
 
 

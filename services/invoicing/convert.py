@@ -118,6 +118,7 @@ def subscription_out(subscription: Subscription) -> invoicing_pb2.Subscription:
         state=invoicing_pb2.Subscription.STATE_TERMINATED
         if subscription.is_closed
         else invoicing_pb2.Subscription.STATE_ACTIVE,
+        time_zone=subscription.time_zone,
     )
 
 
@@ -284,8 +285,13 @@ def _unsupported(message: pricing_pb2.PlanVersion) -> list[str]:
         found.append("minimum_commitment")
     for index, charge in enumerate(message.charges):
         found += [
-            f"charges[{index}].{name}" for name in ("in_advance", "prorated", "tax_codes") if getattr(charge, name)
+            f"charges[{index}].{name}"
+            for name in ("in_advance", "prorated", "tax_codes", "accumulation")
+            if getattr(charge, name)
         ]
+        found += [f"charges[{index}].pricing_unit"] * charge.HasField("pricing_unit")
+        prices: list[pricing_pb2.Charge | pricing_pb2.ChargeFilter] = [charge, *charge.filters]
+        found += [f"charges[{index}].time_of_day"] * any(each.HasField("time_of_day") for each in prices)
     return found
 
 

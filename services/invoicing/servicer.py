@@ -104,6 +104,7 @@ class InvoicingServicer(InvoicingServiceServicer):
             ).first_period(start_time),
             is_opening=plan.has_advance_fee,
             create_time=self._clock(),
+            time_zone=customer.time_zone,
         )
         async with self._pool.acquire() as conn, conn.transaction():
             await store.clocks.hold(conn, tenant_id)
@@ -154,9 +155,10 @@ class InvoicingServicer(InvoicingServiceServicer):
         self, request: pb.ListSubscriptionsRequest, context: Context
     ) -> pb.ListSubscriptionsResponse:
         page = page_in(request.page_size, request.page_token)
-        customer_id = text_in(request.customer_id, "customer_id", required=False)
+        customer_id = text_in(request.customer_id, "customer_id", required=False) or None
+        plan_code = text_in(request.plan_code, "plan_code", required=False) or None
         async with self._pool.acquire() as conn:
-            found = await store.subscriptions.page(conn, caller().tenant_id, customer_id or None, page)
+            found = await store.subscriptions.page(conn, caller().tenant_id, customer_id, plan_code, page)
         subscriptions, token = page.cut(found, lambda each: each.id)
         return pb.ListSubscriptionsResponse(
             subscriptions=map(convert.subscription_out, subscriptions), next_page_token=token

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any, assert_never
 
 from libs.common.money import plain
+from services.pricing.domain.accumulation import Accumulation
 from services.pricing.domain.dynamic import DynamicPrice
 from services.pricing.domain.graduated import GraduatedPrice
 from services.pricing.domain.graduated_percentage import GraduatedPercentagePrice, PercentageTier
@@ -17,8 +18,10 @@ from services.pricing.domain.matrix import MatrixPrice
 from services.pricing.domain.package import PackagePrice
 from services.pricing.domain.percentage import PercentagePrice
 from services.pricing.domain.plans import Charge, ChargeFilter, Price, PropertyFilter
+from services.pricing.domain.pricing_unit import PricingUnit
 from services.pricing.domain.standard import StandardPrice
 from services.pricing.domain.tiers import PriceTier
+from services.pricing.domain.time_of_day import TimeOfDayPrice, TimeWindow
 from services.pricing.domain.volume import VolumePrice
 
 Json = dict[str, Any]
@@ -42,6 +45,8 @@ def _charge_json(charge: Charge) -> Json:
         "prorated": charge.prorated,
         "not_invoiceable": not charge.invoiceable,
         "tax_codes": list(charge.tax_codes),
+        "accumulation": charge.accumulation if charge.accumulation is Accumulation.CONTRACT else None,
+        "pricing_unit": _unit_json(charge.pricing_unit),
     }
     return {
         "code": charge.code,
@@ -65,7 +70,17 @@ def _charge(value: Json) -> Charge:
         prorated=value.get("prorated", False),
         invoiceable=not value.get("not_invoiceable", False),
         tax_codes=tuple(value.get("tax_codes", ())),
+        accumulation=Accumulation(value.get("accumulation", Accumulation.PERIOD)),
+        pricing_unit=_unit(value.get("pricing_unit")),
     )
+
+
+def _unit_json(unit: PricingUnit | None) -> Json | None:
+    return None if unit is None else {"code": unit.code, "conversion_rate": plain(unit.conversion_rate)}
+
+
+def _unit(value: Json | None) -> PricingUnit | None:
+    return None if value is None else PricingUnit(value["code"], Decimal(value["conversion_rate"]))
 
 
 def _filter_json(each: ChargeFilter) -> Json:
@@ -114,6 +129,12 @@ def price_json(price: Price) -> Json:
                 "cells": [{"values": list(values), "unit_price": plain(each)} for values, each in cells.items()],
                 "default_unit_price": plain(default_unit_price),
             }
+        case TimeOfDayPrice():
+            content = {
+                "time_zone": price.time_zone,
+                "windows": [_window_json(window) for window in price.windows],
+                "default_unit_price": plain(price.default_unit_price),
+            }
         case unknown:
             assert_never(unknown)
     return {"model": price.model, **content}
@@ -138,6 +159,8 @@ def price_from_json(value: Json) -> Price:
         case {"model": MatrixPrice.model, "dimensions": dimensions, "cells": cells, "default_unit_price": price}:
             table = {tuple(cell["values"]): Decimal(cell["unit_price"]) for cell in cells}
             return MatrixPrice(tuple(dimensions), table, Decimal(price))
+        case {"model": TimeOfDayPrice.model, "time_zone": time_zone, "windows": windows, "default_unit_price": price}:
+            return TimeOfDayPrice(time_zone, tuple(_window(window) for window in windows), Decimal(price))
         case _:
             raise ValueError(f"not a price that this release knows: {value}")
 
@@ -167,6 +190,26 @@ def _percentage_tier_json(tier: PercentageTier) -> Json:
 
 def _percentage_tier(value: Json) -> PercentageTier:
     return PercentageTier(_decimal(value["up_to"]), Decimal(value["rate_percent"]), Decimal(value["flat_fee"]))
+
+
+def _window_json(window: TimeWindow) -> Json:
+    return {
+        "code": window.code,
+        "weekdays": list(window.weekdays),
+        "start_hour": window.start_hour,
+        "end_hour": window.end_hour,
+        "unit_price": plain(window.unit_price),
+    }
+
+
+def _window(value: Json) -> TimeWindow:
+    return TimeWindow(
+        value["code"],
+        tuple(value["weekdays"]),
+        value["start_hour"],
+        value["end_hour"],
+        Decimal(value["unit_price"]),
+    )
 
 
 def _text(value: Decimal | None) -> str | None:

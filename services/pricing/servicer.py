@@ -31,10 +31,10 @@ REQUESTS_BETWEEN_PAUSES = 100
 class PricingServicer(PricingServiceServicer):
     """A repeated mutation is answered from the request, which is the same, and from the row, which knows the time."""
 
-    def __init__(self, pool: Pool, clock: Clock) -> None:
+    def __init__(self, pool: Pool, versions: Versions, clock: Clock) -> None:
         self._pool = pool
+        self._versions = versions
         self._clock = clock
-        self._versions = Versions(pool)
 
     async def CreateTax(self, request: pricing_pb2.CreateTaxRequest, context: Context) -> pricing_pb2.CreateTaxResponse:
         tenant_id = caller().tenant_id
@@ -204,7 +204,7 @@ class PricingServicer(PricingServiceServicer):
         proration = convert.proration_in(request, f"{field}proration")
         month = convert.month_in(request, f"{field}contract_month")
         version = await self._versions.get(caller().tenant_id, plan_code, number, month)
-        return convert.rated_out(rate_version(version, usages, proration))
+        return convert.rated_out(rate_version(version, usages, proration), proration)
 
 
 async def _refused_version(conn: Conn, tenant_id: str, version: PlanVersion) -> BillingError:

@@ -53,6 +53,21 @@ class Versions:
         if len(self._kept) > self._capacity:
             self._kept.popitem(last=False)
 
+    async def newest(self, tenant_id: str, plan_code: str) -> PlanVersion:
+        """The newest that is active, always read: it changes.
+
+        Raises NotFound PLAN_NOT_FOUND, and FailedPrecondition PLAN_NOT_ACTIVE.
+        """
+        async with self._pool.acquire() as conn:
+            plan = await store.find_plan(conn, tenant_id, plan_code)
+        if plan is None:
+            raise plan_not_found(plan_code)
+        if plan.latest_version is None:
+            raise FailedPrecondition(
+                "PLAN_NOT_ACTIVE", f"no version of plan {plan_code} is active: name one", plan_code=plan_code
+            )
+        return plan.latest_version
+
     async def _read(self, tenant_id: str, plan_code: str, version: int) -> PlanVersion:
         async with self._pool.acquire() as conn:
             found, _ = await require_version(conn, tenant_id, plan_code, version)

@@ -93,10 +93,14 @@ experiments:
 async def services(database: Database, keys: Keys) -> AsyncIterator[Connection]:
     async with AsyncExitStack() as stack:
         targets = dict.fromkeys(SERVICES, "")
-        for name, service in ("metering", metering), ("pricing", pricing):
-            settings = service.Settings(dsn=database.dsns[name], public_keys=keys.public_pem, listen="127.0.0.1:0")
-            port = await stack.enter_async_context(service.running(settings, system_clock))  # type: ignore[arg-type]
-            targets[name] = f"127.0.0.1:{port}"
+        local = "127.0.0.1:0"
+        metered = metering.Settings(dsn=database.dsns["metering"], public_keys=keys.public_pem, listen=local)
+        priced = pricing.Settings(database.dsns["pricing"], keys.public_pem, keys.private_pem, local)
+        for name, running in (
+            ("metering", metering.running(metered, system_clock)),
+            ("pricing", pricing.running(priced, system_clock)),
+        ):
+            targets[name] = f"127.0.0.1:{await stack.enter_async_context(running)}"
         yield await stack.enter_async_context(connected(Endpoint("acme", keys.api_key(), targets)))
 
 

@@ -22,6 +22,8 @@ COMMANDS = [
     ["reconcile"],
     ["archive", "list"],
     ["archive", "restore"],
+    ["simulate"],
+    ["explain"],
     ["meters", "list"],
     ["plans", "list"],
     ["events", "send"],

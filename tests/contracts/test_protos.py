@@ -17,6 +17,8 @@ READS = (
     "Explain",
     "Rate",
     "BatchRate",
+    "Estimate",
+    "Simulate",
     "Preview",
     "ReplayInvoice",
     "Stream",

@@ -24,7 +24,7 @@ async def test_a_server_without_its_database_is_alive_and_not_ready(
     postgres: Postgres, database: Database, keys: Keys
 ) -> None:
     """So it gets no calls, and is not restarted for what a restart can't mend."""
-    settings = pricing.Settings(dsn=database.dsns["pricing"], public_keys=keys.public_pem, listen="127.0.0.1:0")
+    settings = pricing.Settings(database.dsns["pricing"], keys.public_pem, keys.private_pem, "127.0.0.1:0")
     names = ("", LIVENESS, *pricing.SERVICES)
     async with pricing.running(settings, system_clock) as port:
         assert [await probe(port, name) for name in names] == [0] * len(names)

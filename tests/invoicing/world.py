@@ -13,6 +13,7 @@ from libs.common.clock import system_clock
 from libs.common.money import Money
 from libs.common.rpc.client import channel
 from libs.common.wire import money_out, timestamp_out
+from libs.embedded.process import free_port
 from services.invoicing import main as invoicing
 from services.invoicing.worker import Biller
 from services.metering import main as metering
@@ -23,12 +24,18 @@ from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceStub
 from weir.metering.v1 import metering_pb2
 from weir.metering.v1.metering_pb2_grpc import MeteringServiceStub
 from weir.pricing.v1 import pricing_pb2
+from weir.pricing.v1.estimation_pb2_grpc import EstimationServiceStub
+from weir.pricing.v1.explanation_pb2_grpc import ExplanationServiceStub
 from weir.pricing.v1.pricing_pb2_grpc import PricingServiceStub
+from weir.pricing.v1.simulation_pb2_grpc import SimulationServiceStub
 
 if TYPE_CHECKING:
     from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceAsyncStub
     from weir.metering.v1.metering_pb2_grpc import MeteringServiceAsyncStub
+    from weir.pricing.v1.estimation_pb2_grpc import EstimationServiceAsyncStub
+    from weir.pricing.v1.explanation_pb2_grpc import ExplanationServiceAsyncStub
     from weir.pricing.v1.pricing_pb2_grpc import PricingServiceAsyncStub
+    from weir.pricing.v1.simulation_pb2_grpc import SimulationServiceAsyncStub
 
 CLOSED = "127.0.0.1:1"
 """Where nobody listens: payments is away in these tests, and invoices wait for it."""
@@ -68,6 +75,9 @@ class Tenant:
     invoicing: "InvoicingServiceAsyncStub"
     pricing: "PricingServiceAsyncStub"
     metering: "MeteringServiceAsyncStub"
+    estimation: "EstimationServiceAsyncStub"
+    explanation: "ExplanationServiceAsyncStub"
+    simulation: "SimulationServiceAsyncStub"
 
     async def meter(self, code: str, property_name: str = "") -> None:
         kind = metering_pb2.Meter.AGGREGATION_SUM if property_name else metering_pb2.Meter.AGGREGATION_COUNT
@@ -183,6 +193,9 @@ class World:
             InvoicingServiceStub(self._channel(f"127.0.0.1:{self.invoicing_port}", key)),
             PricingServiceStub(self._channel(self.settings.pricing_target, key)),
             MeteringServiceStub(self._channel(self.settings.metering_target, key)),
+            EstimationServiceStub(self._channel(self.settings.pricing_target, key)),
+            ExplanationServiceStub(self._channel(self.settings.pricing_target, key)),
+            SimulationServiceStub(self._channel(self.settings.pricing_target, key)),
         )
 
     @asynccontextmanager
@@ -215,17 +228,21 @@ class World:
 async def deployed(database: Database, keys: Keys, redis_url: str) -> AsyncIterator[World]:
     local = "127.0.0.1:0"
     async with AsyncExitStack() as stack:
-        pricing_settings = pricing.Settings(database.dsns["pricing"], keys.public_pem, local)
-        pricing_port = await stack.enter_async_context(pricing.running(pricing_settings, system_clock))
         metering_settings = metering.Settings(dsn=database.dsns["metering"], public_keys=keys.public_pem, listen=local)
         metering_port = await stack.enter_async_context(metering.running(metering_settings, system_clock))
+        metering_target = f"127.0.0.1:{metering_port}"
+        invoicing_target = f"127.0.0.1:{free_port()}"  # pricing and invoicing call each other
+        pricing_settings = pricing.Settings(
+            database.dsns["pricing"], keys.public_pem, keys.private_pem, local, metering_target, invoicing_target
+        )
+        pricing_port = await stack.enter_async_context(pricing.running(pricing_settings, system_clock))
         settings = invoicing.Settings(
             dsn=database.dsns["invoicing"],
             redis_url=redis_url,
             public_keys=keys.public_pem,
             signing_key=keys.private_pem,
-            listen=local,
-            metering_target=f"127.0.0.1:{metering_port}",
+            listen=invoicing_target,
+            metering_target=metering_target,
             pricing_target=f"127.0.0.1:{pricing_port}",
             payments_target=CLOSED,
         )

@@ -26,7 +26,7 @@ Dial: TypeAlias = Callable[..., grpc.aio.Channel]
 
 @pytest.fixture
 async def dial(database: Database, keys: Keys) -> AsyncIterator[Dial]:
-    settings = Settings(dsn=database.dsns["pricing"], public_keys=keys.public_pem, listen="127.0.0.1:0")
+    settings = Settings(database.dsns["pricing"], keys.public_pem, keys.private_pem, "127.0.0.1:0")
     async with AsyncExitStack() as stack:
         port = await stack.enter_async_context(running(settings, lambda: NOW))
 

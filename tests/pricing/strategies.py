@@ -9,6 +9,7 @@ from typing import TypeVar
 from hypothesis import strategies as st
 
 from libs.common.money import Money
+from services.pricing.domain.accumulation import Accumulating
 from services.pricing.domain.breakdown import EXACT
 from services.pricing.domain.commitments import FixedCharge, MinimumCommitment
 from services.pricing.domain.dynamic import DynamicPrice
@@ -30,9 +31,11 @@ from services.pricing.domain.plans import (
     PriceChange,
     PropertyFilter,
 )
+from services.pricing.domain.pricing_unit import PricingUnit
 from services.pricing.domain.standard import StandardPrice
 from services.pricing.domain.thresholds import UsageThreshold
 from services.pricing.domain.tiers import PriceTier
+from services.pricing.domain.time_of_day import TimeOfDayPrice, TimeWindow
 from services.pricing.domain.usage import EventValue, Usage
 from services.pricing.domain.volume import VolumePrice
 
@@ -41,6 +44,9 @@ T = TypeVar("T", PriceTier, PercentageTier)
 SMALLEST = Decimal("0.000000000001")
 GROUP_KEYS = ("model", "direction", "region")
 GROUP_VALUES = ("small", "large", "in", "out")
+
+
+codes = st.from_regex(r"[a-z][a-z0-9_.-]{0,63}", fullmatch=True)
 
 
 def decimals(digits: int) -> st.SearchStrategy[Decimal]:
@@ -112,6 +118,27 @@ def matrix_prices(digits: int) -> st.SearchStrategy[MatrixPrice]:
     )
 
 
+def accumulating_prices(digits: int) -> st.SearchStrategy[Accumulating]:
+    return st.one_of(graduated_prices(digits), graduated_percentage_prices(digits), package_prices(digits))
+
+
+def time_of_day_prices(digits: int) -> st.SearchStrategy[TimeOfDayPrice]:
+    hours = st.tuples(st.integers(0, 24), st.integers(0, 24)).map(sorted).filter(lambda pair: pair[0] < pair[1])
+    window = st.builds(
+        lambda code, weekdays, hours, unit_price: TimeWindow(code, weekdays, *hours, unit_price),
+        codes,
+        st.lists(st.integers(1, 7), max_size=7, unique=True).map(tuple),
+        hours,
+        decimals(digits),
+    )
+    return st.builds(
+        TimeOfDayPrice,
+        st.sampled_from(["UTC", "Europe/Berlin", "Asia/Kathmandu"]),
+        st.lists(window, min_size=1, max_size=3, unique_by=lambda each: each.code).map(tuple),
+        decimals(digits),
+    )
+
+
 def monotonic_prices(digits: int) -> st.SearchStrategy[Price]:
     """The prices of a quantity alone under which more never costs less: all but a volume price."""
     return st.one_of(
@@ -149,7 +176,6 @@ def _usage(code: str, events: tuple[EventValue, ...], group: tuple[tuple[str, st
     return Usage(code, quantity, group=group, event_count=len(events), events=events)
 
 
-codes = st.from_regex(r"[a-z][a-z0-9_.-]{0,63}", fullmatch=True)
 names = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=40)
 instants = st.datetimes(
     min_value=datetime(2000, 1, 1),  # noqa: DTZ001 hypothesis adds the zone
@@ -162,7 +188,7 @@ filters = st.builds(
     code=codes,
     name=st.just("") | names,
     properties=st.lists(properties, min_size=1, max_size=3, unique_by=lambda each: each.property).map(tuple),
-    price=prices(38),
+    price=prices(38) | time_of_day_prices(38),
 )
 charge_codes = codes.filter(lambda code: code != "base")
 tax_codes = st.lists(codes, max_size=3, unique=True).map(tuple)
@@ -176,12 +202,13 @@ def timed(charge: Charge, in_advance: bool, prorated: bool, invoiceable: bool) -
     return replace(charge, in_advance=in_advance, prorated=prorated, invoiceable=invoiceable or not in_advance)
 
 
+pricing_units = st.builds(PricingUnit, codes, decimals(38).filter(bool))
 untimed_charges = st.builds(
     Charge,
     code=charge_codes,
     name=st.just("") | names,
     meter_code=codes,
-    price=prices(38),
+    price=prices(38) | time_of_day_prices(38),
     filters=st.lists(
         filters,
         max_size=1,
@@ -193,6 +220,7 @@ untimed_charges = st.builds(
     group_keys=st.just(GROUP_KEYS),
     limits=limits(38).map(lambda pair: Limits(*pair)),
     tax_codes=tax_codes,
+    pricing_unit=st.none() | pricing_units,
 )
 charges = st.builds(timed, untimed_charges, st.booleans(), st.booleans(), st.booleans())
 

@@ -7,7 +7,16 @@ from services.pricing import convert
 from services.pricing.domain.states import VersionState
 from tests.pricing.conftest import NOW
 from tests.pricing.requests import marketplace
-from weir.pricing.v1.pricing_pb2 import Charge, MatrixCell, PlanVersion, PropertyFilter, StandardPrice
+from weir.pricing.v1.pricing_pb2 import (
+    Charge,
+    MatrixCell,
+    PlanVersion,
+    PricingUnit,
+    PropertyFilter,
+    StandardPrice,
+    TimeOfDayPrice,
+    TimeWindow,
+)
 
 SEATS, PAYMENTS, SALES, RESALE, TOKENS = range(5)
 """Positions of the charges of `marketplace`."""
@@ -27,6 +36,23 @@ def add_filter(version: PlanVersion, code: str, *values: str) -> None:
     """To the charge that has a filter for the scheme "amex"."""
     properties = [PropertyFilter(property="scheme", values=values)]
     version.charges[PAYMENTS].filters.add(code=code, properties=properties, standard=StandardPrice(unit_price="1"))
+
+
+def price_in_credits(version: PlanVersion, code: str, conversion_rate: str) -> None:
+    version.charges[SEATS].pricing_unit.CopyFrom(PricingUnit(code=code, conversion_rate=conversion_rate))
+
+
+def hours(version: PlanVersion) -> TimeOfDayPrice:
+    """A price by time of day, in the place of the dynamic one, that is right until it is edited."""
+    charge = version.charges[RESALE]
+    if not charge.HasField("time_of_day"):
+        window = TimeWindow(code="night", end_hour=6, unit_price="1")
+        charge.time_of_day.CopyFrom(TimeOfDayPrice(time_zone="UTC", windows=[window], default_unit_price="2"))
+    return charge.time_of_day
+
+
+def night(version: PlanVersion) -> TimeWindow:
+    return hours(version).windows[0]
 
 
 WRONG: list[tuple[Edit, str, str]] = [
@@ -108,6 +134,21 @@ WRONG: list[tuple[Edit, str, str]] = [
         "FIELD_MISSING",
         "[4].matrix.cells[1].unit_price",
     ),
+    (lambda v: setattr(v.charges[SEATS], "accumulation", 7), "ACCUMULATION_UNKNOWN", "[0].accumulation"),
+    (lambda v: setattr(v.charges[SEATS], "accumulation", 1), "ACCUMULATION_UNSUPPORTED", "[0].accumulation"),
+    (lambda v: price_in_credits(v, "credits", "0"), "CONVERSION_RATE_NOT_POSITIVE", "[0].pricing_unit.conversion_rate"),
+    (lambda v: price_in_credits(v, "credits", ""), "FIELD_MISSING", "[0].pricing_unit.conversion_rate"),
+    (lambda v: price_in_credits(v, "", "1"), "FIELD_MISSING", "[0].pricing_unit.code"),
+    (lambda v: hours(v).ClearField("time_zone"), "FIELD_MISSING", "[3].time_of_day.time_zone"),
+    (lambda v: setattr(hours(v), "time_zone", "Mars/Base"), "TIME_ZONE_UNKNOWN", "[3].time_of_day.time_zone"),
+    (lambda v: hours(v).ClearField("windows"), "FIELD_MISSING", "[3].time_of_day.windows"),
+    (lambda v: hours(v).ClearField("default_unit_price"), "FIELD_MISSING", "[3].time_of_day.default_unit_price"),
+    (lambda v: hours(v).windows.append(hours(v).windows[0]), "WINDOW_DUPLICATE", "[3].time_of_day.windows[1].code"),
+    (lambda v: setattr(night(v), "end_hour", 0), "WINDOW_MALFORMED", "[3].time_of_day.windows[0]"),
+    (lambda v: setattr(night(v), "end_hour", 25), "WINDOW_MALFORMED", "[3].time_of_day.windows[0]"),
+    (lambda v: setattr(night(v), "unit_price", ""), "FIELD_MISSING", "[3].time_of_day.windows[0].unit_price"),
+    (lambda v: night(v).weekdays.append(8), "WINDOW_MALFORMED", "[3].time_of_day.windows[0].weekdays"),
+    (lambda v: night(v).weekdays.extend([1, 1]), "WINDOW_MALFORMED", "[3].time_of_day.windows[0].weekdays"),
 ]
 
 

@@ -1,10 +1,14 @@
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
 
 from libs.common.errors import InvalidArgument
+from libs.common.wire import period_out
 from services.pricing import convert
+from services.pricing.domain import limits
 from services.pricing.domain.usage import EventValue, Usage
+from weir.common.v1.money_pb2 import Period
 from weir.pricing.v1.pricing_pb2 import ChargeQuantity, Proration, RateRequest
 from weir.pricing.v1.pricing_pb2 import EventValue as Event
 
@@ -91,3 +95,41 @@ def test_a_batch_has_1_to_10000_requests(count: int, reason: str) -> None:
     with pytest.raises(InvalidArgument) as caught:
         convert.require_batch([RateRequest()] * count)
     assert (caught.value.reason, caught.value.field) == (reason, "requests")
+
+
+def stretch(start: str, end: str) -> Period:
+    first, after = (datetime.fromisoformat(each).replace(tzinfo=UTC) for each in (start, end))
+    return period_out(first, after)
+
+
+NOVEMBER = stretch("2023-11-01", "2023-12-01")
+HALF = stretch("2023-11-15T12:00", "2023-12-01")
+
+
+def test_a_part_of_the_period_may_be_told_as_stretches_of_time() -> None:
+    request = RateRequest(proration=Proration(period=HALF, full_period=NOVEMBER))
+    assert convert.proration_in(request, "proration") == limits.Proration(16, 30)
+
+
+@pytest.mark.parametrize(
+    ("proration", "reason", "field"),
+    [
+        (Proration(days=1, period=HALF, full_period=NOVEMBER), "PRORATION_MALFORMED", "proration"),
+        (Proration(period=HALF), "FIELD_MISSING", "proration.full_period"),
+        (Proration(period=NOVEMBER, full_period=HALF), "PRORATION_MALFORMED", "proration.period"),
+        (
+            Proration(period=HALF, full_period=NOVEMBER, time_zone="Atlantis"),
+            "TIME_ZONE_UNKNOWN",
+            "proration.time_zone",
+        ),
+        (
+            Proration(period=stretch("2023-11-02", "2023-11-01"), full_period=NOVEMBER),
+            "PERIOD_EMPTY",
+            "proration.period.end_time",
+        ),
+    ],
+)
+def test_stretches_that_are_no_part_of_a_period_are_refused(proration: Proration, reason: str, field: str) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        convert.proration_in(RateRequest(proration=proration), "proration")
+    assert (caught.value.reason, caught.value.field) == (reason, field)

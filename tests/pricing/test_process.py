@@ -40,6 +40,7 @@ async def test_a_server_serves_until_it_is_told_to_stop_and_then_ends_in_order(
     process = await start(
         WEIR_PRICING_DSN=database.dsns["pricing"],
         WEIR_PUBLIC_KEYS=keys.public_pem,
+        WEIR_SIGNING_KEY=keys.private_pem,
         WEIR_PRICING_LISTEN="127.0.0.1:0",
     )
     serving = await logged(process, "serving")
@@ -59,12 +60,15 @@ async def test_migrations_are_a_process_of_their_own(database: Database) -> None
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (("server",), b"pricing: WEIR_PRICING_DSN is not set; WEIR_PUBLIC_KEYS is not set\n"),
+        (
+            ("server",),
+            b"pricing: WEIR_PRICING_DSN is not set; WEIR_PUBLIC_KEYS is not set; WEIR_SIGNING_KEY is not set\n",
+        ),
         (("migrate",), b"pricing: WEIR_PRICING_DSN is not set\n"),
         (("worker",), b"pricing: there is no worker process\n"),
     ],
 )
 async def test_a_process_that_cannot_start_says_why_in_one_line(arguments: tuple[str, ...], complaint: bytes) -> None:
-    process = await start(*arguments, WEIR_PRICING_DSN="", WEIR_PUBLIC_KEYS="")
+    process = await start(*arguments, WEIR_PRICING_DSN="", WEIR_PUBLIC_KEYS="", WEIR_SIGNING_KEY="")
     assert (await process.communicate())[1] == complaint
     assert process.returncode == 2

@@ -27,7 +27,7 @@ DEFAULT_CURRENCY = "EUR"
 
 
 async def run(case: Case, world: World) -> list[str]:
-    settings = Settings(world.database.dsns["pricing"], world.keys.public_pem, "127.0.0.1:0")
+    settings = Settings(world.database.dsns["pricing"], world.keys.public_pem, world.keys.private_pem, "127.0.0.1:0")
     async with running(settings, system_clock) as port, client(port, world) as pricing:
         return differences(case.expect, await observe(case, pricing))
 

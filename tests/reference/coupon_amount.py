@@ -26,7 +26,7 @@ async def run(case: Case, world: World) -> list[str]:
     fee = coupons_pb2.CouponFee(amount=Money(currency_code=currency, minor_units=when.take("base_amount_cents")))
     given.close()
     when.close()
-    settings = Settings(world.database.dsns["pricing"], world.keys.public_pem, "127.0.0.1:0")
+    settings = Settings(world.database.dsns["pricing"], world.keys.public_pem, world.keys.private_pem, "127.0.0.1:0")
     async with (
         running(settings, system_clock) as port,
         channel(f"127.0.0.1:{port}", world.keys.api_key("reference")) as opened,

@@ -6,7 +6,6 @@ An entry is a kind, or the beginning of an id, with what it waits for. `--cases 
 from tests.reference.cases import Case
 
 LATER = {
-    "daydiff-": "day counts",
     "scenario": "invoices over time, with every object they touch",
 }
 

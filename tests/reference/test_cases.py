@@ -2,7 +2,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from tests.reference import aggregation, charge_model, coupon_amount, threshold_check, usage_alert
+from tests.reference import aggregation, charge_model, coupon_amount, day_count, threshold_check, usage_alert
 from tests.reference.cases import DEFAULT_FILE, Case, Unsupported, World, read_cases
 from tests.reference.conftest import cases_file
 
@@ -11,6 +11,7 @@ RUNNERS: dict[str, Callable[[Case, World], Awaitable[list[str]]]] = {
     "charge_model": charge_model.run,
     "coupons.amount": coupon_amount.run,
     "progressive_billing.threshold_check": threshold_check.run,
+    "proration.day_count": day_count.run,
     "usage_alert.thresholds_crossed": usage_alert.run,
 }
 """By area or kind: plays a case and returns what differs from the expected figures."""

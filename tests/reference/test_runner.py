@@ -22,7 +22,7 @@ CHARGE_MODELS = {case.id: case for case in read_cases(DEFAULT_FILE) if case.kind
 
 async def test_every_figure_of_every_case_is_compared(world: World) -> None:
     """Breaking any of them, in any case, is noticed."""
-    settings = Settings(world.database.dsns["pricing"], world.keys.public_pem, "127.0.0.1:0")
+    settings = Settings(world.database.dsns["pricing"], world.keys.public_pem, world.keys.private_pem, "127.0.0.1:0")
     async with running(settings, system_clock) as port:
         for case in CHARGE_MODELS.values():
             async with charge_model.client(port, world, tenant_id=case.id) as pricing:

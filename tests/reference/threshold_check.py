@@ -35,7 +35,7 @@ async def run(case: Case, world: World) -> list[str]:
             if (amount := fields.take(key)) is not None:
                 getattr(request, name).CopyFrom(_euros(amount))
         fields.close()
-    settings = Settings(world.database.dsns["pricing"], world.keys.public_pem, "127.0.0.1:0")
+    settings = Settings(world.database.dsns["pricing"], world.keys.public_pem, world.keys.private_pem, "127.0.0.1:0")
     async with (
         running(settings, system_clock) as port,
         channel(f"127.0.0.1:{port}", world.keys.api_key("reference")) as opened,

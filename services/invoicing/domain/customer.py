@@ -25,6 +25,7 @@ class Subscription:
 
     `is_opening` says that the current period's base fee is charged when it begins, and has not been yet. It ends at
     `end_time`, where its last period is cut; `is_closed` says that everything up to there is billed.
+    `time_zone` is the customer's.
     """
 
     id: str
@@ -37,6 +38,7 @@ class Subscription:
     current_period: Period
     is_opening: bool
     create_time: datetime
+    time_zone: str
     end_time: datetime | None = None
     is_closed: bool = False
 

@@ -15,7 +15,8 @@ from services.invoicing.domain.schedule import BillingInterval, BillingTime
 
 _COLUMNS = (
     "id, customer_id, plan_code, plan_version, billing_interval, billing_time, start_time, period_start, period_end,"
-    " is_opening, create_time, end_time, is_closed"
+    " is_opening, create_time, end_time, is_closed,"
+    " (SELECT time_zone FROM customer c WHERE c.tenant_id = subscription.tenant_id AND c.id = customer_id) AS time_zone"
 )
 
 
@@ -62,14 +63,17 @@ async def get(conn: Conn, tenant_id: str, subscription_id: str) -> Subscription 
     return _subscription(row) if row else None
 
 
-async def page(conn: Conn, tenant_id: str, customer_id: str | None, page: Page) -> Sequence[Subscription]:
+async def page(
+    conn: Conn, tenant_id: str, customer_id: str | None, plan_code: str | None, page: Page
+) -> Sequence[Subscription]:
     """By id; one more than the page has, if there is one."""
     rows = await conn.fetch(
         f"SELECT {_COLUMNS} FROM subscription"  # noqa: S608
-        " WHERE tenant_id = $1 AND ($2::text IS NULL OR customer_id = $2) AND id > coalesce($3, '')"
-        " ORDER BY id LIMIT $4",
+        " WHERE tenant_id = $1 AND ($2::text IS NULL OR customer_id = $2) AND ($3::text IS NULL OR plan_code = $3)"
+        " AND id > coalesce($4, '') ORDER BY id LIMIT $5",
         tenant_id,
         customer_id,
+        plan_code,
         page.after,
         page.size + 1,
     )
@@ -232,6 +236,7 @@ def _subscription(row: asyncpg.Record) -> Subscription:
         Period(row["period_start"], row["period_end"]),
         row["is_opening"],
         row["create_time"],
+        row["time_zone"],
         row["end_time"],
         row["is_closed"],
     )

@@ -4,17 +4,26 @@ from collections.abc import Sequence
 from functools import partial
 
 from libs.common.errors import InvalidArgument
-from libs.common.wire import code_in, text_in
+from libs.common.money import plain
+from libs.common.wire import code_in, decimal_in, text_in
 from services.pricing.convert.collected import read_all, require_unique
 from services.pricing.convert.described import tax_codes_in
 from services.pricing.convert.prices import optional_amount_in, optional_out, price_in, require_ascending, set_price
+from services.pricing.domain.accumulation import Accumulating, Accumulation
 from services.pricing.domain.graduated import GraduatedPrice
 from services.pricing.domain.limits import Limits
 from services.pricing.domain.matrix import MatrixPrice
 from services.pricing.domain.plans import BASE_FEE_CODE, Charge, ChargeFilter, Price, PropertyFilter
+from services.pricing.domain.pricing_unit import PricingUnit
 from services.pricing.domain.standard import StandardPrice
 from services.pricing.domain.volume import VolumePrice
 from weir.pricing.v1 import pricing_pb2
+
+_ACCUMULATIONS = {
+    pricing_pb2.Charge.ACCUMULATION_UNSPECIFIED: Accumulation.PERIOD,
+    pricing_pb2.Charge.ACCUMULATION_CONTRACT: Accumulation.CONTRACT,
+}
+_ACCUMULATIONS_OUT = {accumulation: number for number, accumulation in _ACCUMULATIONS.items()}
 
 
 def charge_in(message: pricing_pb2.Charge, field: str) -> Charge:
@@ -30,6 +39,8 @@ def charge_in(message: pricing_pb2.Charge, field: str) -> Charge:
         prorated=message.prorated,
         invoiceable=message.invoiceable if message.HasField("invoiceable") else True,
         tax_codes=tax_codes_in(message.tax_codes, f"{field}.tax_codes"),
+        accumulation=_accumulation_in(message, f"{field}.accumulation"),
+        pricing_unit=_pricing_unit_in(message, f"{field}.pricing_unit"),
     )
     require_valid(charge, field)
     return charge
@@ -49,6 +60,7 @@ def require_valid(charge: Charge, field: str) -> None:
     for index, each in enumerate(charge.filters):
         _require_grouped(each.price, charge.group_keys, f"{field}.filters[{index}]")
     _require_timed(charge, field)
+    _require_accumulating(charge, f"{field}.accumulation")
 
 
 def charge_out(charge: Charge) -> pricing_pb2.Charge:
@@ -64,6 +76,8 @@ def charge_out(charge: Charge) -> pricing_pb2.Charge:
         prorated=charge.prorated,
         invoiceable=None if charge.invoiceable else False,
         tax_codes=charge.tax_codes,
+        accumulation=_ACCUMULATIONS_OUT[charge.accumulation],
+        pricing_unit=None if charge.pricing_unit is None else _pricing_unit_out(charge.pricing_unit),
     )
     set_price(message, charge.price)
     return message
@@ -120,6 +134,40 @@ def _limits_in(message: pricing_pb2.Charge, field: str) -> Limits:
     maximum = optional_amount_in(message.maximum_amount, f"{field}.maximum_amount")
     require_ascending(minimum, maximum, f"{field}.maximum_amount")
     return Limits(minimum, maximum)
+
+
+def _accumulation_in(message: pricing_pb2.Charge, field: str) -> Accumulation:
+    if message.accumulation not in _ACCUMULATIONS:
+        raise InvalidArgument(
+            "ACCUMULATION_UNKNOWN", f"{field} is {message.accumulation}, which means nothing", field=field
+        )
+    return _ACCUMULATIONS[message.accumulation]
+
+
+def _require_accumulating(charge: Charge, field: str) -> None:
+    if charge.accumulation is Accumulation.PERIOD:
+        return
+    for price in charge.prices:
+        if not isinstance(price, Accumulating):
+            raise InvalidArgument(
+                "ACCUMULATION_UNSUPPORTED",
+                f"{field}: a {price.model} price can't run through the contract",
+                field=field,
+            )
+
+
+def _pricing_unit_in(message: pricing_pb2.Charge, field: str) -> PricingUnit | None:
+    if not message.HasField("pricing_unit"):
+        return None
+    rate = decimal_in(message.pricing_unit.conversion_rate, f"{field}.conversion_rate")
+    if rate <= 0:
+        path = f"{field}.conversion_rate"
+        raise InvalidArgument("CONVERSION_RATE_NOT_POSITIVE", f"{path} is {plain(rate)}", field=path)
+    return PricingUnit(code_in(message.pricing_unit.code, f"{field}.code"), rate)
+
+
+def _pricing_unit_out(unit: PricingUnit) -> pricing_pb2.PricingUnit:
+    return pricing_pb2.PricingUnit(code=unit.code, conversion_rate=plain(unit.conversion_rate))
 
 
 def _require_grouped(price: Price, group_keys: Sequence[str], field: str) -> None:

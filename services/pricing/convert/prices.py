@@ -9,6 +9,7 @@ from libs.common.errors import InvalidArgument
 from libs.common.money import plain
 from libs.common.wire import amount_in, decimal_in, text_in
 from services.pricing.convert.collected import read_all, require_unique
+from services.pricing.convert.time_of_day import time_of_day_in, time_of_day_out
 from services.pricing.domain.breakdown import ZERO
 from services.pricing.domain.dynamic import DynamicPrice
 from services.pricing.domain.graduated import GraduatedPrice
@@ -19,6 +20,7 @@ from services.pricing.domain.percentage import PercentagePrice
 from services.pricing.domain.plans import Price
 from services.pricing.domain.standard import StandardPrice
 from services.pricing.domain.tiers import PriceTier
+from services.pricing.domain.time_of_day import TimeOfDayPrice
 from services.pricing.domain.volume import VolumePrice
 from weir.pricing.v1 import pricing_pb2
 
@@ -46,6 +48,8 @@ def price_in(message: Priced, field: str) -> Price:
             return DynamicPrice()
         case "matrix":
             return _matrix_in(message.matrix, path)
+        case "time_of_day":
+            return time_of_day_in(message.time_of_day, path)
         case None:
             known = ", ".join(each.name for each in message.DESCRIPTOR.oneofs_by_name["price"].fields)
             raise InvalidArgument("FIELD_MISSING", f"{field} has no price: give one of {known}", field=f"{field}.price")
@@ -71,6 +75,8 @@ def set_price(message: Priced, price: Price) -> None:
             message.dynamic.SetInParent()
         case MatrixPrice():
             message.matrix.CopyFrom(_matrix_out(price))
+        case TimeOfDayPrice():
+            message.time_of_day.CopyFrom(time_of_day_out(price))
         case unknown:
             assert_never(unknown)
 

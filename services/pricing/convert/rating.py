@@ -4,14 +4,17 @@ import re
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from functools import partial
+from typing import Literal, Protocol
 
 from libs.common.errors import InvalidArgument
 from libs.common.money import plain
-from libs.common.wire import code_in, decimal_in, money_out, text_in
+from libs.common.wire import code_in, decimal_in, money_out, period_in, text_in
 from services.pricing.convert.collected import read_all, require_unique
 from services.pricing.convert.prices import optional_out
-from services.pricing.domain.breakdown import ZERO, RatedTier, StepKind
-from services.pricing.domain.limits import Proration
+from services.pricing.convert.time_of_day import time_zone_in
+from services.pricing.domain.breakdown import ZERO, RatedTier, StepKind, total
+from services.pricing.domain.calendar import Period, days, zone
+from services.pricing.domain.limits import MAXIMUM, MINIMUM, Proration
 from services.pricing.domain.rating import RatedCharge
 from services.pricing.domain.usage import EventValue, Group, Usage
 from weir.pricing.v1 import pricing_pb2
@@ -44,24 +47,61 @@ def usages_in(messages: Sequence[pricing_pb2.ChargeQuantity], field: str) -> tup
     usages = read_all(partial(_usage_in, message, f"{field}[{index}]") for index, message in enumerate(messages))
     require_unique(
         "CHARGE_CODE_DUPLICATE",
-        [(usage.charge_code, usage.filter_code, usage.group) for usage in usages],
+        [(usage.charge_code, usage.filter_code, usage.group, usage.window) for usage in usages],
         field + "[{}].charge_code",
     )
     return usages
 
 
-def proration_in(message: pricing_pb2.RateRequest, field: str) -> Proration | None:
+class OfMonth(Protocol):
+    """A request with the field `contract_month`."""
+
+    contract_month: int
+
+    def HasField(self, field_name: Literal["contract_month"]) -> bool: ...
+
+
+class Prorated(Protocol):
+    """A request with the field `proration`."""
+
+    @property
+    def proration(self) -> pricing_pb2.Proration: ...
+
+    def HasField(self, field_name: Literal["proration"]) -> bool: ...
+
+
+def proration_in(message: Prorated, field: str) -> Proration | None:
     if not message.HasField("proration"):
         return None
-    days, period_days = message.proration.days, message.proration.period_days
-    if not 1 <= days <= period_days:
+    if message.proration.HasField("period"):
+        return _counted(message.proration, field)
+    return _proration(message.proration.days, message.proration.period_days, field)
+
+
+def rated_out(charges: Iterable[RatedCharge], proration: Proration | None) -> pricing_pb2.RateResponse:
+    return pricing_pb2.RateResponse(
+        charges=[rated_charge_out(charge) for charge in charges],
+        proration=None
+        if proration is None
+        else pricing_pb2.Proration(days=proration.days, period_days=proration.period_days),
+    )
+
+
+def _counted(message: pricing_pb2.Proration, field: str) -> Proration:
+    """The days of two stretches of time."""
+    if message.days or message.period_days:
+        raise InvalidArgument("PRORATION_MALFORMED", f"{field} has both days and a period", field=field)
+    tz = zone(time_zone_in(message.time_zone, f"{field}.time_zone"))
+    part = Period(*period_in(message.period, True, f"{field}.period"))
+    whole = Period(*period_in(message.full_period, message.HasField("full_period"), f"{field}.full_period"))
+    if not whole.start <= part.start < part.end <= whole.end:
         raise InvalidArgument(
-            "PRORATION_MALFORMED", f"{field} is {days} of {period_days} days; expected 1 or more of them", field=field
+            "PRORATION_MALFORMED", f"{field}.period is not within the full_period", field=f"{field}.period"
         )
-    return Proration(days, period_days)
+    return _proration(days(part, tz), days(whole, tz), field)
 
 
-def month_in(message: pricing_pb2.RateRequest, field: str) -> int | None:
+def month_in(message: OfMonth, field: str) -> int | None:
     """The month of the contract, if it is told."""
     if not message.HasField("contract_month"):
         return None
@@ -70,8 +110,12 @@ def month_in(message: pricing_pb2.RateRequest, field: str) -> int | None:
     return message.contract_month
 
 
-def rated_out(charges: Iterable[RatedCharge]) -> pricing_pb2.RateResponse:
-    return pricing_pb2.RateResponse(charges=[_rated_charge_out(charge) for charge in charges])
+def _proration(part: int, whole: int, field: str) -> Proration:
+    if not 1 <= part <= whole:
+        raise InvalidArgument(
+            "PRORATION_MALFORMED", f"{field} is {part} of {whole} days; expected 1 or more of them", field=field
+        )
+    return Proration(part, whole)
 
 
 def _usage_in(message: pricing_pb2.ChargeQuantity, field: str) -> Usage:
@@ -85,7 +129,15 @@ def _usage_in(message: pricing_pb2.ChargeQuantity, field: str) -> Usage:
         if message.HasField("event_count")
         else None,
         events=_events_in(message.events, f"{field}.events") if message.events else (),
+        window=_window_in(message.window, f"{field}.window") if message.HasField("window") else None,
+        quantity_before=_quantity_in(message.quantity_before, f"{field}.quantity_before")
+        if message.quantity_before
+        else None,
     )
+
+
+def _window_in(value: str, field: str) -> str:
+    return code_in(value, field) if value else value
 
 
 def _quantity_in(value: str, field: str) -> Decimal:
@@ -130,7 +182,7 @@ def _event_in(message: pricing_pb2.EventValue, field: str) -> EventValue:
     return EventValue(value, prorated, decimal_in(message.amount, f"{field}.amount", default=ZERO))
 
 
-def _rated_charge_out(rated: RatedCharge) -> pricing_pb2.RatedCharge:
+def rated_charge_out(rated: RatedCharge) -> pricing_pb2.RatedCharge:
     charge, part, usage = rated.charge, rated.filter, rated.usage
     return pricing_pb2.RatedCharge(
         charge_code=charge.code,
@@ -146,6 +198,19 @@ def _rated_charge_out(rated: RatedCharge) -> pricing_pb2.RatedCharge:
         group=dict(usage.group),
         full_quantity=optional_out(usage.full_quantity),
         event_count=usage.event_count,
+        window=usage.window,
+        quantity_before=optional_out(usage.quantity_before),
+        pricing_unit=_priced_units_out(rated),
+    )
+
+
+def _priced_units_out(rated: RatedCharge) -> pricing_pb2.PricedUnits | None:
+    """None for what leads to a limit, which is in the currency."""
+    unit = rated.charge.pricing_unit
+    if unit is None or rated.model in (MINIMUM, MAXIMUM):
+        return None
+    return pricing_pb2.PricedUnits(
+        code=unit.code, amount=plain(total(rated.tiers)), conversion_rate=plain(unit.conversion_rate)
     )
 
 

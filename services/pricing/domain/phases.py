@@ -18,6 +18,7 @@ from services.pricing.domain.percentage import PercentagePrice
 from services.pricing.domain.plans import Charge, ChargeFilter, Phase, PlanVersion, Price, PriceChange
 from services.pricing.domain.standard import StandardPrice
 from services.pricing.domain.tiers import PriceTier
+from services.pricing.domain.time_of_day import TimeOfDayPrice
 from services.pricing.domain.volume import VolumePrice
 
 PRICE_DIGITS = Decimal("1e-12")
@@ -116,6 +117,9 @@ def scaled(price: Price, percent: Decimal) -> Price:
         case MatrixPrice():
             cells = {values: of(each) for values, each in price.cells.items()}
             return MatrixPrice(price.dimensions, cells, of(price.default_unit_price))
+        case TimeOfDayPrice():
+            windows = tuple(replace(window, unit_price=of(window.unit_price)) for window in price.windows)
+            return TimeOfDayPrice(price.time_zone, windows, of(price.default_unit_price))
         case DynamicPrice():
             return price
         case unknown:

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from libs.common.money import Money
+from services.pricing.domain.accumulation import Accumulation
 from services.pricing.domain.commitments import FixedCharge, MinimumCommitment
 from services.pricing.domain.dynamic import DynamicPrice
 from services.pricing.domain.features import Entitlement
@@ -16,8 +17,10 @@ from services.pricing.domain.limits import Limits
 from services.pricing.domain.matrix import MatrixPrice
 from services.pricing.domain.package import PackagePrice
 from services.pricing.domain.percentage import PercentagePrice
+from services.pricing.domain.pricing_unit import PricingUnit
 from services.pricing.domain.standard import StandardPrice
 from services.pricing.domain.thresholds import UsageThreshold
+from services.pricing.domain.time_of_day import TimeOfDayPrice
 from services.pricing.domain.volume import VolumePrice
 
 Price: TypeAlias = (
@@ -29,6 +32,7 @@ Price: TypeAlias = (
     | GraduatedPercentagePrice
     | DynamicPrice
     | MatrixPrice
+    | TimeOfDayPrice
 )
 """One dataclass for each charge model."""
 
@@ -73,7 +77,8 @@ class Charge:
     """The price of one meter's usage. `name` may be empty: invoices then show the code.
 
     `price` is that of usage which no filter has. Usage is priced apart by the values of `group_keys`, which are event
-    properties; a matrix price has its dimensions among them.
+    properties; a matrix price has its dimensions among them. Every price is in `pricing_unit`, or in the currency where
+    that is None; limits are in the currency. Only accumulating prices accumulate over the contract.
     """
 
     code: str
@@ -87,6 +92,8 @@ class Charge:
     prorated: bool = False
     invoiceable: bool = True
     tax_codes: tuple[str, ...] = ()
+    accumulation: Accumulation = Accumulation.PERIOD
+    pricing_unit: PricingUnit | None = None
 
     @property
     def prices(self) -> tuple[Price, ...]:

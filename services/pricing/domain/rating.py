@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from libs.common.errors import InvalidArgument, NotFound
 from libs.common.money import Money
+from services.pricing.domain.accumulation import Accumulating, Accumulation, rate_accumulated
 from services.pricing.domain.breakdown import ONE, ROUNDING, ZERO, RatedTier, total
 from services.pricing.domain.dynamic import DynamicPrice, rate_dynamic
 from services.pricing.domain.graduated import GraduatedPrice, rate_graduated
@@ -17,6 +18,7 @@ from services.pricing.domain.percentage import PercentagePrice, rate_percentage
 from services.pricing.domain.plans import Charge, ChargeFilter, PlanVersion, Price
 from services.pricing.domain.prorated_graduated import rate_prorated_graduated
 from services.pricing.domain.standard import StandardPrice, rate_standard
+from services.pricing.domain.time_of_day import TimeOfDayPrice, rate_time_of_day
 from services.pricing.domain.usage import Usage
 from services.pricing.domain.volume import VolumePrice, rate_volume
 
@@ -33,7 +35,8 @@ class RatedCharge(NamedTuple):
     """What `usage` costs under a price of `charge`: `filter`'s, or the charge's own when that is None. `model` is the
     price's, or MINIMUM or MAXIMUM for what leads to a limit of the charge.
 
-    The amounts of `tiers` add up to `unrounded_amount`; `unit_amount` is that by the unit. Both are in major units.
+    The amounts of `tiers` add up to `unrounded_amount`, or to what converts to that, where `charge` has a pricing unit
+    and the entry is for usage; `unit_amount` is `unrounded_amount` by the unit. Both are in major units.
     Immutable like the dataclasses, and made in a third of their time.
     """
 
@@ -52,22 +55,32 @@ def rate_version(
 ) -> tuple[RatedCharge, ...]:
     """Every charge of `version`, in its order; see `rate_charge`. Minimum amounts are owed for `proration`.
 
+    Raises what `usages_by_charge` and `rate` raise.
+    """
+    by_charge = usages_by_charge(version, usages)
+    rated: list[RatedCharge] = []
+    for charge in version.charges:
+        rated += rate_charge(charge, by_charge[charge.code], version.currency, proration)
+    return tuple(rated)
+
+
+def usages_by_charge(version: PlanVersion, usages: Iterable[Usage]) -> dict[str, list[Usage]]:
+    """For every charge of `version`, its usages.
+
     Raises NotFound CHARGE_NOT_FOUND or CHARGE_FILTER_NOT_FOUND for a code that the version lacks, and InvalidArgument
-    GROUP_KEY_UNKNOWN for a group by what the charge is not grouped by; besides what `rate` raises.
+    GROUP_KEY_UNKNOWN for a group by what the charge is not grouped by, or WINDOW_UNKNOWN for a window of a price that
+    has none.
     """
     by_charge: dict[str, list[Usage]] = {charge.code: [] for charge in version.charges}
     for usage in usages:
         if usage.charge_code not in by_charge:
             raise _not_found("CHARGE_NOT_FOUND", version, usage)
         by_charge[usage.charge_code].append(usage)
-    rated: list[RatedCharge] = []
     for charge in version.charges:
-        told = by_charge[charge.code]
-        for usage in told:
-            if usage.filter_code or usage.group:
+        for usage in by_charge[charge.code]:
+            if usage.filter_code or usage.group or usage.window is not None:
                 _require_known(version, charge, usage)
-        rated += rate_charge(charge, told, version.currency, proration)
-    return tuple(rated)
+    return by_charge
 
 
 def rate_charge(
@@ -101,7 +114,7 @@ def _to_limit(
     if (found := charge.limits.step(spent.amount, proration)) is None:
         return None
     model, step = found
-    entry = _rated(charge, None, Usage(charge.code, ONE), currency, model, (step,), ONE)
+    entry = _rated(charge, None, Usage(charge.code, ONE), currency, model, (step,), step.amount, ONE)
     return entry if entry.amount.minor_units else None
 
 
@@ -111,8 +124,11 @@ def rate(charge: Charge, usage: Usage, currency: str, part: ChargeFilter | None 
     Raises InvalidArgument AMOUNT_TOO_LARGE when no Money can state the amount, and what the charge models raise.
     """
     price = charge.price if part is None else part.price
-    tiers = _tiers(price, usage)
-    return _rated(charge, part, usage, currency, price.model, tiers, _units(price, usage))
+    tiers = _accumulated(price, usage) if charge.accumulation is Accumulation.CONTRACT else _tiers(price, usage)
+    amount = total(tiers)
+    if charge.pricing_unit is not None:
+        amount = charge.pricing_unit.converted(amount)
+    return _rated(charge, part, usage, currency, price.model, tiers, amount, _units(price, usage))
 
 
 def _rated(
@@ -122,9 +138,9 @@ def _rated(
     currency: str,
     model: str,
     tiers: tuple[RatedTier, ...],
+    unrounded_amount: Decimal,
     units: Decimal,
 ) -> RatedCharge:
-    unrounded_amount = total(tiers)
     if unrounded_amount.adjusted() > _MAX_MAGNITUDE:
         raise _too_large(usage)
     amount = Money.rounded(unrounded_amount, currency)
@@ -158,6 +174,14 @@ def _tiers(price: Price, usage: Usage) -> tuple[RatedTier, ...]:
             return _unless_negative(rate_dynamic(usage))
         case MatrixPrice():
             return rate_matrix(price, usage.quantity, usage.group)
+        case TimeOfDayPrice():
+            return rate_time_of_day(price, usage)
+
+
+def _accumulated(price: Price, usage: Usage) -> tuple[RatedTier, ...]:
+    """Nothing for no usage, and for corrections that outweigh it."""
+    assert isinstance(price, Accumulating)
+    return rate_accumulated(price, usage) if usage.quantity > 0 else ()
 
 
 def _unless_negative(tiers: tuple[RatedTier, ...]) -> tuple[RatedTier, ...]:
@@ -174,6 +198,13 @@ def _units(price: Price, usage: Usage) -> Decimal:
 def _require_known(version: PlanVersion, charge: Charge, usage: Usage) -> None:
     if usage.filter_code and all(part.code != usage.filter_code for part in charge.filters):
         raise _not_found("CHARGE_FILTER_NOT_FOUND", version, usage, f" with a filter {usage.filter_code}")
+    if usage.window is not None and not isinstance(_price(charge, usage), TimeOfDayPrice):
+        raise InvalidArgument(
+            "WINDOW_UNKNOWN",
+            f"charge {charge.code} has no window {usage.window}",
+            field="quantities",
+            charge_code=charge.code,
+        )
     for key, _ in usage.group:
         if key not in charge.group_keys:
             raise InvalidArgument(
@@ -182,6 +213,10 @@ def _require_known(version: PlanVersion, charge: Charge, usage: Usage) -> None:
                 field="quantities",
                 charge_code=charge.code,
             )
+
+
+def _price(charge: Charge, usage: Usage) -> Price:
+    return next((part.price for part in charge.filters if part.code == usage.filter_code), charge.price)
 
 
 def _not_found(reason: str, version: PlanVersion, usage: Usage, part: str = "") -> NotFound:

@@ -1,6 +1,6 @@
 """Prices that depend on quantity: contiguous tiers, and the table that finds them."""
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -78,3 +78,15 @@ class TierTable:
         last = bisect_left(self.ends, quantity)
         row = self.rows[last]
         return (*self.full[:last], row.holding(EXACT.subtract(quantity, row.above)))
+
+    def between(self, before: Decimal, after: Decimal) -> tuple[RatedTier, ...]:
+        """A step for each tier with units above `before` and up to `after`, with its flat fee if they begin it. Neither
+        is negative.
+        """
+        steps: list[RatedTier] = []
+        for index in range(bisect_right(self.ends, before), bisect_left(self.ends, after) + 1):
+            row = self.rows[index]
+            end = after if row.up_to is None else min(row.up_to, after)
+            if (units := EXACT.subtract(end, max(before, row.above))) > 0:
+                steps.append((row if before <= row.above else row._replace(flat_fee=ZERO)).holding(units))
+        return tuple(steps)

@@ -28,7 +28,8 @@ class Usage:
     """A quantity under the charge `charge_code`: of its filter `filter_code`, or of none when that is empty.
 
     `full_quantity` is the quantity without proration, None where it was not told; so is `event_count`. `events` are in
-    the order of their time, and as many as the charge model needs.
+    the order of their time, and as many as the charge model needs. `window` is that of a time-of-day price in which the
+    units were used, and `quantity_before` what was used in the contract before the period; None where not told.
     """
 
     charge_code: str
@@ -38,6 +39,8 @@ class Usage:
     full_quantity: Decimal | None = None
     event_count: int | None = None
     events: tuple[EventValue, ...] = ()
+    window: str | None = None
+    quantity_before: Decimal | None = None
 
     @property
     def is_prorated_by_event(self) -> bool:

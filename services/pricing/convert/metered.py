@@ -1,0 +1,148 @@
+"""Usage as metering is asked for it, and as it tells it."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from libs.common.wire import period_out
+from services.pricing.domain.breakdown import EXACT, ZERO
+from services.pricing.domain.calendar import Period
+from services.pricing.domain.needs import Needs, Source, Split
+from services.pricing.domain.simulation import Told
+from services.pricing.domain.time_of_day import TimeOfDayPrice, window_at
+from services.pricing.domain.usage import EventValue, Group, Usage
+from weir.metering.v1 import metering_pb2
+
+NO_AMOUNTS = (EventValue(),)
+"""Of events that carry none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """What is asked of a subscription: a part of the month, or all of it. `start` is that of the subscription."""
+
+    subscription_id: str
+    start: datetime
+    period: Period
+    full_period: Period
+    time_zone: str
+
+    @property
+    def before(self) -> Period | None:
+        """The contract before the period, if there is any."""
+        return Period(self.start, self.period.start) if self.start < self.period.start else None
+
+
+def usage_queries(stretch: Stretch, needs: Needs) -> Iterator[metering_pb2.GetUsageRequest]:
+    """One for each way in which usage is to be told, and one more where that of the contract before is needed; none for
+    usage by the hour.
+    """
+    period, full_period = stretch.period, stretch.full_period
+    for split, meters in needs.items():
+        if split.hours is not None:
+            continue
+        yield metering_pb2.GetUsageRequest(
+            subscription_id=stretch.subscription_id,
+            meter_codes=meters,
+            period=period_out(period.start, period.end),
+            full_period=None if period == full_period else period_out(full_period.start, full_period.end),
+            time_zone="" if period == full_period else stretch.time_zone,
+            parts=_parts_out(split),
+            group_by=split.group_by,
+            first_events=split.first_events,
+        )
+        if split.accumulates and (before := stretch.before) is not None:
+            yield metering_pb2.GetUsageRequest(
+                subscription_id=stretch.subscription_id,
+                meter_codes=meters,
+                period=period_out(before.start, before.end),
+                parts=_parts_out(split),
+                group_by=split.group_by,
+            )
+
+
+def told_in(stretch: Stretch, needs: Needs, answers: Iterable[metering_pb2.GetUsageResponse]) -> Told:
+    """`answers` to `usage_queries`."""
+    told: dict[Source, list[Usage]] = {}
+    each = iter(answers)
+    for split in needs:
+        if split.hours is None:
+            usages = [_usage_in(usage, split) for usage in next(each).usages]
+            if split.accumulates:
+                earlier = [_usage_in(usage, split) for usage in next(each).usages] if stretch.before else []
+                usages = _accumulated(usages, earlier)
+            for usage in usages:
+                told.setdefault(Source(usage.charge_code, split), []).append(usage)
+    return told
+
+
+def hours_query(
+    stretch: Stretch, split: Split, price: TimeOfDayPrice, meters: Sequence[str], watermark: int
+) -> metering_pb2.QueryUsageRequest:
+    return metering_pb2.QueryUsageRequest(
+        subscription_id=stretch.subscription_id,
+        meter_codes=meters,
+        period=period_out(stretch.period.start, stretch.period.end),
+        window=metering_pb2.QueryUsageRequest.WINDOW_HOUR,
+        time_zone=price.time_zone,
+        group_by=split.group_by,
+        watermark=watermark,
+    )
+
+
+def hours_in(split: Split, price: TimeOfDayPrice, answer: metering_pb2.QueryUsageResponse) -> Told:
+    """Hours added up by window."""
+    sums: dict[tuple[str, str, Group], tuple[Decimal, int]] = {}
+    for hour in answer.windows:
+        window = window_at(price, hour.period.start_time.ToDatetime(UTC))
+        for usage in hour.usages:
+            key = usage.meter_code, window, _group_in(usage)
+            quantity, count = sums.get(key, (ZERO, 0))
+            sums[key] = EXACT.add(quantity, Decimal(usage.quantity)), count + usage.event_count
+    told: dict[Source, list[Usage]] = {}
+    for (meter, window, group), (quantity, count) in sums.items():
+        summed = Usage(meter, quantity, group=group, event_count=count, window=window)
+        told.setdefault(Source(meter, split), []).append(summed)
+    return told
+
+
+def _parts_out(split: Split) -> list[metering_pb2.UsagePart]:
+    return [
+        metering_pb2.UsagePart(
+            code=code,
+            filters=[metering_pb2.DimensionFilter(property=each.property, values=each.values) for each in properties],
+        )
+        for code, properties in split.parts
+    ]
+
+
+def _usage_in(message: metering_pb2.Usage, split: Split) -> Usage:
+    return Usage(
+        charge_code=message.meter_code,
+        quantity=Decimal(message.quantity),
+        filter_code=message.part,
+        group=_group_in(message) if split.group_by else (),
+        full_quantity=Decimal(message.full_quantity) if message.full_quantity else None,
+        event_count=message.event_count,
+        events=_events_in(message, split),
+    )
+
+
+def _group_in(message: metering_pb2.Usage) -> Group:
+    return tuple(sorted(message.group.items()))
+
+
+def _events_in(message: metering_pb2.Usage, split: Split) -> tuple[EventValue, ...]:
+    """Single events where they are needed, else one with the sum of the amounts that events carry."""
+    if split.first_events:
+        return tuple(EventValue(Decimal(each.value), amount=Decimal(each.amount or 0)) for each in message.events)
+    return (EventValue(amount=Decimal(message.amount)),) if message.amount else NO_AMOUNTS
+
+
+def _accumulated(usages: Iterable[Usage], earlier: Iterable[Usage]) -> list[Usage]:
+    before = {(usage.charge_code, usage.filter_code, usage.group): usage.quantity for usage in earlier}
+    return [
+        replace(usage, quantity_before=before.get((usage.charge_code, usage.filter_code, usage.group), ZERO))
+        for usage in usages
+    ]

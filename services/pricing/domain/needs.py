@@ -1,0 +1,79 @@
+"""What a plan version needs to be told of usage before its charges can be rated."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
+
+from services.pricing.domain.accumulation import Accumulation
+from services.pricing.domain.percentage import PercentagePrice
+from services.pricing.domain.plans import Charge, PlanVersion, Price, PropertyFilter
+from services.pricing.domain.time_of_day import TimeOfDayPrice
+
+ALL_EVENTS = 100_000
+"""As many single events as metering tells. Where a price needs more, it refuses."""
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """How a meter's usage is to be told: by which parts (code, properties) and groups, with how many first events,
+    whether with that of the contract before, and by the windows of which price.
+    """
+
+    parts: tuple[tuple[str, tuple[PropertyFilter, ...]], ...] = ()
+    group_by: tuple[str, ...] = ()
+    first_events: int = 0
+    accumulates: bool = False
+    hours: TimeOfDayPrice | None = None
+
+
+class Source(NamedTuple):
+    """Where the usage of a charge comes from."""
+
+    meter_code: str
+    split: Split
+
+
+@dataclass(frozen=True, slots=True)
+class MeteredVersion:
+    """A version with the source of each charge, by charge code."""
+
+    version: PlanVersion
+    sources: tuple[tuple[str, Source], ...]
+
+    @classmethod
+    def of(cls, version: PlanVersion) -> "MeteredVersion":
+        return cls(version, tuple((charge.code, source_of(charge)) for charge in version.charges))
+
+
+Needs: TypeAlias = Mapping[Split, tuple[str, ...]]
+"""Meters by how their usage is to be told, in the order of charges."""
+
+
+def source_of(charge: Charge) -> Source:
+    """Metering does not tell parts by the hour: a price by time of day is only told its windows without filters."""
+    prices = (charge.price, *(part.price for part in charge.filters))
+    split = Split(
+        parts=tuple((part.code, part.properties) for part in charge.filters),
+        group_by=charge.group_keys,
+        first_events=max(map(_first_events, prices)),
+        accumulates=charge.accumulation is Accumulation.CONTRACT,
+        hours=charge.price if isinstance(charge.price, TimeOfDayPrice) and not charge.filters else None,
+    )
+    return Source(charge.meter_code, split)
+
+
+def needs_of(versions: Iterable[MeteredVersion]) -> Needs:
+    """Together: what several charges need in the same way stands there once."""
+    meters: dict[Split, dict[str, None]] = {}
+    for metered in versions:
+        for _, source in metered.sources:
+            meters.setdefault(source.split, {})[source.meter_code] = None
+    return {split: tuple(codes) for split, codes in meters.items()}
+
+
+def _first_events(price: Price) -> int:
+    if not isinstance(price, PercentagePrice):
+        return 0
+    if price.prices_each_transaction or (price.free_amount and not price.free_transactions):
+        return ALL_EVENTS
+    return min(price.free_transactions, ALL_EVENTS)

@@ -1,0 +1,66 @@
+"""Simulate: subscriptions and usage of the peers, rated under other versions. No connection is held meanwhile."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+from typing import Any, TypeAlias
+
+import grpc
+
+from libs.common.rpc.server import caller
+from services.pricing.convert.simulation import Asked, change_out, require_different, simulate_in, simulation_out
+from services.pricing.domain.needs import MeteredVersion
+from services.pricing.domain.simulation import Change, Subject, Told, change_of, require_simulated
+from services.pricing.domain.simulation_sums import Sums
+from services.pricing.peers import Peers
+from services.pricing.simulating import Replay
+from services.pricing.versions import Versions
+from weir.pricing.v1 import simulation_pb2
+from weir.pricing.v1.simulation_pb2_grpc import SimulationServiceServicer
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+
+SUBJECTS_BETWEEN_PAUSES = 50
+"""How many are rated before other calls get a turn."""
+
+
+class SimulationServicer(SimulationServiceServicer):
+    def __init__(self, versions: Versions, peers: Peers) -> None:
+        self._versions = versions
+        self._peers = peers
+
+    async def Simulate(
+        self, request: simulation_pb2.SimulateRequest, context: Context
+    ) -> AsyncIterator[simulation_pb2.SimulateResponse]:
+        tenant_id = caller().tenant_id
+        asked = simulate_in(request)
+        candidates = await self._candidates(tenant_id, asked)
+        sums = Sums([each.version for each in candidates], asked.month.isoformat(), asked.plan_code, str(asked.version))
+        replay = Replay(self._peers, self._versions, tenant_id, asked.month, candidates, asked.watermark)
+        async with aclosing(replay.chunks(asked.plan_code, asked.version)) as chunks:
+            async for chunk in chunks:
+                changes = await _changes(chunk, candidates)
+                for change in changes:
+                    sums.add(change)
+                if not asked.summary_only:
+                    yield simulation_pb2.SimulateResponse(changes=map(change_out, changes))
+        yield simulation_pb2.SimulateResponse(simulation=simulation_out(sums, replay.watermark))
+
+    async def _candidates(self, tenant_id: str, asked: Asked) -> list[MeteredVersion]:
+        versions = [
+            await (self._versions.get(tenant_id, code, number) if number else self._versions.newest(tenant_id, code))
+            for code, number in asked.candidates
+        ]
+        require_different(versions)
+        for version in versions:
+            require_simulated(version)
+        return [MeteredVersion.of(version) for version in versions]
+
+
+async def _changes(chunk: Sequence[tuple[Subject, Told]], candidates: Sequence[MeteredVersion]) -> list[Change]:
+    changes: list[Change] = []
+    for index, (subject, told) in enumerate(chunk):
+        if index % SUBJECTS_BETWEEN_PAUSES == 0:
+            await asyncio.sleep(0)
+        changes.append(change_of(subject, candidates, told))
+    return changes

@@ -1,0 +1,62 @@
+"""`weir simulate` as a user runs it."""
+
+import csv
+import json
+
+import pytest
+
+from tests.invoicing.world import Tenant
+from tests.simulation.asking import simulate
+from tests.simulation.test_simulate import two_plans
+from tests.simulation.weir import Weir
+
+
+@pytest.fixture(autouse=True)
+async def month(acme: Tenant) -> None:
+    await two_plans(acme)
+    for number in range(3):
+        await acme.customer(f"c{number}")
+        await acme.subscribe(f"s{number}", f"c{number}", "classic", "2023-10-01")
+        await acme.events(f"s{number}", 10 + 1200 * number, prefix=f"e{number}")
+
+
+async def test_the_chart_shows_who_pays_less_and_who_more(weir: Weir) -> None:
+    code, out, err = await weir("simulate", "classic", "modern", "classic@1", "--period", "2023-11")
+    assert (code, err) == (0, "")
+    assert "classic in 2023-11: 3 subscriptions" in out
+    assert "1 pay less" in out
+    assert "2 pay more" in out
+    assert "3 pay the same" in out
+    assert "█" in out
+    assert "c2" in out
+
+
+async def test_json_and_csv_have_every_figure(weir: Weir, acme: Tenant) -> None:
+    known = await simulate(acme, "modern", plan_code="classic")
+    code, out, _ = await weir("simulate", "classic", "modern", "--period", "2023-11", "--json")
+    document = json.loads(out)
+    assert (code, document["simulation"]["digest"]) == (0, known.sums.digest)
+    assert [each["subscription_id"] for each in document["changes"]] == ["s0", "s1", "s2"]
+    code, out, _ = await weir("simulate", "classic", "modern", "--period", "2023-11", "--csv")
+    rows = list(csv.DictReader(out.splitlines()))
+    assert code == 0
+    for row in rows:
+        found = [int(row[name].replace(".", "")) for name in ("before", "after")]
+        assert found == known.cost(row["subscription_id"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("classic", "modern", "--period", "november"), "--period: 'november' is not a month such as 2023-11"),
+        (("classic", "modern@0", "--period", "2023-11"), "'modern@0' is neither a plan's code nor PLAN@VERSION"),
+        (("classic", "ancient", "--period", "2023-11"), "there is no plan ancient"),
+        (("classic", "modern", "--period", "2023-11", "--csv", "--json"), "--csv and --json exclude each other"),
+    ],
+)
+async def test_what_is_wrong_is_said_in_a_line(weir: Weir, arguments: tuple[str, ...], complaint: str) -> None:
+    code, out, err = await weir("simulate", *arguments)
+    assert code != 0
+    assert out == ""
+    assert complaint in err
+    assert err.count("\n") == 1
