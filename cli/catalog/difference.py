@@ -127,7 +127,8 @@ def _flat(value: Any, path: str) -> Iterator[tuple[str, str]]:
                 yield from _flat(each, f"{path}.{key}" if path else key)
         case [dict(), *_]:
             for index, each in enumerate(value, 1):
-                yield from _flat(each, f"{path}.{each['code']}" if "code" in each else f"{path}[{index}]")
+                name = f"{path}.{each['code']}" if "code" in each else f"{path}[{index}]"
+                yield from _flat({key: value for key, value in each.items() if key != "code"}, name)
         case list():
             yield path, ", ".join(value)
         case dict():
