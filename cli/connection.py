@@ -10,6 +10,7 @@ import grpc
 
 from cli.stack.endpoint import Endpoint, read_endpoint
 from libs.common.rpc.client import channel
+from weir.invoicing.v1.credit_notes_pb2_grpc import CreditNoteServiceStub
 from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceStub
 from weir.metering.v1.alerts_pb2_grpc import AlertServiceStub
 from weir.metering.v1.archive_pb2_grpc import ArchiveServiceStub
@@ -26,6 +27,7 @@ from weir.pricing.v1.pricing_pb2_grpc import PricingServiceStub
 from weir.pricing.v1.simulation_pb2_grpc import SimulationServiceStub
 
 if TYPE_CHECKING:
+    from weir.invoicing.v1.credit_notes_pb2_grpc import CreditNoteServiceAsyncStub
     from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceAsyncStub
     from weir.metering.v1.alerts_pb2_grpc import AlertServiceAsyncStub
     from weir.metering.v1.archive_pb2_grpc import ArchiveServiceAsyncStub
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
 
 
 class Connection:
-    """Stubs to the four services at `endpoint`. Errors arrive as BillingError."""
+    """Stubs to the services at `endpoint`. Errors arrive as BillingError."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
@@ -110,6 +112,10 @@ class Connection:
     @property
     def invoicing(self) -> "InvoicingServiceAsyncStub":
         return InvoicingServiceStub(self._channel("invoicing"))
+
+    @property
+    def credit_notes(self) -> "CreditNoteServiceAsyncStub":
+        return CreditNoteServiceStub(self._channel("invoicing"))
 
     @property
     def payments(self) -> "PaymentsServiceAsyncStub":

@@ -16,6 +16,7 @@ from cli.arguments import (
     billing,
     catalog,
     corrections,
+    credit_notes,
     dead_letters,
     events,
     keys,
@@ -46,6 +47,7 @@ PARTS = (
     reconciliation,
     archive,
     billing,
+    credit_notes,
     keys,
 )
 for part in PARTS:

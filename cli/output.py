@@ -79,10 +79,11 @@ def quantity(text: str) -> str:
     return f"{Decimal(text or 0):,f}"
 
 
-def amount(value: money_pb2.Money) -> str:
+def amount(value: money_pb2.Money, sign: int = 1) -> str:
+    """-1 for one that takes away."""
     if not value.currency_code:
         return "-"
-    return str(Money(value.minor_units, value.currency_code))
+    return str(Money(sign * value.minor_units, value.currency_code))
 
 
 def state(names: Any, number: int) -> str:

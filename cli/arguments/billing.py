@@ -137,6 +137,14 @@ def invoices_preview(
     execute(preview_invoice(data, subscription_id, as_json=as_json))
 
 
+@invoices.command("void")
+def invoices_void(data: Data, invoice: Invoice, as_json: Json = False) -> None:
+    """Void an invoice that nothing was paid of. Credits that it has used go back; its period stays billed."""
+    from cli.commands.invoices import void_invoice
+
+    execute(void_invoice(data, invoice, as_json=as_json))
+
+
 @payments.command("list")
 def payments_list(data: Data, customer: OfCustomer = "", as_json: Json = False) -> None:
     """List payments, newest first."""

@@ -7,7 +7,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from cli.connection import Connection, connected_to, pages
+from cli.connection import Connection, connected_to, new_request_id, pages
 from cli.errors import CliError
 from cli.output import (
     amount,
@@ -31,6 +31,7 @@ from weir.invoicing.v1.invoicing_pb2 import (
     ListInvoicesRequest,
     PreviewInvoiceRequest,
     ReplayInvoiceRequest,
+    VoidInvoiceRequest,
 )
 
 ID_PREFIX = "inv_"
@@ -64,7 +65,7 @@ async def list_invoices(data: Path, customer: str, *, as_json: bool) -> None:
 
 async def show_invoice(data: Path, number_or_id: str, *, as_json: bool) -> None:
     async with connected_to(data) as services:
-        invoice = await _find(services, number_or_id)
+        invoice = await find_invoice(services, number_or_id)
     if as_json:
         print_json({"invoice": as_dict(invoice)})
         return
@@ -73,7 +74,7 @@ async def show_invoice(data: Path, number_or_id: str, *, as_json: bool) -> None:
 
 async def explain_invoice(data: Path, number_or_id: str, line: str, *, as_json: bool) -> int:
     async with connected_to(data) as services:
-        invoice = await _find(services, number_or_id)
+        invoice = await find_invoice(services, number_or_id)
         numbers = [each.number for each in invoice.lines if line in ("", each.code, str(each.number))]
         if not numbers:
             raise CliError(f"invoice {number_or_id} has no line {line}")
@@ -92,7 +93,7 @@ async def explain_invoice(data: Path, number_or_id: str, line: str, *, as_json: 
 
 async def replay_invoice(data: Path, number_or_id: str, *, as_json: bool) -> int:
     async with connected_to(data) as services:
-        invoice = await _find(services, number_or_id)
+        invoice = await find_invoice(services, number_or_id)
         replayed = await services.invoicing.ReplayInvoice(ReplayInvoiceRequest(id=invoice.id))
     if as_json:
         print_json({"invoice_id": invoice.id, "number": invoice.number} | as_dict(replayed))
@@ -117,7 +118,20 @@ async def preview_invoice(data: Path, subscription_id: str, *, as_json: bool) ->
         print_whole(invoice_table(invoice))
 
 
-async def _find(services: Connection, number_or_id: str) -> Invoice:
+async def void_invoice(data: Path, number_or_id: str, *, as_json: bool) -> None:
+    async with connected_to(data) as services:
+        found = await find_invoice(services, number_or_id)
+        request = VoidInvoiceRequest(request_id=new_request_id(), id=found.id)
+        invoice = (await services.invoicing.VoidInvoice(request)).invoice
+    if as_json:
+        print_json({"invoice": as_dict(invoice)})
+        return
+    console.print(f"Invoice {invoice.number} over {amount(invoice.total)} is void.", markup=False)
+    for each in invoice.credits:
+        console.print(f"{amount(each.amount)} went back to credit note {each.credit_note_number}.", markup=False)
+
+
+async def find_invoice(services: Connection, number_or_id: str) -> Invoice:
     if number_or_id.startswith(ID_PREFIX):
         return (await services.invoicing.GetInvoice(GetInvoiceRequest(id=number_or_id))).invoice
     found = (await services.invoicing.ListInvoices(ListInvoicesRequest(number=number_or_id))).invoices
@@ -137,6 +151,11 @@ def invoice_table(invoice: Invoice) -> Table:
     ]
     payment = state(Invoice.PaymentStatus, invoice.payment_status)
     rows.append(("", "", f"total ({state(Invoice.State, invoice.state)}, payment {payment})", amount(invoice.total)))
+    rows += [("", "", f"credit note {each.credit_note_number}", amount(each.amount, -1)) for each in invoice.credits]
+    if invoice.offset.minor_units:
+        rows.append(("", "", "offset", amount(invoice.offset, -1)))
+    if invoice.amount_due != invoice.total:
+        rows.append(("", "", "amount due", amount(invoice.amount_due)))
     return table(("line", ">quantity", "", ">amount"), rows, title=title)
 
 

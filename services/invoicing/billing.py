@@ -55,6 +55,7 @@ class Billed:
             issue_date=issue_date(self.due.due_time, self.due.schedule.tz),
             create_time=create_time,
             finalize_time=None,
+            offset=Money(0, self.bill.currency),
         )
 
 

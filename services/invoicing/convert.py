@@ -38,6 +38,7 @@ MAX_FIRST_EVENTS = 100_000
 _STATES = {
     State.DRAFT: invoicing_pb2.Invoice.STATE_DRAFT,
     State.FINALIZED: invoicing_pb2.Invoice.STATE_FINALIZED,
+    State.VOIDED: invoicing_pb2.Invoice.STATE_VOIDED,
 }
 _PAYMENT_STATUSES = {
     PaymentStatus.PENDING: invoicing_pb2.Invoice.PAYMENT_STATUS_PENDING,
@@ -162,7 +163,7 @@ def billing_run_out(run: BillingRun) -> invoicing_pb2.BillingRun:
 
 
 def invoice_out(invoice: Invoice) -> invoicing_pb2.Invoice:
-    is_final = invoice.state is State.FINALIZED
+    is_final = invoice.state is not State.DRAFT
     return invoicing_pb2.Invoice(
         id=invoice.id,
         number=invoice.number or "",
@@ -183,6 +184,16 @@ def invoice_out(invoice: Invoice) -> invoicing_pb2.Invoice:
         issue_date=_date_out(invoice.issue_date) if is_final else None,
         create_time=timestamp_out(invoice.create_time),
         finalize_time=timestamp_out(invoice.finalize_time),
+        credits=[
+            invoicing_pb2.AppliedCredit(
+                credit_note_id=each.credit_note_id,
+                credit_note_number=each.credit_note_number,
+                amount=money_out(each.amount),
+            )
+            for each in invoice.credits
+        ],
+        offset=money_out(invoice.offset),
+        amount_due=money_out(invoice.amount_due),
     )
 
 

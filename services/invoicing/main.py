@@ -5,6 +5,8 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
+import grpc
+
 from libs.common.clock import Clock, system_clock
 from libs.common.credentials import Issuer, Verifier, load_private_key, load_public_keys
 from libs.common.postgres import create_pool
@@ -13,10 +15,12 @@ from libs.common.rpc.server import serving, until_signal
 from libs.common.settings import env, load
 from libs.common.worker import Alarm, run_worker
 from services.invoicing import store
+from services.invoicing.credit_note_servicer import CreditNoteServicer
 from services.invoicing.peers import Peers
 from services.invoicing.servicer import InvoicingServicer
 from services.invoicing.worker import Biller
-from weir.invoicing.v1 import invoicing_pb2
+from weir.invoicing.v1 import credit_notes_pb2, invoicing_pb2
+from weir.invoicing.v1.credit_notes_pb2_grpc import add_CreditNoteServiceServicer_to_server
 from weir.invoicing.v1.invoicing_pb2_grpc import add_InvoicingServiceServicer_to_server
 from weir.metering.v1.archive_pb2_grpc import ArchiveServiceStub
 from weir.metering.v1.metering_pb2_grpc import MeteringServiceStub
@@ -24,7 +28,10 @@ from weir.payments.v1.payments_pb2_grpc import PaymentsServiceStub
 from weir.pricing.v1.pricing_pb2_grpc import PricingServiceStub
 
 NAME = "invoicing"
-SERVICES = (invoicing_pb2.DESCRIPTOR.services_by_name["InvoicingService"].full_name,)
+SERVICES = (
+    invoicing_pb2.DESCRIPTOR.services_by_name["InvoicingService"].full_name,
+    credit_notes_pb2.DESCRIPTOR.services_by_name["CreditNoteService"].full_name,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +62,11 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[int]:
             async with pool.acquire() as conn:
                 await store.check(conn)
 
-        servicer = InvoicingServicer(pool, peers, alarm, clock)
-        async with serving(
-            settings.listen,
-            SERVICES,
-            lambda server: add_InvoicingServiceServicer_to_server(servicer, server),
-            verifier,
-            ready,
-        ) as port:
+        def register(server: grpc.aio.Server) -> None:
+            add_InvoicingServiceServicer_to_server(InvoicingServicer(pool, peers, alarm, clock), server)
+            add_CreditNoteServiceServicer_to_server(CreditNoteServicer(pool, clock), server)
+
+        async with serving(settings.listen, SERVICES, register, verifier, ready) as port:
             yield port
 
 

@@ -162,7 +162,7 @@ class Peers:
             invoice_id=invoice.invoice_id,
             invoice_number=invoice.number,
             customer_id=invoice.customer_id,
-            amount=money_out(invoice.total),
+            amount=money_out(invoice.amount_due),
         )
         await self._payments.CreatePayment(request, metadata=self._key(invoice.tenant_id))
 

@@ -16,6 +16,7 @@ from libs.common.wire import money_out, request_id_in, text_in
 from libs.common.worker import Alarm
 from services.invoicing import convert, store
 from services.invoicing.billing import bill_one, recomputed
+from services.invoicing.crediting import void_invoice
 from services.invoicing.domain.clock import BillingClock
 from services.invoicing.domain.customer import Subscription, closed, ended
 from services.invoicing.domain.explain import sentences
@@ -288,6 +289,18 @@ class InvoicingServicer(InvoicingServiceServicer):
         billed = await bill_one(self._peers, tenant_id, found.due(customer.time_zone))
         return pb.PreviewInvoiceResponse(invoice=convert.invoice_out(billed.draft("", clock.now(self._clock()))))
 
+    async def VoidInvoice(self, request: pb.VoidInvoiceRequest, context: Context) -> pb.VoidInvoiceResponse:
+        tenant_id, invoice_id = caller().tenant_id, text_in(request.id, "id")
+        request_id, request_hash = request_id_in(request.request_id), fingerprint(request)
+        async with self._pool.acquire() as conn, conn.transaction():
+            before = await store.voids.record(conn, tenant_id, invoice_id, request_id, request_hash, self._clock())
+            if before is not None:
+                require_same(before, request_hash, request.request_id)
+            else:
+                await void_invoice(conn, tenant_id, invoice_id)
+            invoice = await _invoice(conn, tenant_id, invoice_id)
+        return pb.VoidInvoiceResponse(invoice=convert.invoice_out(invoice))
+
     async def RecordPayment(self, request: pb.RecordPaymentRequest, context: Context) -> pb.RecordPaymentResponse:
         tenant_id = caller().tenant_id
         invoice_id, payment_id = text_in(request.invoice_id, "invoice_id"), text_in(request.payment_id, "payment_id")
@@ -295,7 +308,7 @@ class InvoicingServicer(InvoicingServiceServicer):
         status = convert.payment_status_in(request.payment_status, "payment_status")
         async with self._pool.acquire() as conn, conn.transaction():
             invoice = await _invoice(conn, tenant_id, invoice_id)
-            if invoice.state is not State.FINALIZED:
+            if invoice.state is State.DRAFT:
                 raise FailedPrecondition(
                     "INVOICE_NOT_FINALIZED", f"invoice {invoice_id} is still a draft", invoice_id=invoice_id
                 )

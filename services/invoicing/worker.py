@@ -19,6 +19,7 @@ from libs.common.postgres import Pool
 from libs.common.worker import Alarm, Sweep
 from services.invoicing import store
 from services.invoicing.billing import Billed, Refused, bill_all
+from services.invoicing.crediting import use_credits
 from services.invoicing.domain.invoice import HandOver, number
 from services.invoicing.domain.run import BILL, HAND_OVER, TELL_METERING, BillingFailure, OpenRun, retry_delay
 from services.invoicing.peers import Peers
@@ -120,6 +121,7 @@ class Biller:
             if not drafts:
                 return False
             sequences = await store.invoices.take_sequences(conn, tenant_id, len(drafts))
+            await use_credits(conn, tenant_id, [invoice_id for invoice_id, _, _ in drafts])
             numbered = [
                 (invoice_id, sequence, number(issued, sequence))
                 for (invoice_id, _, issued), sequence in zip(drafts, sequences, strict=True)

@@ -31,11 +31,11 @@ FORBIDDEN = [
     "INSERT INTO invoice_line SELECT tenant_id, 'inv_nowhere', 9, code, description, period_start, period_end,"
     " amount_minor, unrounded_amount, tax_codes, fee_minor, days, period_days, rating, watermark FROM invoice_line"
     " LIMIT 1",
-    "TRUNCATE invoice_line",
+    "TRUNCATE invoice_line CASCADE",
     "UPDATE invoice_tax SET amount_minor = 0",
     "DELETE FROM invoice_tax",
     "INSERT INTO invoice_tax SELECT tenant_id, invoice_id, 9, 'more', name, rate_percent, 0, 0, 0 FROM invoice_tax",
-    "TRUNCATE invoice_tax",
+    "TRUNCATE invoice_tax CASCADE",
 ]
 """What would change a finalized invoice."""
 

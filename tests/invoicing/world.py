@@ -20,6 +20,7 @@ from services.metering import main as metering
 from services.pricing import main as pricing
 from tests.conftest import Database, Keys
 from weir.invoicing.v1 import invoicing_pb2
+from weir.invoicing.v1.credit_notes_pb2_grpc import CreditNoteServiceStub
 from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceStub
 from weir.metering.v1 import metering_pb2
 from weir.metering.v1.metering_pb2_grpc import MeteringServiceStub
@@ -30,6 +31,7 @@ from weir.pricing.v1.pricing_pb2_grpc import PricingServiceStub
 from weir.pricing.v1.simulation_pb2_grpc import SimulationServiceStub
 
 if TYPE_CHECKING:
+    from weir.invoicing.v1.credit_notes_pb2_grpc import CreditNoteServiceAsyncStub
     from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceAsyncStub
     from weir.metering.v1.metering_pb2_grpc import MeteringServiceAsyncStub
     from weir.pricing.v1.estimation_pb2_grpc import EstimationServiceAsyncStub
@@ -78,6 +80,7 @@ class Tenant:
     estimation: "EstimationServiceAsyncStub"
     explanation: "ExplanationServiceAsyncStub"
     simulation: "SimulationServiceAsyncStub"
+    credit_notes: "CreditNoteServiceAsyncStub"
 
     async def meter(self, code: str, property_name: str = "") -> None:
         kind = metering_pb2.Meter.AGGREGATION_SUM if property_name else metering_pb2.Meter.AGGREGATION_COUNT
@@ -196,6 +199,7 @@ class World:
             EstimationServiceStub(self._channel(self.settings.pricing_target, key)),
             ExplanationServiceStub(self._channel(self.settings.pricing_target, key)),
             SimulationServiceStub(self._channel(self.settings.pricing_target, key)),
+            CreditNoteServiceStub(self._channel(f"127.0.0.1:{self.invoicing_port}", key)),
         )
 
     @asynccontextmanager

@@ -30,6 +30,7 @@ _PERCENT = Decimal("0.01")
 class State(StrEnum):
     DRAFT = "draft"
     FINALIZED = "finalized"
+    VOIDED = "voided"
 
 
 class PaymentStatus(StrEnum):
@@ -113,8 +114,21 @@ class Bill:
 
 
 @dataclass(frozen=True, slots=True)
+class AppliedCredit:
+    """What a credit note pays of an invoice; if that was voided, it went back to the note."""
+
+    credit_note_id: str
+    credit_note_number: str
+    amount: Money
+
+
+@dataclass(frozen=True, slots=True)
 class Invoice:
-    """A bill with its place in the books. `number` and `finalize_time` are None in a draft; times are the tenant's."""
+    """A bill with its place in the books. `number` and `finalize_time` are None in a draft; times are the tenant's.
+
+    `credits` are there from finalization on. `offset` is what notes of this invoice took off what is due since then.
+    `is_with_payments` says that payments was asked to collect it, and may have it.
+    """
 
     id: str
     number: str | None
@@ -130,6 +144,25 @@ class Invoice:
     issue_date: date
     create_time: datetime
     finalize_time: datetime | None
+    offset: Money
+    credits: tuple[AppliedCredit, ...] = ()
+    is_with_payments: bool = False
+
+    @property
+    def amount_due(self) -> Money:
+        """What is collected of it."""
+        nothing = Money(0, self.bill.currency)
+        if self.state is State.VOIDED:
+            return nothing
+        return self.bill.total - _sum((each.amount for each in self.credits), self.bill.currency) - self.offset
+
+    @property
+    def unpaid(self) -> Money:
+        return self.amount_due - self.amount_paid
+
+    @property
+    def is_paid(self) -> bool:
+        return self.payment_status is PaymentStatus.SUCCEEDED
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +173,7 @@ class HandOver:
     invoice_id: str
     number: str
     customer_id: str
-    total: Money
+    amount_due: Money
 
 
 @dataclass(frozen=True, slots=True)

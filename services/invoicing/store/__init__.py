@@ -1,9 +1,9 @@
 """Every SQL statement of invoicing. Functions take a Conn; the caller owns the transaction."""
 
 from libs.common.postgres import Conn
-from services.invoicing.store import clocks, customers, invoices, runs, subscriptions
+from services.invoicing.store import balances, clocks, credit_notes, customers, invoices, runs, subscriptions, voids
 
-__all__ = ["check", "clocks", "customers", "invoices", "runs", "subscriptions"]
+__all__ = ["balances", "check", "clocks", "credit_notes", "customers", "invoices", "runs", "subscriptions", "voids"]
 
 
 async def check(conn: Conn) -> None:

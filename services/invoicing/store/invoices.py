@@ -9,13 +9,24 @@ import asyncpg
 from libs.common.money import Money
 from libs.common.paging import Page
 from libs.common.postgres import Conn
-from services.invoicing.domain.invoice import Bill, HandOver, Invoice, InvoiceTax, Line, PaymentStatus, State
+from services.invoicing.domain.invoice import (
+    AppliedCredit,
+    Bill,
+    HandOver,
+    Invoice,
+    InvoiceTax,
+    Line,
+    PaymentStatus,
+    State,
+)
 from services.invoicing.domain.period import Period
 from services.invoicing.domain.proration import Proration
+from services.invoicing.store import balances
 
 _INVOICE = (
     "SELECT tenant_id, id, number, customer_id, subscription_id, plan_code, plan_version, period_start, period_end,"
-    " currency, state, payment_status, amount_paid_minor, issue_date, create_time, finalize_time FROM invoice"
+    " currency, state, payment_status, amount_paid_minor, issue_date, create_time, finalize_time,"
+    " offset_minor, is_with_payments FROM invoice"
 )
 
 
@@ -113,11 +124,13 @@ async def take_sequences(conn: Conn, tenant_id: str, count: int) -> range:
 async def finalize(
     conn: Conn, tenant_id: str, numbered: Sequence[tuple[str, int, str]], finalize_time: datetime, now: datetime
 ) -> None:
-    """Finalize the locked drafts (id, sequence, number). Those of 0 are paid; payments is to be told of the others."""
+    """Finalize the locked drafts (id, sequence, number). With nothing due they are paid; payments is told of the
+    others.
+    """
     await conn.execute(
         "UPDATE invoice i SET state = 'finalized', sequence = n.sequence, number = n.number, finalize_time = $5,"
-        " payment_status = CASE WHEN total_minor = 0 THEN 'succeeded' ELSE 'pending' END,"
-        " hand_over_time = CASE WHEN total_minor > 0 THEN $6::timestamptz END"
+        " payment_status = CASE WHEN amount_due_minor = 0 THEN 'succeeded' ELSE 'pending' END,"
+        " hand_over_time = CASE WHEN amount_due_minor > 0 THEN $6::timestamptz END"
         " FROM unnest($2::text[], $3::bigint[], $4::text[]) AS n (id, sequence, number)"
         " WHERE i.tenant_id = $1 AND i.id = n.id AND i.state = 'draft'",
         tenant_id,
@@ -132,11 +145,11 @@ async def finalize(
 async def claim_hand_overs(conn: Conn, now: datetime, leased_until: datetime, limit: int) -> Sequence[HandOver]:
     """Lease up to `limit` finalized invoices that payments does not have yet."""
     rows = await conn.fetch(
-        "UPDATE invoice i SET hand_over_time = $2"
+        "UPDATE invoice i SET hand_over_time = $2, is_with_payments = true"
         " FROM (SELECT tenant_id, id FROM invoice WHERE hand_over_time <= $1"
         "  ORDER BY hand_over_time LIMIT $3 FOR UPDATE SKIP LOCKED) due"
         " WHERE i.tenant_id = due.tenant_id AND i.id = due.id"
-        " RETURNING i.tenant_id, i.id, i.number, i.customer_id, i.total_minor, i.currency",
+        " RETURNING i.tenant_id, i.id, i.number, i.customer_id, i.amount_due_minor, i.currency",
         now,
         leased_until,
         limit,
@@ -147,7 +160,7 @@ async def claim_hand_overs(conn: Conn, now: datetime, leased_until: datetime, li
             row["id"],
             row["number"],
             row["customer_id"],
-            Money(row["total_minor"], row["currency"]),
+            Money(row["amount_due_minor"], row["currency"]),
         )
         for row in rows
     ]
@@ -187,12 +200,41 @@ async def record_payment(
     )
 
 
+async def offset(conn: Conn, tenant_id: str, invoice_id: str, amount: Money) -> None:
+    """Take `amount` off what is due of a locked, finalized invoice; with nothing left it is paid."""
+    await conn.execute(
+        "UPDATE invoice SET offset_minor = offset_minor + $3,"
+        " hand_over_time = CASE WHEN amount_due_minor > $3 THEN hand_over_time END,"
+        " payment_status = CASE WHEN amount_due_minor > $3 THEN payment_status ELSE 'succeeded' END"
+        " WHERE tenant_id = $1 AND id = $2 AND state = 'finalized'",
+        tenant_id,
+        invoice_id,
+        amount.minor_units,
+    )
+
+
+async def void(conn: Conn, tenant_id: str, invoice_id: str) -> None:
+    """Void a locked, finalized invoice. Nobody collects it any more."""
+    await conn.execute(
+        "UPDATE invoice SET state = 'voided', hand_over_time = NULL"
+        " WHERE tenant_id = $1 AND id = $2 AND state = 'finalized'",
+        tenant_id,
+        invoice_id,
+    )
+
+
 async def get(conn: Conn, tenant_id: str, invoice_id: str) -> Invoice | None:
     row = await conn.fetchrow(f"{_INVOICE} WHERE tenant_id = $1 AND id = $2", tenant_id, invoice_id)
     if row is None:
         return None
     [found] = await _invoices(conn, tenant_id, [row])
     return found
+
+
+async def lock(conn: Conn, tenant_id: str, invoice_id: str) -> Invoice | None:
+    """The invoice, for this transaction alone to change, credit or collect."""
+    await conn.execute("SELECT FROM invoice WHERE tenant_id = $1 AND id = $2 FOR UPDATE", tenant_id, invoice_id)
+    return await get(conn, tenant_id, invoice_id)
 
 
 async def page(
@@ -260,10 +302,14 @@ async def _invoices(conn: Conn, tenant_id: str, rows: Sequence[asyncpg.Record]) 
         list(currencies),
     ):
         taxes[row["invoice_id"]].append(_tax(row, currencies[row["invoice_id"]]))
-    return [_invoice(row, Bill(row["currency"], tuple(lines[row["id"]]), tuple(taxes[row["id"]]))) for row in rows]
+    used = await balances.of_invoices(conn, tenant_id, currencies)
+    return [
+        _invoice(row, Bill(row["currency"], tuple(lines[row["id"]]), tuple(taxes[row["id"]])), used[row["id"]])
+        for row in rows
+    ]
 
 
-def _invoice(row: asyncpg.Record, bill: Bill) -> Invoice:
+def _invoice(row: asyncpg.Record, bill: Bill, used: Sequence[AppliedCredit]) -> Invoice:
     return Invoice(
         id=row["id"],
         number=row["number"],
@@ -279,6 +325,9 @@ def _invoice(row: asyncpg.Record, bill: Bill) -> Invoice:
         issue_date=row["issue_date"],
         create_time=row["create_time"],
         finalize_time=row["finalize_time"],
+        offset=Money(row["offset_minor"], row["currency"]),
+        credits=tuple(used),
+        is_with_payments=row["is_with_payments"],
     )
 
 

@@ -1,0 +1,296 @@
+"""What is given back of an invoice, and how balances pay the next ones.
+
+A note takes amounts of lines, and their taxes at the invoice's rates. Each tax of a note is rounded once, never to more
+than is left of the invoice's; the note that takes the rest of the lines takes the rest of the taxes, so that the notes
+of an invoice add up to it (billing semantics 6.3).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from functools import reduce
+
+from libs.common.errors import FailedPrecondition, InvalidArgument, NotFound
+from libs.common.money import Money
+from services.invoicing.domain.invoice import Bill, Invoice, InvoiceTax, State, taxed
+
+
+class Kind(StrEnum):
+    CREDIT = "credit"
+    OFFSET = "offset"
+
+
+class Reason(StrEnum):
+    DUPLICATED_CHARGE = "duplicated_charge"
+    PRODUCT_UNSATISFACTORY = "product_unsatisfactory"
+    ORDER_CHANGE = "order_change"
+    ORDER_CANCELLATION = "order_cancellation"
+    FRAUDULENT_CHARGE = "fraudulent_charge"
+    OTHER = "other"
+
+
+class BalanceState(StrEnum):
+    AVAILABLE = "available"
+    CONSUMED = "consumed"
+    VOIDED = "voided"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """What is credited of the line at `position`, from 0; in a request, None is what is left of it."""
+
+    position: int
+    amount: Money | None
+
+
+@dataclass(frozen=True, slots=True)
+class NoteRequest:
+    """A note as it is asked for; without items, what is left of every line."""
+
+    invoice_id: str
+    kind: Kind
+    reason: Reason
+    description: str
+    items: tuple[Item, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Credited:
+    """What the notes of an invoice have credited: minor units by position of the line, and by code of the tax.
+
+    `count` is how many notes there are; one that was voided before anything of it was used is counted, but not summed.
+    """
+
+    lines: Mapping[int, int]
+    taxes: Mapping[str, int]
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class CreditNote:
+    """`sequence` counts the invoice's notes from 1. `total` = `balance` + `used` + `voided`; an offset is used by its
+    own invoice at once.
+    """
+
+    id: str
+    sequence: int
+    number: str
+    invoice_id: str
+    customer_id: str
+    kind: Kind
+    reason: Reason
+    description: str
+    items: tuple[tuple[int, Money], ...]
+    taxes: tuple[InvoiceTax, ...]
+    subtotal: Money
+    tax: Money
+    balance: Money
+    voided: Money
+    create_time: datetime | None
+
+    @property
+    def total(self) -> Money:
+        return self.subtotal + self.tax
+
+    @property
+    def used(self) -> Money:
+        return self.total - self.balance - self.voided
+
+    @property
+    def state(self) -> BalanceState:
+        if self.balance.minor_units:
+            return BalanceState.AVAILABLE
+        return BalanceState.VOIDED if self.voided.minor_units else BalanceState.CONSUMED
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """What is left of a note, for invoices of `customer_id`."""
+
+    credit_note_id: str
+    customer_id: str
+    amount: Money
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """What an invoice comes to that is being finalized."""
+
+    invoice_id: str
+    customer_id: str
+    total: Money
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """What a note pays of an invoice."""
+
+    invoice_id: str
+    credit_note_id: str
+    amount: Money
+
+
+def drafted(invoice: Invoice, credited: Credited, asked: NoteRequest) -> CreditNote:
+    """The note without id and time. `credited` is by the invoice's notes so far.
+
+    Raises FailedPrecondition INVOICE_NOT_FINALIZED, INVOICE_VOIDED, CREDIT_EXCEEDS_LINE, CREDIT_EXCEEDS_INVOICE,
+    NOTHING_TO_CREDIT or OFFSET_EXCEEDS_DUE, NotFound LINE_NOT_FOUND, and InvalidArgument CREDIT_AMOUNT_INVALID or
+    CURRENCY_MISMATCH.
+    """
+    require_owed(invoice)
+    bill = invoice.bill
+    items = _items(bill, credited, asked.items)
+    subtotal = _sum((amount for _, amount in items), bill.currency)
+    left = bill.subtotal.minor_units - sum(credited.lines.values()) - subtotal.minor_units
+    if left < 0:
+        raise FailedPrecondition(
+            "CREDIT_EXCEEDS_INVOICE",
+            f"the lines come to {subtotal}, which is more than is left of the invoice",
+            invoice_id=invoice.id,
+        )
+    taxes = _taxes(bill, credited, items, takes_rest=left == 0)
+    tax = _sum((each.amount for each in taxes), bill.currency)
+    total = subtotal + tax
+    if subtotal.minor_units < 0 or total.minor_units <= 0:
+        raise FailedPrecondition("NOTHING_TO_CREDIT", f"the note comes to {total}", invoice_id=invoice.id)
+    if asked.kind is Kind.OFFSET and total.minor_units > invoice.unpaid.minor_units:
+        raise FailedPrecondition(
+            "OFFSET_EXCEEDS_DUE",
+            f"the note comes to {total}, and {invoice.unpaid} are left to be paid of the invoice",
+            invoice_id=invoice.id,
+        )
+    nothing = Money(0, bill.currency)
+    return CreditNote(
+        id="",
+        sequence=credited.count + 1,
+        number=number(invoice.number or "", credited.count + 1),
+        invoice_id=invoice.id,
+        customer_id=invoice.customer_id,
+        kind=asked.kind,
+        reason=asked.reason,
+        description=asked.description,
+        items=items,
+        taxes=taxes,
+        subtotal=subtotal,
+        tax=tax,
+        balance=total if asked.kind is Kind.CREDIT else nothing,
+        voided=nothing,
+        create_time=None,
+    )
+
+
+def voided(note: CreditNote) -> CreditNote:
+    """The note without what is left of it. Raises FailedPrecondition CREDIT_NOTE_CONSUMED."""
+    if not note.balance.minor_units:
+        raise FailedPrecondition(
+            "CREDIT_NOTE_CONSUMED", f"nothing is left of credit note {note.number}", credit_note_id=note.id
+        )
+    return replace(note, balance=note.balance - note.balance, voided=note.voided + note.balance)
+
+
+def applied(owed: Sequence[Owed], balances: Sequence[Balance]) -> list[Application]:
+    """Which note pays what: invoice by invoice, the oldest note first, both in the order they come in."""
+    left = [each.amount.minor_units for each in balances]
+    applications = []
+    for invoice in owed:
+        due, currency = invoice.total.minor_units, invoice.total.currency
+        for i, balance in enumerate(balances):
+            if (balance.customer_id, balance.amount.currency) != (invoice.customer_id, currency):
+                continue
+            if (used := min(due, left[i])) > 0:
+                applications.append(Application(invoice.invoice_id, balance.credit_note_id, Money(used, currency)))
+                left[i] -= used
+                due -= used
+    return applications
+
+
+def number(invoice_number: str, sequence: int) -> str:
+    """For example INV-202312-000042-CN001."""
+    return f"{invoice_number}-CN{sequence:03d}"
+
+
+def require_owed(invoice: Invoice) -> None:
+    """Raises FailedPrecondition INVOICE_NOT_FINALIZED or INVOICE_VOIDED."""
+    if invoice.state is State.DRAFT:
+        raise FailedPrecondition(
+            "INVOICE_NOT_FINALIZED", f"invoice {invoice.id} is still a draft", invoice_id=invoice.id
+        )
+    if invoice.state is State.VOIDED:
+        raise FailedPrecondition("INVOICE_VOIDED", f"invoice {invoice.number} is void", invoice_id=invoice.id)
+
+
+def require_voidable(invoice: Invoice, notes: Iterable[CreditNote]) -> None:
+    """`notes` are those of the invoice.
+
+    Raises FailedPrecondition INVOICE_NOT_FINALIZED, INVOICE_VOIDED, INVOICE_PAID or INVOICE_CREDITED.
+    """
+    require_owed(invoice)
+    if invoice.amount_paid.minor_units or (invoice.is_paid and invoice.amount_due.minor_units):
+        raise FailedPrecondition("INVOICE_PAID", f"invoice {invoice.number} is paid", invoice_id=invoice.id)
+    for note in notes:
+        if note.kind is Kind.CREDIT and note.voided != note.total:
+            raise FailedPrecondition(
+                "INVOICE_CREDITED",
+                f"credit note {note.number} has given something of invoice {invoice.number} back: void it first",
+                invoice_id=invoice.id,
+                credit_note_id=note.id,
+            )
+
+
+def _items(bill: Bill, credited: Credited, asked: Sequence[Item]) -> tuple[tuple[int, Money], ...]:
+    if not asked:
+        left = [(position, _left(bill, credited, position)) for position in range(len(bill.lines))]
+        return tuple((position, amount) for position, amount in left if amount.minor_units)
+    for item in asked:
+        if not 0 <= item.position < len(bill.lines):
+            line_number = str(item.position + 1)
+            raise NotFound("LINE_NOT_FOUND", f"the invoice has no line {line_number}", line_number=line_number)
+    return tuple((item.position, _amount(bill, credited, item)) for item in asked)
+
+
+def _amount(bill: Bill, credited: Credited, item: Item) -> Money:
+    """Of the line's sign, and not beyond what is left of it."""
+    left = _left(bill, credited, item.position)
+    amount = left if item.amount is None else item.amount
+    line_number = str(item.position + 1)
+    if amount.currency != bill.currency:
+        raise InvalidArgument(
+            "CURRENCY_MISMATCH",
+            f"line {line_number} is credited in {amount.currency}, the invoice is in {bill.currency}",
+            field="credit_note.items.amount.currency_code",
+        )
+    takes_away = bill.lines[item.position].amount.minor_units < 0
+    if item.amount is not None and (not amount.minor_units or (amount.minor_units < 0) != takes_away):
+        raise InvalidArgument(
+            "CREDIT_AMOUNT_INVALID",
+            f"{amount} can't be credited of line {line_number}, which comes to {bill.lines[item.position].amount}",
+            field="credit_note.items.amount.minor_units",
+        )
+    if not amount.minor_units or abs(amount.minor_units) > abs(left.minor_units):
+        raise FailedPrecondition(
+            "CREDIT_EXCEEDS_LINE", f"{left} are left of line {line_number}", line_number=line_number
+        )
+    return amount
+
+
+def _left(bill: Bill, credited: Credited, position: int) -> Money:
+    line = bill.lines[position].amount
+    return Money(line.minor_units - credited.lines.get(position, 0), bill.currency)
+
+
+def _taxes(
+    bill: Bill, credited: Credited, items: Sequence[tuple[int, Money]], *, takes_rest: bool
+) -> tuple[InvoiceTax, ...]:
+    lines = [replace(bill.lines[position], amount=amount) for position, amount in items]
+    taxes = []
+    for tax in bill.taxes:
+        exact = taxed(tax, lines, bill.currency)
+        left = tax.amount.minor_units - credited.taxes.get(tax.code, 0)
+        amount = left if takes_rest else min(max(exact.amount.minor_units, 0), left)
+        taxes.append(replace(exact, amount=Money(amount, bill.currency)))
+    return tuple(taxes)
+
+
+def _sum(amounts: Iterable[Money], currency: str) -> Money:
+    return reduce(Money.__add__, amounts, Money(0, currency))

@@ -1,0 +1,207 @@
+"""What is given back of an invoice, and how balances pay the next ones."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from libs.common.errors import BillingError, FailedPrecondition
+from libs.common.money import Money
+from services.invoicing.domain.credit_note import (
+    Application,
+    Balance,
+    Credited,
+    CreditNote,
+    Item,
+    Kind,
+    NoteRequest,
+    Owed,
+    Reason,
+    applied,
+    drafted,
+    voided,
+)
+from services.invoicing.domain.invoice import Bill, Invoice, Line, PaymentStatus, State, Tax, taxed
+from services.invoicing.domain.period import Period
+
+NOVEMBER = Period(datetime(2023, 11, 1, tzinfo=UTC), datetime(2023, 12, 1, tzinfo=UTC))
+
+
+def euro(minor_units: int) -> Money:
+    return Money(minor_units, "EUR")
+
+
+def invoice(*amounts: int, rates: Sequence[str] = ("20",)) -> Invoice:
+    """Finalized, with a line for each amount, and taxed by each rate."""
+    codes = tuple(f"tax{i}" for i in range(len(rates)))
+    lines = tuple(
+        Line(f"line{i}", "", NOVEMBER, euro(amount), euro(amount).amount, codes, rating=b"", watermark=1)
+        for i, amount in enumerate(amounts)
+    )
+    taxes = tuple(taxed(Tax(code, code, Decimal(rate)), lines, "EUR") for code, rate in zip(codes, rates, strict=True))
+    return Invoice(
+        id="inv_1",
+        number="INV-202312-000042",
+        customer_id="globex",
+        subscription_id="globex-1",
+        plan_code="basic",
+        plan_version=1,
+        period=NOVEMBER,
+        bill=Bill("EUR", lines, taxes),
+        state=State.FINALIZED,
+        payment_status=PaymentStatus.PENDING,
+        amount_paid=euro(0),
+        issue_date=date(2023, 12, 1),
+        create_time=NOVEMBER.end,
+        finalize_time=NOVEMBER.end,
+        offset=euro(0),
+    )
+
+
+def credited(notes: Sequence[CreditNote]) -> Credited:
+    lines: dict[int, int] = {}
+    taxes: dict[str, int] = {}
+    for note in notes:
+        if note.voided == note.total:
+            continue
+        for position, amount in note.items:
+            lines[position] = lines.get(position, 0) + amount.minor_units
+        for tax in note.taxes:
+            taxes[tax.code] = taxes.get(tax.code, 0) + tax.amount.minor_units
+    return Credited(lines, taxes, len(notes))
+
+
+def ask(*items: tuple[int, int | None], kind: Kind = Kind.CREDIT) -> NoteRequest:
+    asked = tuple(Item(position, None if amount is None else euro(amount)) for position, amount in items)
+    return NoteRequest("inv_1", kind, Reason.OTHER, "", asked)
+
+
+def test_the_note_that_takes_the_rest_takes_up_the_rounding() -> None:
+    whole = invoice(6833, 6833)
+    assert (whole.bill.total, whole.bill.tax) == (euro(16399), euro(2733))
+    first = drafted(whole, credited([]), ask((0, 6833)))
+    assert (first.subtotal, first.tax, first.total) == (euro(6833), euro(1367), euro(8200))
+    assert first.taxes[0].unrounded_amount == Decimal("13.666")
+    last = drafted(whole, credited([first]), ask((1, 6833)))
+    assert (last.subtotal, last.tax, last.total) == (euro(6833), euro(1366), euro(8199))
+    assert (first.number, last.number) == ("INV-202312-000042-CN001", "INV-202312-000042-CN002")
+    assert first.total + last.total == whole.bill.total
+
+
+def test_a_total_is_the_rounded_subtotal_and_the_rounded_tax() -> None:
+    note = drafted(invoice(16000, rates=["25"]), credited([]), ask((0, 15467)))
+    assert (note.subtotal, note.tax, note.total) == (euro(15467), euro(3867), euro(19334))
+    assert note.balance == note.total
+
+
+def test_without_items_everything_that_is_left_is_credited() -> None:
+    whole = invoice(100, 0, -30)
+    some = drafted(whole, credited([]), ask((0, 60)))
+    rest = drafted(whole, credited([some]), ask())
+    assert rest.items == ((0, euro(40)), (2, euro(-30)))
+    assert some.total + rest.total == whole.bill.total
+
+
+@pytest.mark.parametrize(
+    ("items", "reason"),
+    [
+        ([(0, 101)], "CREDIT_EXCEEDS_LINE"),
+        ([(0, 100), (1, 0)], "CREDIT_AMOUNT_INVALID"),
+        ([(0, -1)], "CREDIT_AMOUNT_INVALID"),
+        ([(1, 1)], "CREDIT_AMOUNT_INVALID"),
+        ([(1, -30)], "NOTHING_TO_CREDIT"),
+        ([(0, 71)], "CREDIT_EXCEEDS_INVOICE"),
+        ([(2, None)], "CREDIT_EXCEEDS_LINE"),
+        ([(3, 1)], "LINE_NOT_FOUND"),
+        ([(-1, 1)], "LINE_NOT_FOUND"),
+    ],
+)
+def test_what_an_invoice_does_not_have_can_not_be_credited(items: list[tuple[int, int | None]], reason: str) -> None:
+    with pytest.raises(BillingError) as refused:
+        drafted(invoice(100, -30, 0), credited([]), ask(*items))
+    assert refused.value.reason == reason
+
+
+def test_an_offset_is_used_at_once_and_never_more_than_is_due() -> None:
+    whole = replace(invoice(1000), offset=euro(700))
+    note = drafted(whole, credited([]), ask((0, 416), kind=Kind.OFFSET))
+    assert (note.total, note.balance, note.used) == (euro(499), euro(0), euro(499))
+    with pytest.raises(FailedPrecondition) as refused:
+        drafted(whole, credited([]), ask((0, 418), kind=Kind.OFFSET))
+    assert refused.value.reason == "OFFSET_EXCEEDS_DUE"
+
+
+LINES = st.lists(st.integers(0, 10_000), min_size=1, max_size=5)
+RATES = st.lists(st.sampled_from(["0", "0.5", "8.875", "20", "33.333", "100"]), max_size=3)
+ASKED = st.lists(
+    st.one_of(
+        st.just("void"),
+        st.lists(st.tuples(st.integers(0, 4), st.integers(1, 6000)), min_size=1, max_size=3, unique_by=lambda i: i[0]),
+    ),
+    max_size=12,
+)
+
+
+@given(LINES, RATES, ASKED)
+def test_no_sequence_of_notes_exceeds_a_line_and_the_last_one_ends_exactly_at_the_invoice(
+    amounts: list[int], rates: list[str], sequence: list[str | list[tuple[int, int | None]]]
+) -> None:
+    whole = invoice(*amounts, rates=rates)
+    notes: list[CreditNote] = []
+    for step in [*sequence, []]:
+        try:
+            if isinstance(step, str):
+                notes[-1:] = [voided(note) for note in notes[-1:]]
+            else:
+                notes.append(drafted(whole, credited(notes), ask(*step)))
+        except BillingError as refused:
+            assert refused.reason in {  # noqa: PT017 which step is refused is not the matter
+                "CREDIT_EXCEEDS_LINE", "CREDIT_EXCEEDS_INVOICE", "NOTHING_TO_CREDIT", "LINE_NOT_FOUND",
+                "CREDIT_AMOUNT_INVALID", "CREDIT_NOTE_CONSUMED",
+            }  # fmt: skip
+        sums = credited(notes)
+        assert all(0 <= sums.lines.get(i, 0) <= amount for i, amount in enumerate(amounts))
+        assert all(0 <= sums.taxes.get(tax.code, 0) <= tax.amount.minor_units for tax in whole.bill.taxes)
+    counting = [note.total.minor_units for note in notes if note.voided != note.total]
+    assert sum(counting) == whole.bill.total.minor_units
+
+
+def test_the_oldest_note_pays_first_and_only_its_customer_in_its_currency() -> None:
+    balances = [
+        Balance("cn_1", "globex", euro(70)),
+        Balance("cn_2", "globex", Money(500, "USD")),
+        Balance("cn_3", "initech", euro(500)),
+        Balance("cn_4", "globex", euro(500)),
+    ]
+    owed = [Owed("inv_1", "globex", euro(100)), Owed("inv_2", "globex", euro(0)), Owed("inv_3", "globex", euro(600))]
+    assert applied(owed, balances) == [
+        Application("inv_1", "cn_1", euro(70)),
+        Application("inv_1", "cn_4", euro(30)),
+        Application("inv_3", "cn_4", euro(470)),
+    ]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 99))),
+    st.lists(st.tuples(st.sampled_from("ab"), st.integers(1, 99))),
+)
+def test_credits_never_exceed_an_invoice_or_a_balance_and_nothing_is_left_of_both(
+    invoices: list[tuple[str, int]], notes: list[tuple[str, int]]
+) -> None:
+    owed = [Owed(f"inv_{i}", customer, euro(amount)) for i, (customer, amount) in enumerate(invoices)]
+    balances = [Balance(f"cn_{i}", customer, euro(amount)) for i, (customer, amount) in enumerate(notes)]
+    used = applied(owed, balances)
+    due = {each.invoice_id: each.total.minor_units for each in owed}
+    left = {each.credit_note_id: each.amount.minor_units for each in balances}
+    for each in used:
+        due[each.invoice_id] -= each.amount.minor_units
+        left[each.credit_note_id] -= each.amount.minor_units
+    assert min([*due.values(), *left.values()], default=0) >= 0
+    for customer in "ab":
+        is_due = sum(due[each.invoice_id] for each in owed if each.customer_id == customer)
+        is_left = sum(left[each.credit_note_id] for each in balances if each.customer_id == customer)
+        assert not (is_due and is_left)
