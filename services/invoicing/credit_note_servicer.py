@@ -12,6 +12,7 @@ from libs.common.rpc.server import caller
 from libs.common.wire import request_id_in, text_in
 from services.invoicing import crediting, store
 from services.invoicing.convert_credit_notes import note_in, note_out
+from services.invoicing.domain.credit_note import CreditNote
 from weir.invoicing.v1 import credit_notes_pb2 as pb
 from weir.invoicing.v1.credit_notes_pb2_grpc import CreditNoteServiceServicer
 
@@ -19,24 +20,27 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
 class CreditNoteServicer(CreditNoteServiceServicer):
-    def __init__(self, pool: Pool, clock: Clock) -> None:
+    def __init__(self, pool: Pool, till: crediting.Till, clock: Clock) -> None:
         self._pool = pool
+        self._till = till
         self._clock = clock
 
     async def CreateCreditNote(
         self, request: pb.CreateCreditNoteRequest, context: Context
     ) -> pb.CreateCreditNoteResponse:
-        """The invoice's lock comes first: a repeat waits for the first request, and then finds its note."""
         tenant_id, asked = caller().tenant_id, note_in(request.credit_note)
         request_id, request_hash = request_id_in(request.request_id), fingerprint(request)
-        async with self._pool.acquire() as conn, conn.transaction():
-            await store.invoices.lock(conn, tenant_id, asked.invoice_id)
-            made = await store.credit_notes.made_by(conn, tenant_id, request_id)
-            if made is not None:
-                note, recorded = made
-                require_same(recorded, request_hash, request.request_id)
-            else:
-                note = await crediting.created(conn, tenant_id, asked, request_id, request_hash, self._clock())
+
+        async def create() -> CreditNote:
+            """The invoice's lock comes first: a repeat waits for the first request, and then finds its note."""
+            async with self._pool.acquire() as conn, conn.transaction():
+                await store.invoices.lock(conn, tenant_id, asked.invoice_id)
+                if (made := await store.credit_notes.made_by(conn, tenant_id, request_id)) is not None:
+                    require_same(made[1], request_hash, request.request_id)
+                    return made[0]
+                return await crediting.created(conn, tenant_id, asked, request_id, request_hash, self._clock())
+
+        note = await self._till.taken_back(tenant_id, asked.invoice_id, create)
         return pb.CreateCreditNoteResponse(credit_note=note_out(note))
 
     async def EstimateCreditNote(

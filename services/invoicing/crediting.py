@@ -2,14 +2,16 @@
 first, then the notes.
 """
 
-from collections.abc import Sequence
-from dataclasses import replace
-from datetime import datetime
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TypeVar
 from uuid import UUID
 
+from libs.common.clock import Clock
 from libs.common.errors import Conflict, FailedPrecondition, NotFound
 from libs.common.ids import new_id
-from libs.common.postgres import Conn
+from libs.common.postgres import Conn, Pool
 from services.invoicing import store
 from services.invoicing.domain.credit_note import (
     CreditNote,
@@ -21,6 +23,42 @@ from services.invoicing.domain.credit_note import (
     voided,
 )
 from services.invoicing.domain.invoice import Invoice
+from services.invoicing.peers import Peers
+
+T = TypeVar("T")
+
+TAKE_BACK_LEASE = timedelta(seconds=30)
+
+
+class WithPayments(FailedPrecondition):
+    """Payments may be collecting the invoice: it must be taken back first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Till:
+    """How an invoice is taken back from payments, who can't collect it then until it is asked again."""
+
+    pool: Pool
+    peers: Peers
+    clock: Clock
+
+    async def taken_back(self, tenant_id: str, invoice_id: str, change: Callable[[], Awaitable[T]]) -> T:
+        """What `change` answers. If payments has the invoice, it must give it back first, between two transactions;
+        whoever is killed there leaves an invoice that payments is asked to collect again when the lease ends.
+
+        Raises FailedPrecondition PAYMENT_UNDER_WAY.
+        """
+        try:
+            return await change()
+        except WithPayments:
+            leased_until = self.clock() + TAKE_BACK_LEASE
+            async with self.pool.acquire() as conn:
+                invoice = await store.invoices.take_back(conn, tenant_id, invoice_id, leased_until)
+            if invoice is not None:
+                await self.peers.cancel_payment(invoice)
+                async with self.pool.acquire() as conn:
+                    await store.invoices.given_back(conn, invoice, leased_until)
+            return await change()
 
 
 async def use_credits(conn: Conn, tenant_id: str, invoice_ids: Sequence[str]) -> None:
@@ -34,22 +72,22 @@ async def use_credits(conn: Conn, tenant_id: str, invoice_ids: Sequence[str]) ->
 async def estimated(conn: Conn, tenant_id: str, asked: NoteRequest) -> CreditNote:
     """What `created` would make. Writes nothing, and locks the invoice for one moment of its notes."""
     invoice = await _locked(conn, tenant_id, asked.invoice_id)
-    note = drafted(invoice, await store.credit_notes.credited(conn, tenant_id, invoice.id), asked)
-    if note.kind is Kind.OFFSET:
-        _require_not_collected(invoice)
-    return note
+    return drafted(invoice, await store.credit_notes.credited(conn, tenant_id, invoice.id), asked)
 
 
 async def created(
     conn: Conn, tenant_id: str, asked: NoteRequest, request_id: UUID, request_hash: bytes, now: datetime
 ) -> CreditNote:
+    """Raises WithPayments among what `drafted` raises, as the last."""
     note = await estimated(conn, tenant_id, asked)
+    if note.kind is Kind.OFFSET:
+        _require_not_collected(await _locked(conn, tenant_id, asked.invoice_id))
     create_time = (await store.clocks.get(conn, tenant_id)).now(now)
     note = replace(note, id=new_id("cn", now), create_time=create_time)
     if not await store.credit_notes.insert(conn, tenant_id, note, request_id, request_hash):
         raise Conflict("REQUEST_ID_REUSED", f"request_id {request_id} was used for another invoice's credit note")
     if note.kind is Kind.OFFSET:
-        await store.invoices.offset(conn, tenant_id, note.invoice_id, note.total)
+        await store.invoices.offset(conn, tenant_id, note.invoice_id, note.total, now)
     return note
 
 
@@ -60,6 +98,7 @@ async def void_note(conn: Conn, tenant_id: str, note_id: str) -> CreditNote:
 
 
 async def void_invoice(conn: Conn, tenant_id: str, invoice_id: str) -> None:
+    """Raises WithPayments among what `require_voidable` raises, as the last."""
     invoice = await _locked(conn, tenant_id, invoice_id)
     require_voidable(invoice, await store.credit_notes.of_invoice(conn, tenant_id, invoice_id))
     _require_not_collected(invoice)
@@ -82,8 +121,8 @@ async def _locked(conn: Conn, tenant_id: str, invoice_id: str) -> Invoice:
 
 
 def _require_not_collected(invoice: Invoice) -> None:
-    if invoice.is_with_payments:
-        raise FailedPrecondition(
+    if invoice.is_with_payments and invoice.amount_due.minor_units:
+        raise WithPayments(
             "PAYMENT_UNDER_WAY",
             f"payments has invoice {invoice.number}, and may be collecting it",
             invoice_id=invoice.id,

@@ -16,6 +16,7 @@ from libs.common.settings import env, load
 from libs.common.worker import Alarm, run_worker
 from services.invoicing import store
 from services.invoicing.credit_note_servicer import CreditNoteServicer
+from services.invoicing.crediting import Till
 from services.invoicing.peers import Peers
 from services.invoicing.servicer import InvoicingServicer
 from services.invoicing.worker import Biller
@@ -64,7 +65,7 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[int]:
 
         def register(server: grpc.aio.Server) -> None:
             add_InvoicingServiceServicer_to_server(InvoicingServicer(pool, peers, alarm, clock), server)
-            add_CreditNoteServiceServicer_to_server(CreditNoteServicer(pool, clock), server)
+            add_CreditNoteServiceServicer_to_server(CreditNoteServicer(pool, Till(pool, peers, clock), clock), server)
 
         async with serving(settings.listen, SERVICES, register, verifier, ready) as port:
             yield port

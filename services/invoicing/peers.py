@@ -156,15 +156,28 @@ class Peers:
         return [[convert.rated_usage_in(charge) for charge in rated.charges] for rated in response.responses]
 
     async def create_payment(self, invoice: HandOver) -> None:
-        """Asking again is safe: the request's id is derived from the invoice (law 7)."""
+        """Asking again is safe: the request's id is derived from the invoice and its version (law 7)."""
+        version = f"/{invoice.version}" if invoice.version else ""
         request = payments_pb2.CreatePaymentRequest(
-            request_id=str(uuid.uuid5(_PAYMENT_REQUESTS, f"{invoice.tenant_id}/{invoice.invoice_id}")),
+            request_id=str(uuid.uuid5(_PAYMENT_REQUESTS, f"{invoice.tenant_id}/{invoice.invoice_id}{version}")),
             invoice_id=invoice.invoice_id,
             invoice_number=invoice.number,
             customer_id=invoice.customer_id,
             amount=money_out(invoice.amount_due),
+            version=invoice.version,
         )
         await self._payments.CreatePayment(request, metadata=self._key(invoice.tenant_id))
+
+    async def cancel_payment(self, invoice: HandOver) -> None:
+        """Have payments give the invoice back. Raises FailedPrecondition PAYMENT_UNDER_WAY."""
+        request = payments_pb2.CancelPaymentRequest(
+            invoice_id=invoice.invoice_id,
+            invoice_number=invoice.number,
+            customer_id=invoice.customer_id,
+            amount=money_out(invoice.amount_due),
+            version=invoice.version,
+        )
+        await self._payments.CancelPayment(request, metadata=self._key(invoice.tenant_id))
 
     def _key(self, tenant_id: str) -> tuple[tuple[str, str], ...]:
         return credential(self._issuer.internal_key(tenant_id))

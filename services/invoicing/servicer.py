@@ -16,7 +16,7 @@ from libs.common.wire import money_out, request_id_in, text_in
 from libs.common.worker import Alarm
 from services.invoicing import convert, store
 from services.invoicing.billing import bill_one, recomputed
-from services.invoicing.crediting import void_invoice
+from services.invoicing.crediting import Till, void_invoice
 from services.invoicing.domain.clock import BillingClock
 from services.invoicing.domain.customer import Subscription, closed, ended
 from services.invoicing.domain.explain import sentences
@@ -292,13 +292,17 @@ class InvoicingServicer(InvoicingServiceServicer):
     async def VoidInvoice(self, request: pb.VoidInvoiceRequest, context: Context) -> pb.VoidInvoiceResponse:
         tenant_id, invoice_id = caller().tenant_id, text_in(request.id, "id")
         request_id, request_hash = request_id_in(request.request_id), fingerprint(request)
-        async with self._pool.acquire() as conn, conn.transaction():
-            before = await store.voids.record(conn, tenant_id, invoice_id, request_id, request_hash, self._clock())
-            if before is not None:
-                require_same(before, request_hash, request.request_id)
-            else:
-                await void_invoice(conn, tenant_id, invoice_id)
-            invoice = await _invoice(conn, tenant_id, invoice_id)
+
+        async def void() -> Invoice:
+            async with self._pool.acquire() as conn, conn.transaction():
+                before = await store.voids.record(conn, tenant_id, invoice_id, request_id, request_hash, self._clock())
+                if before is not None:
+                    require_same(before, request_hash, request.request_id)
+                else:
+                    await void_invoice(conn, tenant_id, invoice_id)
+                return await _invoice(conn, tenant_id, invoice_id)
+
+        invoice = await Till(self._pool, self._peers, self._clock).taken_back(tenant_id, invoice_id, void)
         return pb.VoidInvoiceResponse(invoice=convert.invoice_out(invoice))
 
     async def RecordPayment(self, request: pb.RecordPaymentRequest, context: Context) -> pb.RecordPaymentResponse:

@@ -26,7 +26,7 @@ from services.payments.domain.attempt import (
     advance,
     idempotency_key,
 )
-from services.payments.domain.payment import Payment, PaymentState, after_attempt, delay
+from services.payments.domain.payment import CANCELABLE, Payment, PaymentState, after_attempt, delay
 from services.payments.domain.webhook import WebhookEvent
 from services.payments.pace import Pace
 from services.payments.providers import Charge, Processor, ProcessorUnavailable, Sighting
@@ -53,6 +53,34 @@ class Collection:
         attempt, charge = begun
         processor = await self.accounts.get(attempt.tenant_id, attempt.processor_account_id)
         await self._record(attempt, await processor.charge(charge))
+
+    async def cancel(self, asked: Payment) -> Payment | None:
+        """The invoice's payment, canceled as of `asked.version`; None where that can't be done, or not now."""
+        async with self.pool.acquire() as conn:
+            found = await payments.find_of_invoice(conn, asked.tenant_id, asked.invoice_id)
+            if found is None and await payments.insert(conn, asked, None, None):
+                return asked
+            found = found or await payments.find_of_invoice(conn, asked.tenant_id, asked.invoice_id)
+        assert found is not None, "payments are never deleted"
+        if found.state is PaymentState.CANCELED:
+            return found if found.version >= asked.version else await self._take_back(found, asked.version)
+        if found.state not in CANCELABLE or found.version >= asked.version or not await self._close_last(found):
+            return None
+        return await self._take_back(found, asked.version)
+
+    async def _take_back(self, payment: Payment, version: int) -> Payment | None:
+        """Its last attempt is closed, unless somebody has begun another one meanwhile."""
+        async with self.pool.acquire() as conn, conn.transaction():
+            current = await payments.lock(conn, payment.tenant_id, payment.id)
+            last = await attempts.find_last(conn, payment.tenant_id, payment.id)
+            assert current is not None, "payments are never deleted"
+            is_closed = last is None or last.state is AttemptState.DECLINED
+            if current.state not in CANCELABLE or current.version >= version or not is_closed:
+                return None
+            taken_back = replace(current, state=PaymentState.CANCELED, version=version)
+            await payments.set_asked(conn, taken_back)
+            await payments.set_state(conn, current, PaymentState.CANCELED, self.clock())
+        return taken_back
 
     async def resolve(self, attempt: Attempt) -> None:
         """Learn what has become of a claimed attempt, by asking about it or by repeating the very same request."""
@@ -239,6 +267,8 @@ def _contradiction(payment: Payment, attempt: Attempt, sighting: Sighting) -> st
     """Why a charge that claims to be this attempt cannot be, or ""."""
     if attempt.reference not in ("", sighting.reference):
         return f"{sighting.reference} claims to be the attempt that made {attempt.reference}"
+    if attempt.state is AttemptState.DECLINED and isinstance(sighting.outcome, Declined):
+        return ""  # the payment may have gone on over another amount
     if (sighting.amount, sighting.currency) != (payment.amount.amount, payment.amount.currency):
         return f"{sighting.reference} is over {sighting.amount} {sighting.currency}, the payment over {payment.amount}"
     return ""

@@ -70,7 +70,13 @@ def token_in(value: str, field: str) -> str:
     return value
 
 
-def amount_in(message: payments_pb2.CreatePaymentRequest) -> Money:
+def version_in(value: int, *, least: int) -> int:
+    if value < least:
+        raise InvalidArgument("VERSION_TOO_SMALL", f"version is {value}, at least {least} is needed", field="version")
+    return value
+
+
+def amount_in(message: payments_pb2.CreatePaymentRequest | payments_pb2.CancelPaymentRequest) -> Money:
     amount = money_in(message.amount, message.HasField("amount"), "amount")
     if amount.minor_units <= 0:
         raise InvalidArgument(

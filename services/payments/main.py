@@ -82,8 +82,9 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[Ports]:
                 await account_rows.check(conn)
 
         accounts = Accounts(pool, vault, {"stripe": stripe.account})
-        saving = Saving(pool, accounts, clock, _pace(settings.processor_timeout_seconds))
-        servicer = PaymentsServicer(pool, vault, saving, alarm, clock)
+        pace = _pace(settings.processor_timeout_seconds)
+        saving, collection = Saving(pool, accounts, clock, pace), Collection(pool, accounts, clock, pace)
+        servicer = PaymentsServicer(pool, vault, saving, collection, alarm, clock)
         endpoint = webhook.Endpoint(pool, accounts, alarm, clock)
         async with (
             web.serving(settings.webhook_listen, endpoint.app(), drain_seconds=webhook.DRAIN_SECONDS) as webhook_port,

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, TypeAlias
 
 import grpc
@@ -16,6 +17,7 @@ from libs.common.rpc.server import caller
 from libs.common.wire import request_id_in, text_in
 from libs.common.worker import Alarm
 from services.payments import convert
+from services.payments.collection import Collection
 from services.payments.domain.attempt import Attempt
 from services.payments.domain.method import MethodState, PaymentMethod
 from services.payments.domain.payment import RETRIABLE, Payment, PaymentState
@@ -34,6 +36,7 @@ class PaymentsServicer(PaymentsServiceServicer):
     pool: Pool
     vault: Vault
     saving: Saving
+    collection: Collection
     alarm: Alarm
     clock: Clock
 
@@ -108,18 +111,7 @@ class PaymentsServicer(PaymentsServiceServicer):
 
     async def CreatePayment(self, request: pb.CreatePaymentRequest, context: Context) -> pb.CreatePaymentResponse:
         request_id, request_hash = request_id_in(request.request_id), fingerprint(request)
-        now = self.clock()
-        payment = Payment(
-            tenant_id=caller().tenant_id,
-            id=new_id("pay", now),
-            invoice_id=text_in(request.invoice_id, "invoice_id"),
-            invoice_number=text_in(request.invoice_number, "invoice_number"),
-            customer_id=text_in(request.customer_id, "customer_id"),
-            amount=convert.amount_in(request),
-            state=PaymentState.PENDING,
-            revision=1,
-            create_time=now,
-        )
+        payment = self._asked(request, PaymentState.PENDING)
         async with self.pool.acquire() as conn, conn.transaction():
             await methods.lock_customer(conn, payment.tenant_id, payment.customer_id)
             if await methods.find_default(conn, payment.tenant_id, payment.customer_id) is None:
@@ -128,10 +120,36 @@ class PaymentsServicer(PaymentsServiceServicer):
                 recorded = await payments.find_request(conn, payment.tenant_id, request_id)
                 if recorded is not None:
                     require_same(recorded[1], request_hash, request.request_id)
-                payment = await _payment_of_same_invoice(conn, payment)
+                payment = await _payment_of_same_invoice(conn, payment, self.clock())
             answer = await _payment_out(conn, payment)
         await self.alarm.ring("charge")
         return pb.CreatePaymentResponse(payment=answer)
+
+    async def CancelPayment(self, request: pb.CancelPaymentRequest, context: Context) -> pb.CancelPaymentResponse:
+        asked = self._asked(request, PaymentState.CANCELED)
+        if (payment := await self.collection.cancel(asked)) is None:
+            raise FailedPrecondition(
+                "PAYMENT_UNDER_WAY",
+                f"invoice {asked.invoice_id} is being collected, or is paid",
+                invoice_id=asked.invoice_id,
+            )
+        async with self.pool.acquire() as conn:
+            return pb.CancelPaymentResponse(payment=await _payment_out(conn, payment))
+
+    def _asked(self, request: pb.CreatePaymentRequest | pb.CancelPaymentRequest, state: PaymentState) -> Payment:
+        now = self.clock()
+        return Payment(
+            tenant_id=caller().tenant_id,
+            id=new_id("pay", now),
+            invoice_id=text_in(request.invoice_id, "invoice_id"),
+            invoice_number=text_in(request.invoice_number, "invoice_number"),
+            customer_id=text_in(request.customer_id, "customer_id"),
+            amount=convert.amount_in(request),
+            state=state,
+            revision=1,
+            create_time=now,
+            version=convert.version_in(request.version, least=1 if state is PaymentState.CANCELED else 0),
+        )
 
     async def GetPayment(self, request: pb.GetPaymentRequest, context: Context) -> pb.GetPaymentResponse:
         payment_id = text_in(request.id, "id")
@@ -213,16 +231,27 @@ class PaymentsServicer(PaymentsServiceServicer):
             return recorded[0]
 
 
-async def _payment_of_same_invoice(conn: Conn, asked: Payment) -> Payment:
-    """The invoice's payment. Raises Conflict PAYMENT_DIFFERS when it is not for what is asked."""
-    payment = await payments.find_of_invoice(conn, asked.tenant_id, asked.invoice_id)
+async def _payment_of_same_invoice(conn: Conn, asked: Payment, now: datetime) -> Payment:
+    """The invoice's payment; a canceled one goes on as asked, unless that was asked before it was canceled.
+
+    Raises Conflict PAYMENT_DIFFERS when it is not for what is asked.
+    """
+    payment = await payments.lock_of_invoice(conn, asked.tenant_id, asked.invoice_id)
     assert payment is not None, "the invoice is what was taken"
+    if asked.version < payment.version:
+        return payment
+    if payment.state is PaymentState.CANCELED:
+        await payments.set_asked(conn, replace(payment, amount=asked.amount, version=asked.version))
+        due_time = now if asked.state is PaymentState.PENDING else None
+        await payments.set_state(conn, payment, asked.state, now, due_time)
+        return replace(payment, amount=asked.amount, version=asked.version, state=asked.state)
     if (payment.amount, payment.customer_id) != (asked.amount, asked.customer_id):
         raise Conflict(
             "PAYMENT_DIFFERS",
             f"invoice {asked.invoice_id} has a payment of {payment.amount} by {payment.customer_id}",
             payment_id=payment.id,
         )
+    await payments.set_asked(conn, replace(payment, version=asked.version))
     return payment
 
 

@@ -44,6 +44,7 @@ _INVOICE_STATUS = {
     PaymentState.FAILED: invoicing_pb2.Invoice.PAYMENT_STATUS_FAILED,
     PaymentState.REQUIRES_ACTION: invoicing_pb2.Invoice.PAYMENT_STATUS_REQUIRES_ACTION,
     PaymentState.AWAITING_METHOD: invoicing_pb2.Invoice.PAYMENT_STATUS_FAILED,
+    PaymentState.CANCELED: invoicing_pb2.Invoice.PAYMENT_STATUS_PENDING,
 }
 
 

@@ -24,6 +24,7 @@ READS = (
     "Stream",
 )
 REPEATABLE = {
+    "CancelPayment": "an older version changes nothing",
     "IngestEvents": "its events carry transaction_ids",
     "IngestEventStream": "its events carry transaction_ids",
     "RecordPayment": "an older revision changes nothing",

@@ -42,6 +42,7 @@ def explained(each: Line, rating: Rating | None = None) -> list[str]:
         amount_paid=Money(0, "EUR"),
         issue_date=date(2023, 11, 1),
         create_time=PERIOD.end,
+        offset=Money(0, "USD"),
         finalize_time=PERIOD.end,
     )
     return sentences(invoice, each, rating, MONTHS)

@@ -229,7 +229,9 @@ class World:
 
 
 @asynccontextmanager
-async def deployed(database: Database, keys: Keys, redis_url: str) -> AsyncIterator[World]:
+async def deployed(
+    database: Database, keys: Keys, redis_url: str, payments_target: str = CLOSED
+) -> AsyncIterator[World]:
     local = "127.0.0.1:0"
     async with AsyncExitStack() as stack:
         metering_settings = metering.Settings(dsn=database.dsns["metering"], public_keys=keys.public_pem, listen=local)
@@ -248,7 +250,7 @@ async def deployed(database: Database, keys: Keys, redis_url: str) -> AsyncItera
             listen=invoicing_target,
             metering_target=metering_target,
             pricing_target=f"127.0.0.1:{pricing_port}",
-            payments_target=CLOSED,
+            payments_target=payments_target,
         )
         port = await stack.enter_async_context(invoicing.running(settings, system_clock))
         async with AsyncExitStack() as channels:

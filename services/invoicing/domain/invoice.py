@@ -167,13 +167,14 @@ class Invoice:
 
 @dataclass(frozen=True, slots=True)
 class HandOver:
-    """What payments is told of an invoice."""
+    """What payments is told of an invoice. Of two, that with the greater `version` counts."""
 
     tenant_id: str
     invoice_id: str
     number: str
     customer_id: str
     amount_due: Money
+    version: int
 
 
 @dataclass(frozen=True, slots=True)

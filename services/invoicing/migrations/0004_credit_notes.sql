@@ -119,11 +119,12 @@ CREATE TRIGGER credit_application_is_kept BEFORE DELETE OR TRUNCATE ON credit_ap
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_to_change();
 
 -- An invoice: the sum of its applications, that of the offsets made since, and what is left to pay. `is_with_payments` is set
--- before payments is first asked to collect: from then on it may have the invoice. A void invoice keeps what it says.
+-- before payments is asked to collect, who may have the invoice from then on, and unset once payments has given it back;
+-- `payment_version` grows each time it is to give it back. A void invoice keeps what it says.
 CREATE OR REPLACE FUNCTION keep_finalized_invoice() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     movable constant text[] := '{payment_status,amount_paid_minor,payment_id,payment_revision,hand_over_time,'
-        'is_with_payments,state,offset_minor,amount_due_minor}';
+        'is_with_payments,payment_version,state,offset_minor,amount_due_minor}';
 BEGIN
     IF to_jsonb(OLD) - movable <> to_jsonb(NEW) - movable THEN
         RAISE EXCEPTION 'invoice % is finalized and never changes', OLD.number USING ERRCODE = 'restrict_violation';
@@ -150,6 +151,7 @@ ALTER TABLE invoice
     ADD COLUMN credits_minor bigint NOT NULL DEFAULT 0 CHECK (credits_minor >= 0),
     ADD COLUMN offset_minor bigint NOT NULL DEFAULT 0 CHECK (offset_minor >= 0),
     ADD COLUMN amount_due_minor bigint GENERATED ALWAYS AS (total_minor - credits_minor - offset_minor) STORED,
+    ADD COLUMN payment_version bigint NOT NULL DEFAULT 0 CHECK (payment_version >= 0),
     ADD COLUMN is_with_payments boolean NOT NULL DEFAULT true;  -- of those that are there already
 ALTER TABLE invoice
     ALTER COLUMN is_with_payments SET DEFAULT false,

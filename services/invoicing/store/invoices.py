@@ -1,5 +1,7 @@
 """Invoices, from draft to paid."""
 
+# ruff: noqa: S608 what is interpolated are the lists of columns below
+
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from typing import Any
@@ -28,6 +30,7 @@ _INVOICE = (
     " currency, state, payment_status, amount_paid_minor, issue_date, create_time, finalize_time,"
     " offset_minor, is_with_payments FROM invoice"
 )
+_HAND_OVER = "i.tenant_id, i.id, i.number, i.customer_id, i.amount_due_minor, i.currency, i.payment_version"
 
 
 async def insert_drafts(conn: Conn, tenant_id: str, run_id: str, drafts: Sequence[Invoice]) -> None:
@@ -149,31 +152,52 @@ async def claim_hand_overs(conn: Conn, now: datetime, leased_until: datetime, li
         " FROM (SELECT tenant_id, id FROM invoice WHERE hand_over_time <= $1"
         "  ORDER BY hand_over_time LIMIT $3 FOR UPDATE SKIP LOCKED) due"
         " WHERE i.tenant_id = due.tenant_id AND i.id = due.id"
-        " RETURNING i.tenant_id, i.id, i.number, i.customer_id, i.amount_due_minor, i.currency",
+        f" RETURNING {_HAND_OVER}",
         now,
         leased_until,
         limit,
     )
-    return [
-        HandOver(
-            row["tenant_id"],
-            row["id"],
-            row["number"],
-            row["customer_id"],
-            Money(row["amount_due_minor"], row["currency"]),
-        )
-        for row in rows
-    ]
+    return [_hand_over(row) for row in rows]
+
+
+async def take_back(conn: Conn, tenant_id: str, invoice_id: str, leased_until: datetime) -> HandOver | None:
+    """Lease a finalized invoice that payments may have, to have it given back; when the lease ends, payments is asked
+    to collect what is still due. None if there is nothing to take back.
+    """
+    row = await conn.fetchrow(
+        "UPDATE invoice i SET hand_over_time = $3, payment_version = payment_version + 1"
+        " WHERE tenant_id = $1 AND id = $2 AND state = 'finalized' AND is_with_payments AND amount_due_minor > 0"
+        f" AND payment_status <> 'succeeded' RETURNING {_HAND_OVER}",
+        tenant_id,
+        invoice_id,
+        leased_until,
+    )
+    return _hand_over(row) if row else None
+
+
+async def given_back(conn: Conn, invoice: HandOver, leased_until: datetime) -> None:
+    """Payments has the invoice no more, unless somebody has asked it again meanwhile."""
+    await conn.execute(
+        "UPDATE invoice SET is_with_payments = false"
+        " WHERE tenant_id = $1 AND id = $2 AND payment_version = $3 AND hand_over_time = $4",
+        invoice.tenant_id,
+        invoice.invoice_id,
+        invoice.version,
+        leased_until,
+    )
 
 
 async def set_hand_over(conn: Conn, tried: Iterable[HandOver], again: datetime | None) -> None:
-    """Payments has them (None), or is to be asked again at `again`."""
-    keys = [(each.tenant_id, each.invoice_id) for each in tried]
+    """Payments has them (None), or is to be asked again at `again`; not those that were taken back meanwhile."""
+    keys = [(each.tenant_id, each.invoice_id, each.version) for each in tried]
     await conn.execute(
-        "UPDATE invoice i SET hand_over_time = $3 FROM unnest($1::text[], $2::text[]) AS t (tenant_id, id)"
-        " WHERE i.tenant_id = t.tenant_id AND i.id = t.id AND i.hand_over_time IS NOT NULL",
-        [tenant_id for tenant_id, _ in keys],
-        [invoice_id for _, invoice_id in keys],
+        "UPDATE invoice i SET hand_over_time = $4"
+        " FROM unnest($1::text[], $2::text[], $3::bigint[]) AS t (tenant_id, id, version)"
+        " WHERE i.tenant_id = t.tenant_id AND i.id = t.id AND i.payment_version = t.version"
+        " AND i.hand_over_time IS NOT NULL",
+        [tenant_id for tenant_id, _, _ in keys],
+        [invoice_id for _, invoice_id, _ in keys],
+        [version for _, _, version in keys],
         again,
     )
 
@@ -187,10 +211,11 @@ async def record_payment(
     status: PaymentStatus,
     paid: Money,
 ) -> None:
-    """Does nothing unless `revision` is newer than what the finalized invoice has."""
+    """Does nothing unless `revision` is newer than what the finalized invoice has, and something is due of it."""
     await conn.execute(
         "UPDATE invoice SET payment_status = $5, amount_paid_minor = $6, payment_id = $3, payment_revision = $4"
-        " WHERE tenant_id = $1 AND id = $2 AND state = 'finalized' AND payment_revision < $4",
+        " WHERE tenant_id = $1 AND id = $2 AND state = 'finalized' AND payment_revision < $4"
+        " AND amount_due_minor > 0",
         tenant_id,
         invoice_id,
         payment_id,
@@ -200,16 +225,19 @@ async def record_payment(
     )
 
 
-async def offset(conn: Conn, tenant_id: str, invoice_id: str, amount: Money) -> None:
-    """Take `amount` off what is due of a locked, finalized invoice; with nothing left it is paid."""
+async def offset(conn: Conn, tenant_id: str, invoice_id: str, amount: Money, now: datetime) -> None:
+    """Take `amount` off what is due of a locked, finalized invoice; with nothing left it is paid, otherwise payments is
+    to be asked for the rest.
+    """
     await conn.execute(
         "UPDATE invoice SET offset_minor = offset_minor + $3,"
-        " hand_over_time = CASE WHEN amount_due_minor > $3 THEN hand_over_time END,"
+        " hand_over_time = CASE WHEN amount_due_minor > $3 THEN $4::timestamptz END,"
         " payment_status = CASE WHEN amount_due_minor > $3 THEN payment_status ELSE 'succeeded' END"
         " WHERE tenant_id = $1 AND id = $2 AND state = 'finalized'",
         tenant_id,
         invoice_id,
         amount.minor_units,
+        now,
     )
 
 
@@ -328,6 +356,17 @@ def _invoice(row: asyncpg.Record, bill: Bill, used: Sequence[AppliedCredit]) -> 
         offset=Money(row["offset_minor"], row["currency"]),
         credits=tuple(used),
         is_with_payments=row["is_with_payments"],
+    )
+
+
+def _hand_over(row: asyncpg.Record) -> HandOver:
+    return HandOver(
+        row["tenant_id"],
+        row["id"],
+        row["number"],
+        row["customer_id"],
+        Money(row["amount_due_minor"], row["currency"]),
+        row["payment_version"],
     )
 
 

@@ -4,6 +4,8 @@ AWAITING_METHOD ──> PENDING ──> PROCESSING ──┬──> SUCCEEDED
                        ^                     ├──> FAILED ───────────┐
                        │                     └──> REQUIRES_ACTION ──┤
                        └────────────────── retried ─────────────────┘
+
+All but PROCESSING and SUCCEEDED can be CANCELED by invoicing, and go on from there when it asks again.
 """
 
 from collections.abc import Sequence
@@ -22,8 +24,10 @@ class PaymentState(StrEnum):
     FAILED = "FAILED"
     REQUIRES_ACTION = "REQUIRES_ACTION"
     AWAITING_METHOD = "AWAITING_METHOD"
+    CANCELED = "CANCELED"
 
 
+CANCELABLE = frozenset(PaymentState) - {PaymentState.PROCESSING, PaymentState.SUCCEEDED}
 RETRIABLE = frozenset({PaymentState.FAILED, PaymentState.REQUIRES_ACTION})
 
 MOST_AUTOMATIC_ATTEMPTS = 5
@@ -38,7 +42,9 @@ _CONCLUSIONS = {
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """`revision` grows with each change of state; invoicing is told about revisions."""
+    """`revision` grows with each change of state; invoicing is told about revisions. `version` is invoicing's, and
+    grows each time it changes what it asks for.
+    """
 
     tenant_id: str
     id: str
@@ -49,6 +55,7 @@ class Payment:
     state: PaymentState
     revision: int
     create_time: datetime
+    version: int = 0
 
 
 def after_attempt(payment: PaymentState, attempt: AttemptState, outcome: Outcome, number: int) -> PaymentState:
@@ -57,7 +64,9 @@ def after_attempt(payment: PaymentState, attempt: AttemptState, outcome: Outcome
     A payment that waits for its next attempt (it was retried) is not failed by news of the one before; it is collected
     by it, or held up by it.
     """
-    if payment is PaymentState.SUCCEEDED:
+    if payment is PaymentState.SUCCEEDED or (
+        payment is PaymentState.CANCELED and attempt is not AttemptState.SUCCEEDED
+    ):
         return payment
     if attempt in UNDER_WAY:
         return PaymentState.PROCESSING

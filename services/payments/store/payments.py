@@ -14,7 +14,10 @@ from libs.common.paging import Page
 from libs.common.postgres import Conn
 from services.payments.domain.payment import Payment, PaymentState
 
-_COLUMNS = "tenant_id, id, invoice_id, invoice_number, customer_id, minor_units, currency, state, revision, create_time"
+_COLUMNS = (
+    "tenant_id, id, invoice_id, invoice_number, customer_id, minor_units, currency, state, revision, create_time,"
+    " version"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,22 +39,23 @@ def _payment(row: asyncpg.Record) -> Payment:
         state=PaymentState(row["state"]),
         revision=row["revision"],
         create_time=row["create_time"],
+        version=row["version"],
     )
 
 
-async def insert(conn: Conn, payment: Payment, request_id: UUID, request_hash: bytes) -> bool:
+async def insert(conn: Conn, payment: Payment, request_id: UUID | None, request_hash: bytes | None) -> bool:
     """A pending payment is due at once."""
     made = await conn.fetchval(
         """
         INSERT INTO payment (tenant_id, id, invoice_id, invoice_number, customer_id, minor_units, currency, state,
-                             due_time, report_due_time, create_time, request_id, request_hash)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11, $12)
+                             due_time, report_due_time, create_time, request_id, request_hash, version)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11, $12, $13)
         ON CONFLICT DO NOTHING RETURNING true
         """,
         payment.tenant_id, payment.id, payment.invoice_id, payment.invoice_number, payment.customer_id,
         payment.amount.minor_units, payment.amount.currency, payment.state,
         payment.create_time if payment.state is PaymentState.PENDING else None,
-        payment.create_time, request_id, request_hash,
+        payment.create_time, request_id, request_hash, payment.version,
     )  # fmt: skip
     return made is True
 
@@ -74,6 +78,22 @@ async def find_of_invoice(conn: Conn, tenant_id: str, invoice_id: str) -> Paymen
 async def find(conn: Conn, tenant_id: str, payment_id: str) -> Payment | None:
     row = await conn.fetchrow(f"SELECT {_COLUMNS} FROM payment WHERE tenant_id = $1 AND id = $2", tenant_id, payment_id)
     return None if row is None else _payment(row)
+
+
+async def lock_of_invoice(conn: Conn, tenant_id: str, invoice_id: str) -> Payment | None:
+    """The invoice's payment, for this transaction alone to change."""
+    row = await conn.fetchrow(
+        f"SELECT {_COLUMNS} FROM payment WHERE tenant_id = $1 AND invoice_id = $2 FOR UPDATE", tenant_id, invoice_id
+    )
+    return None if row is None else _payment(row)
+
+
+async def set_asked(conn: Conn, payment: Payment) -> None:
+    """What is asked for of a locked payment: its amount and version."""
+    await conn.execute(
+        "UPDATE payment SET minor_units = $3, version = $4 WHERE tenant_id = $1 AND id = $2",
+        payment.tenant_id, payment.id, payment.amount.minor_units, payment.version,
+    )  # fmt: skip
 
 
 async def lock(conn: Conn, tenant_id: str, payment_id: str) -> Payment | None:

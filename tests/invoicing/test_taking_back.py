@@ -1,0 +1,137 @@
+"""Voids and offsets of invoices that payments has: it gives them back first, or they stay as they are."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+from cryptography.fernet import Fernet
+
+from libs.common.clock import system_clock
+from libs.common.errors import FailedPrecondition
+from libs.embedded.valkey import Valkey
+from services.payments import main as payments
+from tests.conftest import Database, Keys
+from tests.invoicing.test_credit_notes import OFFSET, bill, billed, create, require_books, reread, void_invoice, wanted
+from tests.invoicing.world import CLOSED, Tenant, World, deployed
+from weir.invoicing.v1.invoicing_pb2 import Invoice
+
+
+@pytest.fixture
+async def world(database: Database, keys: Keys, valkey: Valkey) -> AsyncIterator[World]:
+    """With payments, whose customers have no methods: nothing is charged."""
+    settings = payments.Settings(
+        dsn=database.dsns["payments"],
+        redis_url=valkey.url,
+        public_keys=keys.public_pem,
+        encryption_key=Fernet.generate_key().decode(),
+        listen="127.0.0.1:0",
+        webhook_listen="127.0.0.1:0",
+        stripe_api_url=f"http://{CLOSED}",
+        processor_timeout_seconds=5,
+    )
+    async with (
+        payments.running(settings, system_clock) as ports,
+        deployed(database, keys, valkey.url, f"127.0.0.1:{ports.rpc}") as running,
+    ):
+        yield running
+
+
+async def handed_over(world: World, acme: Tenant) -> Invoice:
+    invoice = await billed(world, acme)
+    await hand_over(world)
+    return invoice
+
+
+async def hand_over(world: World) -> None:
+    async with world.worker() as biller:
+        while await biller.hand_over():
+            pass
+
+
+async def payment(database: Database, change: str = "") -> tuple[str, int]:
+    """The only payment's state and amount, after a change to its row."""
+    conn = await asyncpg.connect(database.dsns["payments"])
+    try:
+        if change:
+            await conn.execute(f"UPDATE payment SET {change}")
+        row = await conn.fetchrow("SELECT state, minor_units FROM payment")
+        assert row is not None
+        return row["state"], row["minor_units"]
+    finally:
+        await conn.close()
+
+
+async def test_payments_gives_a_voided_invoice_back(world: World, acme: Tenant, database: Database) -> None:
+    invoice = await handed_over(world, acme)
+    assert await payment(database) == ("AWAITING_METHOD", 2400)
+    assert (await void_invoice(acme, invoice)).state == Invoice.STATE_VOIDED
+    assert await payment(database) == ("CANCELED", 2400)
+    await hand_over(world)
+    assert await payment(database) == ("CANCELED", 2400)
+
+
+async def test_payments_collects_what_an_offset_leaves(world: World, acme: Tenant, database: Database) -> None:
+    invoice = await handed_over(world, acme)
+    await create(acme, wanted(invoice, 500, kind=OFFSET))
+    await hand_over(world)
+    assert await payment(database) == ("AWAITING_METHOD", 1800)
+    await create(acme, wanted(invoice, kind=OFFSET))
+    await hand_over(world)
+    assert await payment(database) == ("CANCELED", 1800)
+    assert (await reread(acme, invoice)).payment_status == Invoice.PAYMENT_STATUS_SUCCEEDED
+    await require_books(world)
+
+
+@pytest.mark.parametrize("state", ["PROCESSING", "SUCCEEDED"])
+async def test_an_invoice_that_is_being_collected_stays_as_it_is(
+    world: World, acme: Tenant, database: Database, state: str
+) -> None:
+    invoice = await handed_over(world, acme)
+    await payment(database, f"state = '{state}'")
+    for change in (void_invoice(acme, invoice), create(acme, wanted(invoice, 500, kind=OFFSET))):
+        with pytest.raises(FailedPrecondition) as refused:
+            await change
+        assert refused.value.reason == "PAYMENT_UNDER_WAY"
+    assert await reread(acme, invoice) == invoice
+    assert await payment(database) == (state, 2400)
+
+
+async def test_an_invoice_taken_back_by_somebody_who_died_is_collected_after_all(
+    world: World, acme: Tenant, database: Database
+) -> None:
+    invoice = await handed_over(world, acme)
+    async with world.database() as conn:
+        await conn.execute(
+            "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'killed'; END $$;"
+            " CREATE TRIGGER fail BEFORE UPDATE ON invoice FOR EACH ROW WHEN (NOT NEW.is_with_payments)"
+            " EXECUTE FUNCTION fail()"
+        )
+        with pytest.raises(Exception, match="internal error"):
+            await void_invoice(acme, invoice)
+        await conn.execute("DROP TRIGGER fail ON invoice")
+        assert await payment(database) == ("CANCELED", 2400)
+        await hand_over(world)
+        assert await payment(database) == ("CANCELED", 2400)
+        await conn.execute("UPDATE invoice SET hand_over_time = now()")
+    await hand_over(world)
+    assert await payment(database) == ("AWAITING_METHOD", 2400)
+    assert (await void_invoice(acme, invoice)).state == Invoice.STATE_VOIDED
+
+
+async def test_voids_offsets_and_hand_overs_at_once_leave_payments_with_what_is_due(
+    world: World, acme: Tenant, database: Database
+) -> None:
+    invoice = await handed_over(world, acme)
+    changes = [create(acme, wanted(invoice, 100, kind=OFFSET), str(uuid.uuid4())) for _ in range(4)]
+    await asyncio.gather(*changes, *(hand_over(world) for _ in range(3)), return_exceptions=True)
+    async with world.database() as conn:
+        await conn.execute("UPDATE invoice SET hand_over_time = now() WHERE hand_over_time IS NOT NULL")
+    await hand_over(world)
+    after = await reread(acme, invoice)
+    assert await payment(database) == ("AWAITING_METHOD", after.amount_due.minor_units)
+    await void_invoice(acme, after)
+    assert (await payment(database))[0] == "CANCELED"
+    await require_books(world)
+    assert (await bill(world, acme, "2024-01-01"))[1].period.start_time == invoice.period.end_time
