@@ -18,6 +18,7 @@ from libs.common.wire import (
     timestamp_in,
     timestamp_out,
 )
+from services.invoicing.convert_credit_notes import applied_out
 from services.invoicing.domain.clock import BillingClock
 from services.invoicing.domain.customer import Customer, Subscription
 from services.invoicing.domain.invoice import Invoice, InvoiceTax, Line, PaymentStatus, RatedUsage, State, Tax
@@ -184,14 +185,7 @@ def invoice_out(invoice: Invoice) -> invoicing_pb2.Invoice:
         issue_date=_date_out(invoice.issue_date) if is_final else None,
         create_time=timestamp_out(invoice.create_time),
         finalize_time=timestamp_out(invoice.finalize_time),
-        credits=[
-            invoicing_pb2.AppliedCredit(
-                credit_note_id=each.credit_note_id,
-                credit_note_number=each.credit_note_number,
-                amount=money_out(each.amount),
-            )
-            for each in invoice.credits
-        ],
+        credits=map(applied_out, invoice.credits),
         offset=money_out(invoice.offset),
         amount_due=money_out(invoice.amount_due),
     )

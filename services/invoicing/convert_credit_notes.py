@@ -4,7 +4,9 @@ from libs.common.errors import FailedPrecondition, InvalidArgument
 from libs.common.money import plain
 from libs.common.wire import money_in, money_out, text_in, timestamp_out
 from services.invoicing.domain.credit_note import BalanceState, CreditNote, Item, Kind, NoteRequest, Reason
+from services.invoicing.domain.invoice import AppliedCredit
 from weir.invoicing.v1 import credit_notes_pb2 as pb
+from weir.invoicing.v1 import invoicing_pb2
 
 MAX_DESCRIPTION = 1000
 
@@ -67,6 +69,14 @@ def note_out(note: CreditNote) -> pb.CreditNote:
         voided=money_out(note.voided),
         state=_STATES[note.state],
         create_time=timestamp_out(note.create_time),
+    )
+
+
+def applied_out(credit: AppliedCredit) -> invoicing_pb2.AppliedCredit:
+    return invoicing_pb2.AppliedCredit(
+        credit_note_id=credit.credit_note_id,
+        credit_note_number=credit.credit_note_number,
+        amount=money_out(credit.amount),
     )
 
 

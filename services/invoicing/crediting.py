@@ -53,11 +53,11 @@ class Till:
         except WithPayments:
             leased_until = self.clock() + TAKE_BACK_LEASE
             async with self.pool.acquire() as conn:
-                invoice = await store.invoices.take_back(conn, tenant_id, invoice_id, leased_until)
+                invoice = await store.hand_overs.take_back(conn, tenant_id, invoice_id, leased_until)
             if invoice is not None:
                 await self.peers.cancel_payment(invoice)
                 async with self.pool.acquire() as conn:
-                    await store.invoices.given_back(conn, invoice, leased_until)
+                    await store.hand_overs.given_back(conn, invoice, leased_until)
             return await change()
 
 

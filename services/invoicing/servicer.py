@@ -18,6 +18,7 @@ from services.invoicing import convert, store
 from services.invoicing.billing import bill_one, recomputed
 from services.invoicing.crediting import Till, void_invoice
 from services.invoicing.domain.clock import BillingClock
+from services.invoicing.domain.credit_note import with_credits
 from services.invoicing.domain.customer import Subscription, closed, ended
 from services.invoicing.domain.explain import sentences
 from services.invoicing.domain.invoice import Invoice, State
@@ -283,11 +284,13 @@ class InvoicingServicer(InvoicingServiceServicer):
             found = await _subscription(conn, tenant_id, subscription_id)
             customer = await store.customers.get(conn, tenant_id, found.customer_id)
             clock = await store.clocks.get(conn, tenant_id)
+            balances = await store.balances.of_customer(conn, tenant_id, found.customer_id)
         assert customer is not None, "subscriptions refer to customers"
         if found.is_closed:
             raise closed(found)
         billed = await bill_one(self._peers, tenant_id, found.due(customer.time_zone))
-        return pb.PreviewInvoiceResponse(invoice=convert.invoice_out(billed.draft("", clock.now(self._clock()))))
+        draft = with_credits(billed.draft("", clock.now(self._clock())), balances)
+        return pb.PreviewInvoiceResponse(invoice=convert.invoice_out(draft))
 
     async def VoidInvoice(self, request: pb.VoidInvoiceRequest, context: Context) -> pb.VoidInvoiceResponse:
         tenant_id, invoice_id = caller().tenant_id, text_in(request.id, "id")

@@ -137,13 +137,13 @@ class Biller:
         """Ask payments to collect what is finalized."""
         now = self._clock()
         async with self._pool.acquire() as conn:
-            due = await store.invoices.claim_hand_overs(conn, now, now + self._lease, HAND_OVER_CHUNK)
+            due = await store.hand_overs.claim(conn, now, now + self._lease, HAND_OVER_CHUNK)
         delays = await asyncio.gather(*(self._ask(each) for each in due))
         now = self._clock()
         async with self._pool.acquire() as conn:
             for delay in set(delays):
                 asked = [each for each, its_delay in zip(due, delays, strict=True) if its_delay == delay]
-                await store.invoices.set_hand_over(conn, asked, None if delay is None else now + delay)
+                await store.hand_overs.set_time(conn, asked, None if delay is None else now + delay)
         return None in delays
 
     async def tell_metering(self) -> bool:

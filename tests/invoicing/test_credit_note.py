@@ -172,10 +172,10 @@ def test_no_sequence_of_notes_exceeds_a_line_and_the_last_one_ends_exactly_at_th
 
 def test_the_oldest_note_pays_first_and_only_its_customer_in_its_currency() -> None:
     balances = [
-        Balance("cn_1", "globex", euro(70)),
-        Balance("cn_2", "globex", Money(500, "USD")),
-        Balance("cn_3", "initech", euro(500)),
-        Balance("cn_4", "globex", euro(500)),
+        Balance("cn_1", "CN001", "globex", euro(70)),
+        Balance("cn_2", "CN002", "globex", Money(500, "USD")),
+        Balance("cn_3", "CN003", "initech", euro(500)),
+        Balance("cn_4", "CN004", "globex", euro(500)),
     ]
     owed = [Owed("inv_1", "globex", euro(100)), Owed("inv_2", "globex", euro(0)), Owed("inv_3", "globex", euro(600))]
     assert applied(owed, balances) == [
@@ -193,7 +193,7 @@ def test_credits_never_exceed_an_invoice_or_a_balance_and_nothing_is_left_of_bot
     invoices: list[tuple[str, int]], notes: list[tuple[str, int]]
 ) -> None:
     owed = [Owed(f"inv_{i}", customer, euro(amount)) for i, (customer, amount) in enumerate(invoices)]
-    balances = [Balance(f"cn_{i}", customer, euro(amount)) for i, (customer, amount) in enumerate(notes)]
+    balances = [Balance(f"cn_{i}", "", customer, euro(amount)) for i, (customer, amount) in enumerate(notes)]
     used = applied(owed, balances)
     due = {each.invoice_id: each.total.minor_units for each in owed}
     left = {each.credit_note_id: each.amount.minor_units for each in balances}

@@ -1,6 +1,7 @@
 """Credit notes and voids against a running deployment: what is given back is given back once."""
 
 import asyncio
+import signal
 
 import asyncpg
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from libs.common.errors import BillingError, Conflict, FailedPrecondition
 from libs.common.money import Money
 from libs.common.wire import money_out
+from tests.invoicing.test_worker_process import completed, process
 from tests.invoicing.world import Tenant, World, new_request_id
 from weir.invoicing.v1 import credit_notes_pb2 as pb
 from weir.invoicing.v1 import invoicing_pb2
@@ -19,6 +21,8 @@ AVAILABLE, CONSUMED, VOIDED = (
     pb.CreditNote.STATE_CONSUMED,
     pb.CreditNote.STATE_VOIDED,
 )
+
+PAID = Invoice.PAYMENT_STATUS_SUCCEEDED
 
 BOOKS = """
 SELECT n.id FROM credit_note n
@@ -95,9 +99,13 @@ async def test_a_balance_pays_the_next_invoices_until_it_is_used_up(world: World
     note = await create(acme, wanted(first))
     assert note.number == f"{first.number}-CN001"
     assert (note.subtotal.minor_units, note.tax.minor_units, note.total.minor_units) == (2000, 400, 2400)
+    preview = (
+        await acme.invoicing.PreviewInvoice(invoicing_pb2.PreviewInvoiceRequest(subscription_id="globex-0"))
+    ).invoice
     small = await create(acme, wanted((await bill(world, acme, "2024-01-01"))[1], 500))
     second, third, fourth = (await bill(world, acme, "2024-03-01"))[1:]
     assert [(each.credit_note_number, each.amount.minor_units) for each in second.credits] == [(note.number, 2400)]
+    assert (list(preview.credits), preview.amount_due) == (list(second.credits), second.amount_due)
     assert (second.total.minor_units, second.amount_due.minor_units) == (2400, 0)
     assert second.payment_status == Invoice.PAYMENT_STATUS_SUCCEEDED
     assert [(each.credit_note_id, each.amount.minor_units) for each in third.credits] == [(small.id, 600)]
@@ -181,6 +189,27 @@ async def test_a_finalization_that_fails_uses_nothing(world: World, acme: Tenant
         await conn.execute("DROP TRIGGER fail ON invoice")
     await world.bill()
     assert (await acme.invoices())[1].credits[0].amount.minor_units == 2400
+    await require_books(world)
+
+
+async def test_a_worker_killed_while_balances_are_used_uses_them_once(world: World, acme: Tenant) -> None:
+    await billed(world, acme, subscriptions=20)
+    notes = [await create(acme, wanted(each, 1500)) for each in await acme.invoices()]
+    run_id = await acme.advance("2024-03-01")
+    async with world.database() as conn:
+        for enough in (25, 40, 60):
+            async with process(world) as worker:
+                async with asyncio.timeout(20):
+                    while await conn.fetchval("SELECT count(*) FROM invoice WHERE number IS NOT NULL") < enough:  # noqa: ASYNC110
+                        await asyncio.sleep(0.002)
+                worker.send_signal(signal.SIGKILL)
+    async with process(world):
+        await completed(acme, run_id)
+    invoices = await acme.invoices()
+    assert len(invoices) == 80
+    used = sum(each.amount.minor_units for invoice in invoices for each in invoice.credits)
+    assert used == sum(note.total.minor_units for note in notes) == 20 * 1800
+    assert all(bool(each.amount_due.minor_units) != (each.payment_status == PAID) for each in invoices)
     await require_books(world)
 
 

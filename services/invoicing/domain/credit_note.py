@@ -13,7 +13,7 @@ from functools import reduce
 
 from libs.common.errors import FailedPrecondition, InvalidArgument, NotFound
 from libs.common.money import Money
-from services.invoicing.domain.invoice import Bill, Invoice, InvoiceTax, State, taxed
+from services.invoicing.domain.invoice import AppliedCredit, Bill, Invoice, InvoiceTax, State, taxed
 
 
 class Kind(StrEnum):
@@ -109,6 +109,7 @@ class Balance:
     """What is left of a note, for invoices of `customer_id`."""
 
     credit_note_id: str
+    number: str
     customer_id: str
     amount: Money
 
@@ -203,6 +204,14 @@ def applied(owed: Sequence[Owed], balances: Sequence[Balance]) -> list[Applicati
                 left[i] -= used
                 due -= used
     return applications
+
+
+def with_credits(draft: Invoice, balances: Sequence[Balance]) -> Invoice:
+    """A draft as it would be finalized now, with its customer's `balances`."""
+    numbers = {each.credit_note_id: each.number for each in balances}
+    used = applied([Owed(draft.id, draft.customer_id, draft.bill.total)], balances)
+    credits_used = (AppliedCredit(each.credit_note_id, numbers[each.credit_note_id], each.amount) for each in used)
+    return replace(draft, credits=tuple(credits_used))
 
 
 def number(invoice_number: str, sequence: int) -> str:

@@ -1,9 +1,30 @@
 """Every SQL statement of invoicing. Functions take a Conn; the caller owns the transaction."""
 
 from libs.common.postgres import Conn
-from services.invoicing.store import balances, clocks, credit_notes, customers, invoices, runs, subscriptions, voids
+from services.invoicing.store import (
+    balances,
+    clocks,
+    credit_notes,
+    customers,
+    hand_overs,
+    invoices,
+    runs,
+    subscriptions,
+    voids,
+)
 
-__all__ = ["balances", "check", "clocks", "credit_notes", "customers", "invoices", "runs", "subscriptions", "voids"]
+__all__ = [
+    "balances",
+    "check",
+    "clocks",
+    "credit_notes",
+    "customers",
+    "hand_overs",
+    "invoices",
+    "runs",
+    "subscriptions",
+    "voids",
+]
 
 
 async def check(conn: Conn) -> None:

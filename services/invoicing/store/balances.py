@@ -1,23 +1,41 @@
 """The balances of credit notes, and what invoices have used of them."""
 
+# ruff: noqa: S608 what is interpolated is the query below
+
 from collections.abc import Mapping, Sequence
+
+import asyncpg
 
 from libs.common.money import Money
 from libs.common.postgres import Conn
 from services.invoicing.domain.credit_note import Application, Balance, Owed
 from services.invoicing.domain.invoice import AppliedCredit
 
+_BALANCE = (
+    "SELECT id, number, customer_id, balance_minor, currency FROM credit_note"
+    " WHERE tenant_id = $1 AND balance_minor > 0"
+)
+
 
 async def lock_balances(conn: Conn, tenant_id: str, invoice_ids: Sequence[str]) -> Sequence[Balance]:
     """What is left of the notes of these invoices' customers, in the order it is used; nobody else may use it."""
     rows = await conn.fetch(
-        "SELECT id, customer_id, balance_minor, currency FROM credit_note WHERE tenant_id = $1 AND balance_minor > 0"
-        " AND customer_id IN (SELECT customer_id FROM invoice WHERE tenant_id = $1 AND id = ANY($2::text[]))"
+        f"{_BALANCE} AND customer_id IN (SELECT customer_id FROM invoice WHERE tenant_id = $1 AND id = ANY($2::text[]))"
         " ORDER BY serial FOR UPDATE",
         tenant_id,
         invoice_ids,
     )
-    return [Balance(row["id"], row["customer_id"], Money(row["balance_minor"], row["currency"])) for row in rows]
+    return [_balance(row) for row in rows]
+
+
+async def of_customer(conn: Conn, tenant_id: str, customer_id: str) -> Sequence[Balance]:
+    """What is left of a customer's notes, in the order it is used."""
+    rows = await conn.fetch(
+        f"{_BALANCE} AND customer_id = $2 ORDER BY serial",
+        tenant_id,
+        customer_id,
+    )
+    return [_balance(row) for row in rows]
 
 
 async def owed(conn: Conn, tenant_id: str, invoice_ids: Sequence[str]) -> Sequence[Owed]:
@@ -98,3 +116,7 @@ async def of_invoices(
         amount = Money(row["amount_minor"], currencies[row["invoice_id"]])
         found[row["invoice_id"]].append(AppliedCredit(row["credit_note_id"], row["number"], amount))
     return found
+
+
+def _balance(row: asyncpg.Record) -> Balance:
+    return Balance(row["id"], row["number"], row["customer_id"], Money(row["balance_minor"], row["currency"]))

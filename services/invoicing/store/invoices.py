@@ -1,7 +1,5 @@
 """Invoices, from draft to paid."""
 
-# ruff: noqa: S608 what is interpolated are the lists of columns below
-
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from typing import Any
@@ -14,7 +12,6 @@ from libs.common.postgres import Conn
 from services.invoicing.domain.invoice import (
     AppliedCredit,
     Bill,
-    HandOver,
     Invoice,
     InvoiceTax,
     Line,
@@ -30,7 +27,6 @@ _INVOICE = (
     " currency, state, payment_status, amount_paid_minor, issue_date, create_time, finalize_time,"
     " offset_minor, is_with_payments FROM invoice"
 )
-_HAND_OVER = "i.tenant_id, i.id, i.number, i.customer_id, i.amount_due_minor, i.currency, i.payment_version"
 
 
 async def insert_drafts(conn: Conn, tenant_id: str, run_id: str, drafts: Sequence[Invoice]) -> None:
@@ -142,63 +138,6 @@ async def finalize(
         [number for _, _, number in numbered],
         finalize_time,
         now,
-    )
-
-
-async def claim_hand_overs(conn: Conn, now: datetime, leased_until: datetime, limit: int) -> Sequence[HandOver]:
-    """Lease up to `limit` finalized invoices that payments does not have yet."""
-    rows = await conn.fetch(
-        "UPDATE invoice i SET hand_over_time = $2, is_with_payments = true"
-        " FROM (SELECT tenant_id, id FROM invoice WHERE hand_over_time <= $1"
-        "  ORDER BY hand_over_time LIMIT $3 FOR UPDATE SKIP LOCKED) due"
-        " WHERE i.tenant_id = due.tenant_id AND i.id = due.id"
-        f" RETURNING {_HAND_OVER}",
-        now,
-        leased_until,
-        limit,
-    )
-    return [_hand_over(row) for row in rows]
-
-
-async def take_back(conn: Conn, tenant_id: str, invoice_id: str, leased_until: datetime) -> HandOver | None:
-    """Lease a finalized invoice that payments may have, to have it given back; when the lease ends, payments is asked
-    to collect what is still due. None if there is nothing to take back.
-    """
-    row = await conn.fetchrow(
-        "UPDATE invoice i SET hand_over_time = $3, payment_version = payment_version + 1"
-        " WHERE tenant_id = $1 AND id = $2 AND state = 'finalized' AND is_with_payments AND amount_due_minor > 0"
-        f" AND payment_status <> 'succeeded' RETURNING {_HAND_OVER}",
-        tenant_id,
-        invoice_id,
-        leased_until,
-    )
-    return _hand_over(row) if row else None
-
-
-async def given_back(conn: Conn, invoice: HandOver, leased_until: datetime) -> None:
-    """Payments has the invoice no more, unless somebody has asked it again meanwhile."""
-    await conn.execute(
-        "UPDATE invoice SET is_with_payments = false"
-        " WHERE tenant_id = $1 AND id = $2 AND payment_version = $3 AND hand_over_time = $4",
-        invoice.tenant_id,
-        invoice.invoice_id,
-        invoice.version,
-        leased_until,
-    )
-
-
-async def set_hand_over(conn: Conn, tried: Iterable[HandOver], again: datetime | None) -> None:
-    """Payments has them (None), or is to be asked again at `again`; not those that were taken back meanwhile."""
-    keys = [(each.tenant_id, each.invoice_id, each.version) for each in tried]
-    await conn.execute(
-        "UPDATE invoice i SET hand_over_time = $4"
-        " FROM unnest($1::text[], $2::text[], $3::bigint[]) AS t (tenant_id, id, version)"
-        " WHERE i.tenant_id = t.tenant_id AND i.id = t.id AND i.payment_version = t.version"
-        " AND i.hand_over_time IS NOT NULL",
-        [tenant_id for tenant_id, _, _ in keys],
-        [invoice_id for _, invoice_id, _ in keys],
-        [version for _, _, version in keys],
-        again,
     )
 
 
@@ -356,17 +295,6 @@ def _invoice(row: asyncpg.Record, bill: Bill, used: Sequence[AppliedCredit]) -> 
         offset=Money(row["offset_minor"], row["currency"]),
         credits=tuple(used),
         is_with_payments=row["is_with_payments"],
-    )
-
-
-def _hand_over(row: asyncpg.Record) -> HandOver:
-    return HandOver(
-        row["tenant_id"],
-        row["id"],
-        row["number"],
-        row["customer_id"],
-        Money(row["amount_due_minor"], row["currency"]),
-        row["payment_version"],
     )
 
 
