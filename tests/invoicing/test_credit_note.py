@@ -98,6 +98,18 @@ def test_a_total_is_the_rounded_subtotal_and_the_rounded_tax() -> None:
     assert note.balance == note.total
 
 
+@pytest.mark.parametrize(("rate", "parts", "taxes"), [("0.5", [60, 40], [0, 1]), ("50", [1, 1, 1, 1], [1, 1, 0, 0])])
+def test_taxes_that_round_one_way_end_at_the_invoice_all_the_same(
+    rate: str, parts: list[int], taxes: list[int]
+) -> None:
+    whole = invoice(*parts, rates=[rate])
+    notes: list[CreditNote] = []
+    for position, part in enumerate(parts):
+        notes.append(drafted(whole, credited(notes), ask((position, part))))
+    assert [note.tax.minor_units for note in notes] == taxes
+    assert sum(taxes) == whole.bill.tax.minor_units
+
+
 def test_without_items_everything_that_is_left_is_credited() -> None:
     whole = invoice(100, 0, -30)
     some = drafted(whole, credited([]), ask((0, 60)))

@@ -173,6 +173,20 @@ async def test_a_balance_voided_while_it_is_used_is_not_used_twice(world: World,
     await require_books(world)
 
 
+async def test_a_void_waits_for_whoever_uses_the_note_and_takes_what_is_left_then(world: World, acme: Tenant) -> None:
+    note = await create(acme, wanted(await billed(world, acme)))
+    async with world.database() as conn:
+        using = conn.transaction()
+        await using.start()
+        await conn.execute("UPDATE credit_note SET balance_minor = balance_minor - 100")
+        voiding = asyncio.create_task(void(acme, note))
+        await asyncio.sleep(0.2)
+        assert not voiding.done()
+        await using.commit()
+    voided = await voiding
+    assert (voided.used.minor_units, voided.voided.minor_units, voided.balance.minor_units) == (100, 2300, 0)
+
+
 async def test_a_finalization_that_fails_uses_nothing(world: World, acme: Tenant) -> None:
     invoice = await billed(world, acme)
     note = await create(acme, wanted(invoice))

@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import asyncpg
 import pytest
@@ -11,6 +12,7 @@ from cryptography.fernet import Fernet
 from libs.common.clock import system_clock
 from libs.common.errors import FailedPrecondition
 from libs.embedded.valkey import Valkey
+from services.invoicing.store import hand_overs
 from services.payments import main as payments
 from tests.conftest import Database, Keys
 from tests.invoicing.test_credit_notes import OFFSET, bill, billed, create, require_books, reread, void_invoice, wanted
@@ -118,6 +120,22 @@ async def test_an_invoice_taken_back_by_somebody_who_died_is_collected_after_all
     await hand_over(world)
     assert await payment(database) == ("AWAITING_METHOD", 2400)
     assert (await void_invoice(acme, invoice)).state == Invoice.STATE_VOIDED
+
+
+async def test_news_of_an_invoice_that_was_taken_back_meanwhile_do_not_end_its_hand_over(
+    world: World, acme: Tenant
+) -> None:
+    invoice = await billed(world, acme)
+    now = system_clock()
+    later = now + timedelta(seconds=30)
+    async with world.database() as conn:
+        claimed = await hand_overs.claim(conn, now, later, 10)
+        taken_back = await hand_overs.take_back(conn, "acme", invoice.id, later)
+        assert taken_back is not None
+        await hand_overs.set_time(conn, claimed, None)
+        assert await conn.fetchval("SELECT hand_over_time FROM invoice") == later
+        await hand_overs.set_time(conn, [taken_back], None)
+        assert await conn.fetchval("SELECT hand_over_time FROM invoice") is None
 
 
 async def test_voids_offsets_and_hand_overs_at_once_leave_payments_with_what_is_due(

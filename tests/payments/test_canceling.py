@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 
+import asyncpg
 import pytest
 
 from libs.common.errors import Conflict, FailedPrecondition, InvalidArgument
@@ -14,12 +15,12 @@ from weir.payments.v1 import payments_pb2 as pb
 from weir.payments.v1.payments_pb2_grpc import PaymentsServiceStub
 
 
-async def ask(shop: Shop, version: int, minor_units: int = 3898) -> pb.Payment:
+async def ask(shop: Shop, version: int, minor_units: int = 3898, invoice_id: str = "inv_1") -> pb.Payment:
     """As invoicing does, with a request_id for each version."""
     request = pb.CreatePaymentRequest(
-        request_id=str(uuid.uuid5(uuid.NAMESPACE_OID, f"inv_1/{version}")),
-        invoice_id="inv_1",
-        invoice_number="WEIR-inv_1",
+        request_id=str(uuid.uuid5(uuid.NAMESPACE_OID, f"{invoice_id}/{version}")),
+        invoice_id=invoice_id,
+        invoice_number=f"WEIR-{invoice_id}",
         customer_id="ada",
         amount=money_out(Money(minor_units, "USD")),
         version=version,
@@ -27,10 +28,10 @@ async def ask(shop: Shop, version: int, minor_units: int = 3898) -> pb.Payment:
     return (await shop.create_payment(request)).payment
 
 
-async def cancel(shop: Shop, version: int, minor_units: int = 3898) -> pb.Payment:
+async def cancel(shop: Shop, version: int, minor_units: int = 3898, invoice_id: str = "inv_1") -> pb.Payment:
     request = pb.CancelPaymentRequest(
-        invoice_id="inv_1",
-        invoice_number="WEIR-inv_1",
+        invoice_id=invoice_id,
+        invoice_number=f"WEIR-{invoice_id}",
         customer_id="ada",
         amount=money_out(Money(minor_units, "USD")),
         version=version,
@@ -118,10 +119,33 @@ async def test_a_customer_who_paid_meanwhile_has_paid(shop: Shop) -> None:
     assert states(await shop.payment(payment.id)) == ("SUCCEEDED", ["SUCCEEDED"])
 
 
-async def test_a_charge_and_a_cancellation_that_race_are_not_both_done(shop: Shop) -> None:
+async def test_charges_and_cancellations_that_race_are_not_both_done(shop: Shop) -> None:
+    await shop.save()
+    names = [f"inv_{i}" for i in range(8)]
+    asked = [await ask(shop, 0, invoice_id=name) for name in names]
+    charging = asyncio.create_task(shop.sweeps.charge())
+    answers = []
+    for name in names:
+        answers.append(asyncio.create_task(cancel(shop, 1, invoice_id=name)))
+        await asyncio.sleep(0.02)
+    await charging
+    canceled = await asyncio.gather(*answers, return_exceptions=True)
+    ends = [states(await shop.payment(payment.id))[0] for payment in asked]
+    assert set(ends) <= {"CANCELED", "SUCCEEDED"}
+    assert len(shop.charges()) == ends.count("SUCCEEDED")
+    assert [isinstance(each, FailedPrecondition) for each in canceled] == [end == "SUCCEEDED" for end in ends]
+
+
+async def test_an_attempt_begun_while_a_payment_is_canceled_goes_on(shop: Shop) -> None:
     await shop.save()
     payment = await ask(shop, 0)
-    _, canceled = await asyncio.gather(shop.sweeps.charge(), cancel(shop, 1), return_exceptions=True)
-    state, _ = states(await shop.payment(payment.id))
-    assert (state, len(shop.charges())) in {("CANCELED", 0), ("SUCCEEDED", 1)}
-    assert isinstance(canceled, FailedPrecondition) == (state == "SUCCEEDED")
+    conn = await asyncpg.connect(shop.deployment.database.dsns["payments"])
+    async with conn.transaction():
+        await conn.execute("UPDATE payment SET state = 'PROCESSING', due_time = NULL")
+        canceling = asyncio.create_task(cancel(shop, 1))
+        await asyncio.sleep(0.2)
+        assert not canceling.done()
+    await conn.close()
+    with pytest.raises(FailedPrecondition):
+        await canceling
+    assert states(await shop.payment(payment.id))[0] == "PROCESSING"
