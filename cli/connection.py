@@ -10,6 +10,7 @@ import grpc
 
 from cli.stack.endpoint import Endpoint, read_endpoint
 from libs.common.rpc.client import channel
+from weir.invoicing.v1.changes_pb2_grpc import PlanChangeServiceStub
 from weir.invoicing.v1.credit_notes_pb2_grpc import CreditNoteServiceStub
 from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceStub
 from weir.metering.v1.alerts_pb2_grpc import AlertServiceStub
@@ -27,6 +28,7 @@ from weir.pricing.v1.pricing_pb2_grpc import PricingServiceStub
 from weir.pricing.v1.simulation_pb2_grpc import SimulationServiceStub
 
 if TYPE_CHECKING:
+    from weir.invoicing.v1.changes_pb2_grpc import PlanChangeServiceAsyncStub
     from weir.invoicing.v1.credit_notes_pb2_grpc import CreditNoteServiceAsyncStub
     from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceAsyncStub
     from weir.metering.v1.alerts_pb2_grpc import AlertServiceAsyncStub
@@ -116,6 +118,10 @@ class Connection:
     @property
     def credit_notes(self) -> "CreditNoteServiceAsyncStub":
         return CreditNoteServiceStub(self._channel("invoicing"))
+
+    @property
+    def plan_changes(self) -> "PlanChangeServiceAsyncStub":
+        return PlanChangeServiceStub(self._channel("invoicing"))
 
     @property
     def payments(self) -> "PaymentsServiceAsyncStub":

@@ -23,6 +23,7 @@ from cli.arguments import (
     reconciliation,
     simulation,
     stack,
+    subscriptions,
     usage,
 )
 from cli.errors import CliError
@@ -47,6 +48,7 @@ PARTS = (
     reconciliation,
     archive,
     billing,
+    subscriptions,
     credit_notes,
     keys,
 )

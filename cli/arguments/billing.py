@@ -1,24 +1,21 @@
-"""`weir customers`, `subscriptions`, `invoices` and `payments`."""
+"""`weir customers`, `invoices` and `payments`."""
 
 from typing import Annotated
 
 import typer
 
-from cli.arguments.options import Data, Json, execute
+from cli.arguments.options import Data, Json, OfCustomer, execute
 
 customers = typer.Typer(help="Who is billed.")
-subscriptions = typer.Typer(help="Who has which plan.")
 invoices = typer.Typer(help="What is owed.")
 payments = typer.Typer(help="What has been collected.")
 
 Invoice = Annotated[str, typer.Argument(metavar="NUMBER_OR_ID")]
 Account = Annotated[str, typer.Option("--account", metavar="ID", help="The processor account's name in Weir.")]
-OfCustomer = Annotated[str, typer.Option("--customer", metavar="ID", help="Only those of this customer.")]
 
 
 def add_to(root: typer.Typer) -> None:
     root.add_typer(customers, name="customers")
-    root.add_typer(subscriptions, name="subscriptions")
     root.add_typer(invoices, name="invoices")
     root.add_typer(payments, name="payments")
 
@@ -44,48 +41,6 @@ def customers_create(
     from cli.commands.customers import create_customer
 
     execute(create_customer(data, customer_id, name, email, time_zone, as_json=as_json))
-
-
-@subscriptions.command("list")
-def subscriptions_list(data: Data, customer: OfCustomer = "", as_json: Json = False) -> None:
-    """List subscriptions."""
-    from cli.commands.customers import list_subscriptions
-
-    execute(list_subscriptions(data, customer, as_json=as_json))
-
-
-@subscriptions.command("create")
-def subscriptions_create(
-    data: Data,
-    subscription_id: Annotated[str, typer.Argument(metavar="ID", help="The name that usage events carry.")],
-    customer: Annotated[str, typer.Option(metavar="ID", help="Who pays.")],
-    plan: Annotated[str, typer.Option(metavar="CODE", help="The plan; its newest version is taken.")],
-    start: Annotated[str, typer.Option(metavar="TIME", help="First instant billed: a date or a time.")],
-    anniversary: Annotated[
-        bool, typer.Option("--anniversary", help="Periods begin on the day of the start, not by the calendar.")
-    ] = False,
-    as_json: Json = False,
-) -> None:
-    """Subscribe a customer to a plan."""
-    from cli.commands.customers import create_subscription
-
-    execute(create_subscription(data, subscription_id, customer, plan, start, anniversary, as_json=as_json))
-
-
-@subscriptions.command("terminate")
-def subscriptions_terminate(
-    data: Data,
-    subscription_id: Annotated[str, typer.Argument(metavar="ID")],
-    at: Annotated[
-        str, typer.Option("--at", metavar="TIME", help="First instant no longer billed; now if not given.")
-    ] = "",
-    keep_fee: Annotated[bool, typer.Option("--keep-fee", help="Keep a base fee that is paid beyond the end.")] = False,
-    as_json: Json = False,
-) -> None:
-    """Say when a subscription ends. What was used until then is billed."""
-    from cli.commands.customers import terminate_subscription
-
-    execute(terminate_subscription(data, subscription_id, at, keep_fee=keep_fee, as_json=as_json))
 
 
 @invoices.command("list")

@@ -22,6 +22,7 @@ Data = Annotated[
 ]
 INTERRUPTED_EXIT_CODE = 130
 
+OfCustomer = Annotated[str, typer.Option("--customer", metavar="ID", help="Only those of this customer.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 
 

@@ -12,7 +12,6 @@ import grpc
 from libs.common.errors import BillingError, ResourceExhausted, Unavailable
 from libs.common.money import Money
 from services.invoicing import convert
-from services.invoicing.domain.customer import DueSubscription
 from services.invoicing.domain.invoice import (
     Bill,
     Invoice,
@@ -27,7 +26,7 @@ from services.invoicing.domain.invoice import (
 from services.invoicing.domain.period import Period
 from services.invoicing.domain.plan import PlanVersion
 from services.invoicing.domain.proration import Proration
-from services.invoicing.domain.schedule import Schedule
+from services.invoicing.domain.subscription import Subscription
 from services.invoicing.peers import Peers, Quantities, UsageQuestion
 
 
@@ -35,7 +34,7 @@ from services.invoicing.peers import Peers, Quantities, UsageQuestion
 class Billed:
     """What an invoice for `period` comes to."""
 
-    due: DueSubscription
+    due: Subscription
     period: Period
     bill: Bill
 
@@ -45,13 +44,16 @@ class Billed:
             number=None,
             customer_id=self.due.customer_id,
             subscription_id=self.due.id,
-            plan_code=self.due.plan_code,
-            plan_version=self.due.plan_version,
+            plan_code=self.due.phase.plan_code,
+            plan_version=self.due.phase.plan_version,
+            phase_number=self.due.phase_number,
             period=self.period,
             bill=self.bill,
             state=State.DRAFT,
             payment_status=PaymentStatus.PENDING,
             amount_paid=Money(0, self.bill.currency),
+            due_time=self.due.due_time,
+            is_opening=self.due.is_opening,
             issue_date=issue_date(self.due.due_time, self.due.schedule.tz),
             create_time=create_time,
             finalize_time=None,
@@ -63,12 +65,12 @@ class Billed:
 class Refused:
     """A subscription that can't be billed now: `reason` is stable and UPPER_SNAKE, `message` a sentence."""
 
-    due: DueSubscription
+    due: Subscription
     reason: str
     message: str
 
 
-async def bill_all(peers: Peers, tenant_id: str, due: Sequence[DueSubscription]) -> tuple[list[Billed], list[Refused]]:
+async def bill_all(peers: Peers, tenant_id: str, due: Sequence[Subscription]) -> tuple[list[Billed], list[Refused]]:
     """Bill a chunk with one question to metering and one to pricing.
 
     A batch fails as a whole for one that is wrong: then each half is billed alone, down to the culprits. Raises
@@ -87,27 +89,24 @@ async def bill_all(peers: Peers, tenant_id: str, due: Sequence[DueSubscription])
     return billed + more_billed, refused + more_refused
 
 
-async def bill_one(peers: Peers, tenant_id: str, due: DueSubscription) -> Billed:
+async def bill_one(peers: Peers, tenant_id: str, due: Subscription) -> Billed:
     """Raises what keeps it from being billed."""
     [billed] = await _bill_together(peers, tenant_id, [due])
     return billed
 
 
-async def _bill_together(peers: Peers, tenant_id: str, due: Sequence[DueSubscription]) -> list[Billed]:
-    plans = [await peers.plan_version(tenant_id, each.plan_code, each.plan_version) for each in due]
+async def _bill_together(peers: Peers, tenant_id: str, due: Sequence[Subscription]) -> list[Billed]:
+    plans = [await peers.plan_version(tenant_id, each.phase.plan_code, each.phase.plan_version) for each in due]
     taxes = await peers.taxes(tenant_id, sorted({code for plan in plans for code in plan.tax_codes}))
-    settles = [
-        settled(plan, each.period, each.next_period, is_opening=each.is_opening)
-        for each, plan in zip(due, plans, strict=True)
-    ]
+    settles = [settled(each) for each in due]
     used, watermark = await peers.usage(
         tenant_id,
         [
-            UsageQuestion(each.id, plan if part.usage else None, each.period, each.schedule)
+            UsageQuestion(each.id, plan if part.usage else None, each.current_period, each.schedule)
             for each, plan, part in zip(due, plans, settles, strict=True)
         ],
     )
-    days = [each.schedule.days_in(each.period) for each in due]
+    days = [each.days_in(each.phase, each.current_period) for each in due]
     rated = await _rated(
         peers,
         tenant_id,
@@ -131,24 +130,25 @@ async def _rated(
     return [next(rated) if plan and plan.charges else [] for plan, _, _ in questions]
 
 
-async def recomputed(peers: Peers, tenant_id: str, invoice: Invoice, line: Line, schedule: Schedule) -> Money:
+async def recomputed(peers: Peers, tenant_id: str, invoice: Invoice, line: Line, subscription: Subscription) -> Money:
     """The line's amount, computed again from what it recorded."""
     plan = await peers.plan_version(tenant_id, invoice.plan_code, invoice.plan_version)
-    days = schedule.days_in(line.period)
+    phase = subscription.numbered(invoice.phase_number)
+    schedule = subscription.schedule_of(phase)
     if line.rating is None:
         assert plan.base_fee is not None, "a plan version never changes"
-        return Proration(plan.base_fee, *days).amount
+        return Proration(plan.base_fee, *schedule.days_in(line.period)).amount
     [charge] = [each for each in plan.charges if each.code == line.code]
     used: Quantities = []
     if line.watermark:  # at 0 nothing had been recorded yet
         used = await peers.usage_at(tenant_id, invoice.subscription_id, charge, line.period, schedule, line.watermark)
-    [rated] = await peers.rate(tenant_id, [(plan, used, days)])
+    [rated] = await peers.rate(tenant_id, [(plan, used, subscription.days_in(phase, line.period))])
     billed = convert.rating_in(line.rating)
     same = (each.amount for each in rated if each.code == line.code and billed.is_of(convert.rating_in(each.rating)))
     return next(same, Money(0, plan.currency))
 
 
-def _refused(due: DueSubscription, error: BillingError | grpc.aio.AioRpcError) -> Refused:
+def _refused(due: Subscription, error: BillingError | grpc.aio.AioRpcError) -> Refused:
     if isinstance(error, BillingError):
         return Refused(due, error.reason, error.message)
     return Refused(due, f"PEER_{error.code().name}", error.details() or "a peer failed")

@@ -1,7 +1,7 @@
 """Protobuf to domain (`_in`, which validate and name the wrong field) and back (`_out`)."""
 
 from collections.abc import Iterable, Iterator
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -10,7 +10,6 @@ from google.type import date_pb2
 from libs.common.errors import FailedPrecondition, InvalidArgument
 from libs.common.money import Money, plain
 from libs.common.wire import (
-    code_in,
     money_in,
     money_out,
     period_out,
@@ -20,14 +19,14 @@ from libs.common.wire import (
 )
 from services.invoicing.convert_credit_notes import applied_out
 from services.invoicing.domain.clock import BillingClock
-from services.invoicing.domain.customer import Customer, Subscription
+from services.invoicing.domain.customer import Customer
 from services.invoicing.domain.invoice import Invoice, InvoiceTax, Line, PaymentStatus, RatedUsage, State, Tax
 from services.invoicing.domain.period import EARLIEST, LATEST, Period, is_time_zone
 from services.invoicing.domain.plan import Charge, PlanVersion, Split, UsagePart
 from services.invoicing.domain.proration import Proration
 from services.invoicing.domain.rating import RatedTier, Rating, StepKind
 from services.invoicing.domain.run import BillingRun
-from services.invoicing.domain.schedule import BillingInterval, BillingTime
+from services.invoicing.domain.schedule import BillingInterval
 from weir.common.v1 import money_pb2
 from weir.invoicing.v1 import invoicing_pb2
 from weir.metering.v1 import metering_pb2
@@ -46,13 +45,6 @@ _PAYMENT_STATUSES = {
     PaymentStatus.SUCCEEDED: invoicing_pb2.Invoice.PAYMENT_STATUS_SUCCEEDED,
     PaymentStatus.FAILED: invoicing_pb2.Invoice.PAYMENT_STATUS_FAILED,
     PaymentStatus.REQUIRES_ACTION: invoicing_pb2.Invoice.PAYMENT_STATUS_REQUIRES_ACTION,
-}
-_BILLING_TIMES = {
-    BillingTime.CALENDAR: invoicing_pb2.Subscription.BILLING_TIME_CALENDAR,
-    BillingTime.ANNIVERSARY: invoicing_pb2.Subscription.BILLING_TIME_ANNIVERSARY,
-}
-_BILLING_TIMES_IN = {number: billing_time for billing_time, number in _BILLING_TIMES.items()} | {
-    invoicing_pb2.Subscription.BILLING_TIME_UNSPECIFIED: BillingTime.CALENDAR
 }
 _KINDS = {
     pricing_pb2.RatedTier.KIND_PACKAGES: StepKind.PACKAGES,
@@ -85,42 +77,6 @@ def customer_out(customer: Customer) -> invoicing_pb2.Customer:
         email=customer.email,
         time_zone=customer.time_zone,
         create_time=timestamp_out(customer.create_time),
-    )
-
-
-def subscription_in(message: invoicing_pb2.Subscription) -> tuple[str, str, str, BillingTime, datetime]:
-    """(id, customer id, plan code, billing time, start time)."""
-    return (
-        text_in(message.id, "subscription.id"),
-        text_in(message.customer_id, "subscription.customer_id"),
-        code_in(message.plan_code, "subscription.plan_code"),
-        _billing_time_in(message.billing_time),
-        instant_in(message.start_time, message.HasField("start_time"), "subscription.start_time"),
-    )
-
-
-def _billing_time_in(value: "invoicing_pb2.Subscription.BillingTime.ValueType") -> BillingTime:
-    if (found := _BILLING_TIMES_IN.get(value)) is None:
-        field = "subscription.billing_time"
-        raise InvalidArgument("ENUM_VALUE_UNKNOWN", f"{field} is {value}, which names no billing time", field=field)
-    return found
-
-
-def subscription_out(subscription: Subscription) -> invoicing_pb2.Subscription:
-    return invoicing_pb2.Subscription(
-        id=subscription.id,
-        customer_id=subscription.customer_id,
-        plan_code=subscription.plan_code,
-        plan_version=subscription.plan_version,
-        billing_time=_BILLING_TIMES[subscription.billing_time],
-        start_time=timestamp_out(subscription.start_time),
-        current_period=_period_out(subscription.current_period),
-        create_time=timestamp_out(subscription.create_time),
-        end_time=timestamp_out(subscription.end_time),
-        state=invoicing_pb2.Subscription.STATE_TERMINATED
-        if subscription.is_closed
-        else invoicing_pb2.Subscription.STATE_ACTIVE,
-        time_zone=subscription.time_zone,
     )
 
 
@@ -175,7 +131,7 @@ def invoice_out(invoice: Invoice) -> invoicing_pb2.Invoice:
         currency_code=invoice.bill.currency,
         state=_STATES[invoice.state],
         payment_status=_PAYMENT_STATUSES[invoice.payment_status],
-        period=_period_out(invoice.period),
+        period=span_out(invoice.period),
         lines=[line_out(number, line) for number, line in enumerate(invoice.bill.lines, 1)],
         taxes=map(_tax_out, invoice.bill.taxes),
         subtotal=money_out(invoice.bill.subtotal),
@@ -196,7 +152,7 @@ def line_out(number: int, line: Line) -> invoicing_pb2.InvoiceLine:
         number=number,
         code=line.code,
         description=line.description,
-        period=_period_out(line.period),
+        period=span_out(line.period),
         amount=money_out(line.amount),
         unrounded_amount=plain(line.unrounded_amount),
         proration=_proration_out(line.proration) if line.proration else None,
@@ -247,6 +203,17 @@ def latest_version_in(message: pricing_pb2.Plan) -> PlanVersion:
     return plan_version_in(message.latest_version)
 
 
+def sold_version_in(message: pricing_pb2.PlanVersion, subscription_id: str) -> PlanVersion:
+    """What a subscription may change to. Raises PLAN_NOT_ACTIVE, and what `plan_version_in` raises."""
+    if message.state != message.STATE_ACTIVE or message.subscription_id not in ("", subscription_id):
+        raise FailedPrecondition(
+            "PLAN_NOT_ACTIVE",
+            f"version {message.version} of plan {message.plan_code} is not sold to subscription {subscription_id}",
+            plan_code=message.plan_code,
+        )
+    return plan_version_in(message)
+
+
 def plan_version_in(message: pricing_pb2.PlanVersion) -> PlanVersion:
     """As pricing sent it, who has validated it.
 
@@ -268,9 +235,10 @@ def plan_version_in(message: pricing_pb2.PlanVersion) -> PlanVersion:
         currency=message.currency_code,
         billing_interval=BillingInterval(_interval_name(message)),
         base_fee=Money(fee.minor_units, fee.currency_code) if message.HasField("base_fee") else None,
-        in_advance=False,
+        in_advance=message.base_fee_in_advance,
         charges=tuple(map(_charge_in, message.charges)),
         tax_codes=tuple(message.tax_codes),
+        trial=timedelta(days=message.trial_days),
     )
 
 
@@ -281,11 +249,7 @@ def _interval_name(message: pricing_pb2.PlanVersion) -> str:
 
 def _unsupported(message: pricing_pb2.PlanVersion) -> list[str]:
     """The fields that invoices have no lines for."""
-    found = [
-        name
-        for name in ("base_fee_in_advance", "fixed_charges", "usage_thresholds", "trial_days", "phases")
-        if getattr(message, name)
-    ]
+    found = [name for name in ("fixed_charges", "usage_thresholds", "phases") if getattr(message, name)]
     if message.HasField("minimum_commitment"):
         found.append("minimum_commitment")
     for index, charge in enumerate(message.charges):
@@ -409,7 +373,7 @@ def rating_in(recorded: bytes) -> Rating:
     )
 
 
-def _period_out(period: Period) -> money_pb2.Period:
+def span_out(period: Period) -> money_pb2.Period:
     return period_out(period.start, period.end)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from libs.common.errors import InvalidArgument, NotFound
 from services.invoicing.billing import recomputed
 from services.invoicing.domain.invoice import Bill, Invoice, Line, taxed
-from services.invoicing.domain.schedule import Schedule
+from services.invoicing.domain.subscription import Subscription
 from services.invoicing.peers import Peers
 
 
@@ -17,9 +17,9 @@ class Replay:
     differences: tuple[int, ...]
 
 
-async def replay(peers: Peers, tenant_id: str, invoice: Invoice, periods: Schedule) -> Replay:
+async def replay(peers: Peers, tenant_id: str, invoice: Invoice, subscription: Subscription) -> Replay:
     """Line by line, then the taxes on what the lines come to, at the rates that the invoice has."""
-    amounts = [await recomputed(peers, tenant_id, invoice, line, periods) for line in invoice.bill.lines]
+    amounts = [await recomputed(peers, tenant_id, invoice, line, subscription) for line in invoice.bill.lines]
     lines = tuple(replace(line, amount=amount) for line, amount in zip(invoice.bill.lines, amounts, strict=True))
     again = replace(
         invoice.bill, lines=lines, taxes=tuple(taxed(tax, lines, invoice.bill.currency) for tax in invoice.bill.taxes)

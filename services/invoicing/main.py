@@ -15,12 +15,14 @@ from libs.common.rpc.server import serving, until_signal
 from libs.common.settings import env, load
 from libs.common.worker import Alarm, run_worker
 from services.invoicing import store
+from services.invoicing.change_servicer import PlanChangeServicer
 from services.invoicing.credit_note_servicer import CreditNoteServicer
 from services.invoicing.crediting import Till
 from services.invoicing.peers import Peers
 from services.invoicing.servicer import InvoicingServicer
 from services.invoicing.worker import Biller
-from weir.invoicing.v1 import credit_notes_pb2, invoicing_pb2
+from weir.invoicing.v1 import changes_pb2, credit_notes_pb2, invoicing_pb2
+from weir.invoicing.v1.changes_pb2_grpc import add_PlanChangeServiceServicer_to_server
 from weir.invoicing.v1.credit_notes_pb2_grpc import add_CreditNoteServiceServicer_to_server
 from weir.invoicing.v1.invoicing_pb2_grpc import add_InvoicingServiceServicer_to_server
 from weir.metering.v1.archive_pb2_grpc import ArchiveServiceStub
@@ -32,6 +34,7 @@ NAME = "invoicing"
 SERVICES = (
     invoicing_pb2.DESCRIPTOR.services_by_name["InvoicingService"].full_name,
     credit_notes_pb2.DESCRIPTOR.services_by_name["CreditNoteService"].full_name,
+    changes_pb2.DESCRIPTOR.services_by_name["PlanChangeService"].full_name,
 )
 
 
@@ -66,6 +69,7 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[int]:
         def register(server: grpc.aio.Server) -> None:
             add_InvoicingServiceServicer_to_server(InvoicingServicer(pool, peers, alarm, clock), server)
             add_CreditNoteServiceServicer_to_server(CreditNoteServicer(pool, Till(pool, peers, clock), clock), server)
+            add_PlanChangeServiceServicer_to_server(PlanChangeServicer(pool, peers, alarm, clock), server)
 
         async with serving(settings.listen, SERVICES, register, verifier, ready) as port:
             yield port

@@ -73,6 +73,12 @@ class Peers:
         response = await self._pricing.GetPlan(request, metadata=self._key(tenant_id))
         return convert.latest_version_in(response.plan)
 
+    async def sold_version(self, tenant_id: str, plan_code: str, version: int, subscription_id: str) -> PlanVersion:
+        """Raises NotFound PLAN_VERSION_NOT_FOUND, and FailedPrecondition PLAN_NOT_ACTIVE or PLAN_UNSUPPORTED."""
+        request = pricing_pb2.GetPlanVersionRequest(plan_code=plan_code, version=version)
+        response = await self._pricing.GetPlanVersion(request, metadata=self._key(tenant_id))
+        return convert.sold_version_in(response.version, subscription_id)
+
     async def plan_version(self, tenant_id: str, plan_code: str, version: int) -> PlanVersion:
         """Asked once and kept: a plan version never changes.
 

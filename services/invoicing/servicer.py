@@ -1,46 +1,31 @@
 """The RPCs: decode, one transaction, encode."""
 
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeAlias, TypeVar
-
-import grpc
-
-from libs.common.clock import Clock
 from libs.common.errors import Conflict, FailedPrecondition, NotFound
 from libs.common.idempotency import fingerprint, require_same
 from libs.common.ids import new_id
 from libs.common.paging import page_in
-from libs.common.postgres import Conn, Pool
+from libs.common.postgres import Conn
 from libs.common.rpc.server import caller
 from libs.common.wire import money_out, request_id_in, text_in
-from libs.common.worker import Alarm
 from services.invoicing import convert, store
-from services.invoicing.billing import bill_one, recomputed
+from services.invoicing.billing import recomputed
 from services.invoicing.crediting import Till, void_invoice
 from services.invoicing.domain.clock import BillingClock
-from services.invoicing.domain.credit_note import with_credits
-from services.invoicing.domain.customer import Subscription, closed, ended
 from services.invoicing.domain.explain import sentences
 from services.invoicing.domain.invoice import Invoice, State
-from services.invoicing.domain.period import zone
 from services.invoicing.domain.run import BILL
-from services.invoicing.domain.schedule import Schedule, schedule
 from services.invoicing.explaining import find_line, replay
-from services.invoicing.peers import Peers
+from services.invoicing.subscribing import (
+    Context,
+    SubscriptionMethods,
+    customer_not_found,
+    first_answer,
+    found_subscription,
+)
 from weir.invoicing.v1 import invoicing_pb2 as pb
-from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceServicer
-
-Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
-T = TypeVar("T")
 
 
-class InvoicingServicer(InvoicingServiceServicer):
-    def __init__(self, pool: Pool, peers: Peers, alarm: Alarm, clock: Clock) -> None:
-        self._pool = pool
-        self._peers = peers
-        self._alarm = alarm
-        self._clock = clock
-
+class InvoicingServicer(SubscriptionMethods):
     async def CreateCustomer(self, request: pb.CreateCustomerRequest, context: Context) -> pb.CreateCustomerResponse:
         tenant_id = caller().tenant_id
         request_id, request_hash = request_id_in(request.request_id), fingerprint(request)
@@ -52,7 +37,7 @@ class InvoicingServicer(InvoicingServiceServicer):
                 taken = Conflict(
                     "CUSTOMER_EXISTS", f"there is a customer {customer.id} already", customer_id=customer.id
                 )
-                customer = _first_answer(made, request_hash, request.request_id, taken)
+                customer = first_answer(made, request_hash, request.request_id, taken)
         return pb.CreateCustomerResponse(customer=convert.customer_out(customer))
 
     async def GetCustomer(self, request: pb.GetCustomerRequest, context: Context) -> pb.GetCustomerResponse:
@@ -60,7 +45,7 @@ class InvoicingServicer(InvoicingServiceServicer):
         async with self._pool.acquire() as conn:
             customer = await store.customers.get(conn, caller().tenant_id, customer_id)
         if customer is None:
-            raise _customer_not_found(customer_id)
+            raise customer_not_found(customer_id)
         return pb.GetCustomerResponse(customer=convert.customer_out(customer))
 
     async def ListCustomers(self, request: pb.ListCustomersRequest, context: Context) -> pb.ListCustomersResponse:
@@ -69,102 +54,6 @@ class InvoicingServicer(InvoicingServiceServicer):
             found = await store.customers.page(conn, caller().tenant_id, page)
         customers, token = page.cut(found, lambda each: each.id)
         return pb.ListCustomersResponse(customers=map(convert.customer_out, customers), next_page_token=token)
-
-    async def CreateSubscription(
-        self, request: pb.CreateSubscriptionRequest, context: Context
-    ) -> pb.CreateSubscriptionResponse:
-        """Answers a repeat before it asks pricing, whose newest version may have changed meanwhile."""
-        tenant_id = caller().tenant_id
-        request_id, request_hash = request_id_in(request.request_id), fingerprint(request)
-        subscription_id, customer_id, plan_code, billing_time, start_time = convert.subscription_in(
-            request.subscription
-        )
-        taken = Conflict(
-            "SUBSCRIPTION_EXISTS",
-            f"there is a subscription {subscription_id} already",
-            subscription_id=subscription_id,
-        )
-        async with self._pool.acquire() as conn:
-            made = await store.subscriptions.made_by(conn, tenant_id, request_id)
-            customer = await store.customers.get(conn, tenant_id, customer_id)
-        if made is not None:
-            subscription = _first_answer(made, request_hash, request.request_id, taken)
-            return pb.CreateSubscriptionResponse(subscription=convert.subscription_out(subscription))
-        if customer is None:
-            raise _customer_not_found(customer_id)
-        plan = await self._peers.latest_version(tenant_id, plan_code)
-        subscription = Subscription(
-            id=subscription_id,
-            customer_id=customer_id,
-            plan_code=plan_code,
-            plan_version=plan.version,
-            billing_interval=plan.billing_interval,
-            billing_time=billing_time,
-            start_time=start_time,
-            current_period=schedule(
-                plan.billing_interval, billing_time, start_time, zone(customer.time_zone)
-            ).first_period(start_time),
-            is_opening=plan.has_advance_fee,
-            create_time=self._clock(),
-            time_zone=customer.time_zone,
-        )
-        async with self._pool.acquire() as conn, conn.transaction():
-            await store.clocks.hold(conn, tenant_id)
-            if not await store.subscriptions.insert(conn, tenant_id, subscription, request_id, request_hash):
-                made = await store.subscriptions.made_by(conn, tenant_id, request_id)
-                subscription = _first_answer(made, request_hash, request.request_id, taken)
-        return pb.CreateSubscriptionResponse(subscription=convert.subscription_out(subscription))
-
-    async def TerminateSubscription(
-        self, request: pb.TerminateSubscriptionRequest, context: Context
-    ) -> pb.TerminateSubscriptionResponse:
-        tenant_id = caller().tenant_id
-        request_id, request_hash = request_id_in(request.request_id), fingerprint(request)
-        subscription_id = text_in(request.id, "id")
-        asked = convert.instant_in(request.end_time, True, "end_time") if request.HasField("end_time") else None
-        keeps_fee = request.on_unused_fee == pb.TerminateSubscriptionRequest.ON_UNUSED_FEE_KEEP
-        async with self._pool.acquire() as conn:
-            found = await _subscription(conn, tenant_id, subscription_id)
-        plan = await self._peers.plan_version(tenant_id, found.plan_code, found.plan_version)
-        async with self._pool.acquire() as conn, conn.transaction():
-            await store.clocks.hold(conn, tenant_id)
-            found = await _subscription(conn, tenant_id, subscription_id, store.subscriptions.lock)
-            before = await store.subscriptions.record_change(
-                conn, tenant_id, subscription_id, request_id, request_hash, self._clock()
-            )
-            if before is not None:
-                require_same(before, request_hash, request.request_id)
-                return pb.TerminateSubscriptionResponse(subscription=convert.subscription_out(found))
-            end_time = asked or (await store.clocks.get(conn, tenant_id)).now(self._clock())
-            changed = ended(found, end_time, await _schedule(conn, tenant_id, found))
-            paid_until = found.current_period.start if found.is_opening else found.current_period.end
-            if plan.has_advance_fee and end_time < paid_until and not keeps_fee:
-                raise FailedPrecondition(
-                    "UNUSED_FEE_UNDECIDED",
-                    f"subscription {subscription_id} is paid beyond {end_time.isoformat()}: say on_unused_fee",
-                )
-            await store.subscriptions.end(conn, tenant_id, changed)
-        await self._alarm.ring(BILL)
-        return pb.TerminateSubscriptionResponse(subscription=convert.subscription_out(changed))
-
-    async def GetSubscription(self, request: pb.GetSubscriptionRequest, context: Context) -> pb.GetSubscriptionResponse:
-        subscription_id = text_in(request.id, "id")
-        async with self._pool.acquire() as conn:
-            found = await _subscription(conn, caller().tenant_id, subscription_id)
-        return pb.GetSubscriptionResponse(subscription=convert.subscription_out(found))
-
-    async def ListSubscriptions(
-        self, request: pb.ListSubscriptionsRequest, context: Context
-    ) -> pb.ListSubscriptionsResponse:
-        page = page_in(request.page_size, request.page_token)
-        customer_id = text_in(request.customer_id, "customer_id", required=False) or None
-        plan_code = text_in(request.plan_code, "plan_code", required=False) or None
-        async with self._pool.acquire() as conn:
-            found = await store.subscriptions.page(conn, caller().tenant_id, customer_id, plan_code, page)
-        subscriptions, token = page.cut(found, lambda each: each.id)
-        return pb.ListSubscriptionsResponse(
-            subscriptions=map(convert.subscription_out, subscriptions), next_page_token=token
-        )
 
     async def GetClock(self, request: pb.GetClockRequest, context: Context) -> pb.GetClockResponse:
         async with self._pool.acquire() as conn:
@@ -248,10 +137,10 @@ class InvoicingServicer(InvoicingServiceServicer):
         line_code = text_in(request.line_code, "line_code", required=not request.line_number)
         async with self._pool.acquire() as conn:
             invoice = await _invoice(conn, tenant_id, invoice_id)
-            subscription = await _subscription(conn, tenant_id, invoice.subscription_id)
-            periods = await _schedule(conn, tenant_id, subscription)
+            subscription = await found_subscription(conn, tenant_id, invoice.subscription_id)
         number, line = find_line(invoice, line_code, request.line_number)
-        amount = await recomputed(self._peers, tenant_id, invoice, line, periods)
+        amount = await recomputed(self._peers, tenant_id, invoice, line, subscription)
+        periods = subscription.schedule_of(subscription.numbered(invoice.phase_number))
         rating = None if line.rating is None else convert.rating_in(line.rating)
         return pb.ExplainLineResponse(
             line=convert.line_out(number, line),
@@ -264,8 +153,8 @@ class InvoicingServicer(InvoicingServiceServicer):
         tenant_id, invoice_id = caller().tenant_id, text_in(request.id, "id")
         async with self._pool.acquire() as conn:
             invoice = await _invoice(conn, tenant_id, invoice_id)
-            periods = await _schedule(conn, tenant_id, await _subscription(conn, tenant_id, invoice.subscription_id))
-        again = await replay(self._peers, tenant_id, invoice, periods)
+            subscription = await found_subscription(conn, tenant_id, invoice.subscription_id)
+        again = await replay(self._peers, tenant_id, invoice, subscription)
         return pb.ReplayInvoiceResponse(
             differences=[
                 pb.ReplayedLine(
@@ -277,20 +166,6 @@ class InvoicingServicer(InvoicingServiceServicer):
             recomputed_total=money_out(again.bill.total),
             reproduced=not again.differences and again.bill.total == invoice.bill.total,
         )
-
-    async def PreviewInvoice(self, request: pb.PreviewInvoiceRequest, context: Context) -> pb.PreviewInvoiceResponse:
-        tenant_id, subscription_id = caller().tenant_id, text_in(request.subscription_id, "subscription_id")
-        async with self._pool.acquire() as conn:
-            found = await _subscription(conn, tenant_id, subscription_id)
-            customer = await store.customers.get(conn, tenant_id, found.customer_id)
-            clock = await store.clocks.get(conn, tenant_id)
-            balances = await store.balances.of_customer(conn, tenant_id, found.customer_id)
-        assert customer is not None, "subscriptions refer to customers"
-        if found.is_closed:
-            raise closed(found)
-        billed = await bill_one(self._peers, tenant_id, found.due(customer.time_zone))
-        draft = with_credits(billed.draft("", clock.now(self._clock())), balances)
-        return pb.PreviewInvoiceResponse(invoice=convert.invoice_out(draft))
 
     async def VoidInvoice(self, request: pb.VoidInvoiceRequest, context: Context) -> pb.VoidInvoiceResponse:
         tenant_id, invoice_id = caller().tenant_id, text_in(request.id, "id")
@@ -325,26 +200,6 @@ class InvoicingServicer(InvoicingServiceServicer):
         return pb.RecordPaymentResponse(invoice=convert.invoice_out(invoice))
 
 
-async def _subscription(
-    conn: Conn,
-    tenant_id: str,
-    subscription_id: str,
-    read: Callable[[Conn, str, str], Awaitable[Subscription | None]] = store.subscriptions.get,
-) -> Subscription:
-    found = await read(conn, tenant_id, subscription_id)
-    if found is None:
-        raise NotFound(
-            "SUBSCRIPTION_NOT_FOUND", f"there is no subscription {subscription_id}", subscription_id=subscription_id
-        )
-    return found
-
-
-async def _schedule(conn: Conn, tenant_id: str, of: Subscription) -> Schedule:
-    customer = await store.customers.get(conn, tenant_id, of.customer_id)
-    assert customer is not None, "subscriptions refer to customers"
-    return schedule(of.billing_interval, of.billing_time, of.start_time, zone(customer.time_zone))
-
-
 def _test_tenant() -> str:
     """The caller's tenant. Raises FailedPrecondition TENANT_LIVE when its money is real."""
     if caller().live:
@@ -352,20 +207,7 @@ def _test_tenant() -> str:
     return caller().tenant_id
 
 
-def _first_answer(made: tuple[T, bytes] | None, request_hash: bytes, request_id: str, taken: Conflict) -> T:
-    """What the first request with this id made. Raises `taken` when there was none: the name is another's."""
-    if made is None:
-        raise taken
-    answer, recorded = made
-    require_same(recorded, request_hash, request_id)
-    return answer
-
-
 async def _invoice(conn: Conn, tenant_id: str, invoice_id: str) -> Invoice:
     if (invoice := await store.invoices.get(conn, tenant_id, invoice_id)) is None:
         raise NotFound("INVOICE_NOT_FOUND", f"there is no invoice {invoice_id}", invoice_id=invoice_id)
     return invoice
-
-
-def _customer_not_found(customer_id: str) -> NotFound:
-    return NotFound("CUSTOMER_NOT_FOUND", f"there is no customer {customer_id}", customer_id=customer_id)

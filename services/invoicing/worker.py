@@ -94,14 +94,13 @@ class Biller:
         self, run: OpenRun, billed: Sequence[Billed], refused: Sequence[Refused], leased_until: datetime
     ) -> None:
         now = self._clock()
-        advances = [(each.due, each.due.next_period) for each in billed]
         failures = [
             BillingFailure(each.due.id, each.reason, each.message, now + retry_delay(each.due.failures + 1))
             for each in refused
         ]
         async with self._pool.acquire() as conn, conn.transaction():
             create_time = (await store.clocks.get(conn, run.tenant_id)).now(now)
-            advanced = await store.subscriptions.advance(conn, run.tenant_id, advances)
+            advanced = await store.subscriptions.advance(conn, run.tenant_id, [each.due for each in billed])
             drafts = [each.draft(new_id("inv", now), create_time) for each in billed if each.due.id in advanced]
             await store.invoices.insert_drafts(conn, run.tenant_id, run.id, drafts)
             await store.subscriptions.record_failures(conn, run.tenant_id, failures, leased_until)

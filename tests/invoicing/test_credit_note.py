@@ -23,7 +23,9 @@ from services.invoicing.domain.credit_note import (
     Reason,
     applied,
     drafted,
+    left_after,
     voided,
+    with_credits,
 )
 from services.invoicing.domain.invoice import Bill, Invoice, Line, PaymentStatus, State, Tax, taxed
 from services.invoicing.domain.period import Period
@@ -50,11 +52,14 @@ def invoice(*amounts: int, rates: Sequence[str] = ("20",)) -> Invoice:
         subscription_id="globex-1",
         plan_code="basic",
         plan_version=1,
+        phase_number=1,
         period=NOVEMBER,
         bill=Bill("EUR", lines, taxes),
         state=State.FINALIZED,
         payment_status=PaymentStatus.PENDING,
         amount_paid=euro(0),
+        due_time=NOVEMBER.end,
+        is_opening=False,
         issue_date=date(2023, 12, 1),
         create_time=NOVEMBER.end,
         finalize_time=NOVEMBER.end,
@@ -217,3 +222,11 @@ def test_credits_never_exceed_an_invoice_or_a_balance_and_nothing_is_left_of_bot
         is_due = sum(due[each.invoice_id] for each in owed if each.customer_id == customer)
         is_left = sum(left[each.credit_note_id] for each in balances if each.customer_id == customer)
         assert not (is_due and is_left)
+
+
+def test_what_one_draft_uses_is_not_left_for_the_next() -> None:
+    balances = [Balance("cn_1", "CN001", "globex", euro(70)), Balance("cn_2", "CN002", "globex", euro(50))]
+    first = with_credits(invoice(100, rates=()), balances)
+    left = left_after(first, balances)
+    assert [each.amount for each in left] == [euro(0), euro(20)]
+    assert [each.amount for each in with_credits(invoice(100, rates=()), left).credits] == [euro(20)]

@@ -141,7 +141,6 @@ async def test_a_plan_that_is_not_sold_takes_no_subscription(acme: Tenant) -> No
 
 
 UNSUPPORTED = {
-    "base_fee_in_advance": pricing_pb2.PlanVersion(base_fee_in_advance=True),
     "fixed_charges": pricing_pb2.PlanVersion(
         fixed_charges=[
             pricing_pb2.FixedCharge(
@@ -152,7 +151,6 @@ UNSUPPORTED = {
     "usage_thresholds": pricing_pb2.PlanVersion(
         usage_thresholds=[UsageThreshold(amount=Money(currency_code="USD", minor_units=1))]
     ),
-    "trial_days": pricing_pb2.PlanVersion(trial_days=1),
     "phases": pricing_pb2.PlanVersion(phases=[pricing_pb2.Phase(to_month=3, base_fee_percent="-50")]),
     "minimum_commitment": pricing_pb2.PlanVersion(
         minimum_commitment=pricing_pb2.MinimumCommitment(amount=Money(currency_code="USD", minor_units=1))
@@ -177,7 +175,15 @@ def test_a_plan_with_what_invoices_have_no_lines_for_is_refused_by_name(field: s
 
 def test_every_field_of_a_plan_version_is_billed_or_refused_or_says_nothing_of_money() -> None:
     """A field that pricing adds must be decided on here before it reaches an invoice."""
-    billed = {"currency_code", "billing_interval", "base_fee", "charges", "tax_codes"}
+    billed = {
+        "currency_code",
+        "billing_interval",
+        "base_fee",
+        "charges",
+        "tax_codes",
+        "base_fee_in_advance",
+        "trial_days",
+    }
     silent = {"plan_code", "version", "create_time", "state", "entitlements", "subscription_id", "base_version"}
     refused = {field for field in UNSUPPORTED if "[" not in field}
     assert {field.name for field in pricing_pb2.PlanVersion.DESCRIPTOR.fields} <= billed | silent | refused
@@ -187,7 +193,9 @@ async def test_a_plan_that_cannot_be_invoiced_takes_no_subscription(acme: Tenant
     await acme.customer("globex")
     await acme.plan("basic")
     version = pricing_pb2.PlanVersion(
-        currency_code="USD", billing_interval=pricing_pb2.PlanVersion.BILLING_INTERVAL_MONTHLY, trial_days=14
+        currency_code="USD",
+        billing_interval=pricing_pb2.PlanVersion.BILLING_INTERVAL_MONTHLY,
+        phases=[pricing_pb2.Phase(to_month=3, base_fee_percent="-50")],
     )
     await acme.pricing.CreatePlanVersion(
         pricing_pb2.CreatePlanVersionRequest(

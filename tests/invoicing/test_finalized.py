@@ -61,9 +61,12 @@ async def draft(world: World, acme: Tenant) -> str:
     async with world.database() as conn:
         draft_id: str = await conn.fetchval(
             "INSERT INTO invoice (tenant_id, id, customer_id, subscription_id, plan_code, plan_version,"
-            " billing_run_id, period_start, period_end, currency, subtotal_minor, tax_minor, total_minor, issue_date,"
+            " phase_number, due_time, is_opening, billing_run_id, period_start, period_end, currency, subtotal_minor,"
+            " tax_minor, total_minor, issue_date,"
             " create_time) SELECT tenant_id, 'inv_draft', customer_id, subscription_id, plan_code, plan_version,"
-            " billing_run_id, period_end, period_end + interval '30 days', currency, 0, 0, 0, issue_date, create_time"
+            " phase_number, due_time + interval '30 days', false, billing_run_id, period_end,"
+            " period_end + interval '30 days', currency, 0, 0, 0,"
+            " issue_date, create_time"
             " FROM invoice LIMIT 1 RETURNING id"
         )
     return draft_id

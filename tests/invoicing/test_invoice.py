@@ -9,15 +9,18 @@ from hypothesis import strategies as st
 
 from libs.common.errors import FailedPrecondition
 from libs.common.money import Money
+from services.invoicing.domain.customer import Customer
 from services.invoicing.domain.invoice import MAX_MINOR_UNITS, Bill, RatedUsage, Tax, bill, issue_date, number, settled
 from services.invoicing.domain.period import Period, zone
 from services.invoicing.domain.plan import Charge, PlanVersion
 from services.invoicing.domain.schedule import BillingInterval, BillingTime, schedule
+from services.invoicing.domain.subscription import Subscription, begun
 
 NOVEMBER = Period(datetime(2023, 11, 1, tzinfo=UTC), datetime(2023, 12, 1, tzinfo=UTC))
 HALF = Period(datetime(2023, 11, 16, tzinfo=UTC), NOVEMBER.end)
 UTC_ZONE = zone("UTC")
 MONTHS = schedule(BillingInterval.MONTHLY, BillingTime.CALENDAR, NOVEMBER.start, UTC_ZONE)
+CUSTOMER = Customer("acme", "Acme", "", "UTC", NOVEMBER.start)
 SALES_TAX = Tax("sales", "Sales tax", Decimal("8.875"))
 CITY_TAX = Tax("city", "City tax", Decimal("0.5"))
 
@@ -35,10 +38,15 @@ def used(code: str, amount: str, quantity: str = "1", currency: str = "USD") -> 
     return RatedUsage(code, code.title(), Decimal(quantity), Money.rounded(unrounded, currency), unrounded, b"\n\x01x")
 
 
+def billed_next(of: PlanVersion, period: Period) -> Subscription:
+    """A subscription in a period whose base fee in advance is charged already."""
+    found = begun("s", CUSTOMER, of, BillingTime.CALENDAR, period.start, period.start)
+    return found.billed() if found.is_opening else found
+
+
 def november(*usage: RatedUsage, of: PlanVersion | None = None, period: Period = NOVEMBER) -> Bill:
     chosen = of or plan()
-    settles = settled(chosen, period, MONTHS.following(period), is_opening=False)
-    return bill(chosen, settles, MONTHS, usage, 42, {"sales": SALES_TAX, "city": CITY_TAX})
+    return bill(chosen, settled(billed_next(chosen, period)), MONTHS, usage, 42, {"sales": SALES_TAX, "city": CITY_TAX})
 
 
 def test_the_demo_customer_owes_38_98() -> None:
@@ -70,8 +78,8 @@ def test_a_base_fee_in_advance_is_that_of_the_next_period_beside_the_usage_of_th
 
 def test_the_first_base_fee_in_advance_is_due_when_the_period_begins_and_comes_alone() -> None:
     advance = plan(in_advance=True)
-    settles = settled(advance, HALF, HALF, is_opening=True)
-    [base] = bill(advance, settles, MONTHS, [used("requests", "3")], 42, {"sales": SALES_TAX}).lines
+    opening = begun("s", CUSTOMER, advance, BillingTime.CALENDAR, HALF.start, HALF.start)
+    [base] = bill(advance, settled(opening), MONTHS, [used("requests", "3")], 42, {"sales": SALES_TAX}).lines
     assert (base.code, base.period, base.amount.minor_units) == ("base", HALF, 1000)
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.invoicing.domain.period import Period, is_time_zone, local_date, zone
+from services.invoicing.domain.period import Period, day_of, is_time_zone, local_date, zone
 from services.invoicing.domain.schedule import BillingInterval, BillingTime, Schedule, schedule
 
 INSTANT = timedelta(microseconds=1)
@@ -54,7 +54,7 @@ def test_days_before_an_instant_and_days_from_it_share_only_its_own_day(periods,
     assert periods.days_in(whole) == (all_days, all_days)
     if whole.start < instant:
         days_before, _ = periods.days_in(Period(whole.start, instant))
-        starts_a_day = local_date(instant - INSTANT, periods.tz) < local_date(instant, periods.tz)
+        starts_a_day = day_of(instant - INSTANT, periods.tz) < day_of(instant, periods.tz)
         assert days_before + days == all_days + (not starts_a_day)
 
 

@@ -20,6 +20,7 @@ from services.metering import main as metering
 from services.pricing import main as pricing
 from tests.conftest import Database, Keys
 from weir.invoicing.v1 import invoicing_pb2
+from weir.invoicing.v1.changes_pb2_grpc import PlanChangeServiceStub
 from weir.invoicing.v1.credit_notes_pb2_grpc import CreditNoteServiceStub
 from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceStub
 from weir.metering.v1 import metering_pb2
@@ -31,6 +32,7 @@ from weir.pricing.v1.pricing_pb2_grpc import PricingServiceStub
 from weir.pricing.v1.simulation_pb2_grpc import SimulationServiceStub
 
 if TYPE_CHECKING:
+    from weir.invoicing.v1.changes_pb2_grpc import PlanChangeServiceAsyncStub
     from weir.invoicing.v1.credit_notes_pb2_grpc import CreditNoteServiceAsyncStub
     from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceAsyncStub
     from weir.metering.v1.metering_pb2_grpc import MeteringServiceAsyncStub
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from weir.pricing.v1.pricing_pb2_grpc import PricingServiceAsyncStub
     from weir.pricing.v1.simulation_pb2_grpc import SimulationServiceAsyncStub
 
+MONTHLY = pricing_pb2.PlanVersion.BILLING_INTERVAL_MONTHLY
 CLOSED = "127.0.0.1:1"
 """Where nobody listens: payments is away in these tests, and invoices wait for it."""
 
@@ -81,6 +84,7 @@ class Tenant:
     explanation: "ExplanationServiceAsyncStub"
     simulation: "SimulationServiceAsyncStub"
     credit_notes: "CreditNoteServiceAsyncStub"
+    changes: "PlanChangeServiceAsyncStub"
 
     async def meter(self, code: str, property_name: str = "") -> None:
         kind = metering_pb2.Meter.AGGREGATION_SUM if property_name else metering_pb2.Meter.AGGREGATION_COUNT
@@ -115,10 +119,15 @@ class Tenant:
         base_fee: int | None = 2000,
         currency: str = "USD",
         taxes: Sequence[str] = (),
+        interval: "pricing_pb2.PlanVersion.BillingInterval.ValueType" = MONTHLY,
+        in_advance: bool = False,
+        trial_days: int = 0,
     ) -> None:
         version = pricing_pb2.PlanVersion(
             currency_code=currency,
-            billing_interval=pricing_pb2.PlanVersion.BILLING_INTERVAL_MONTHLY,
+            billing_interval=interval,
+            base_fee_in_advance=in_advance,
+            trial_days=trial_days,
             base_fee=None if base_fee is None else money_out(Money(base_fee, currency)),
             charges=charges,
             tax_codes=taxes,
@@ -200,6 +209,7 @@ class World:
             ExplanationServiceStub(self._channel(self.settings.pricing_target, key)),
             SimulationServiceStub(self._channel(self.settings.pricing_target, key)),
             CreditNoteServiceStub(self._channel(f"127.0.0.1:{self.invoicing_port}", key)),
+            PlanChangeServiceStub(self._channel(f"127.0.0.1:{self.invoicing_port}", key)),
         )
 
     @asynccontextmanager

@@ -214,6 +214,15 @@ def with_credits(draft: Invoice, balances: Sequence[Balance]) -> Invoice:
     return replace(draft, credits=tuple(credits_used))
 
 
+def left_after(draft: Invoice, balances: Sequence[Balance]) -> list[Balance]:
+    """What is left of `balances` for other invoices, once the draft has its `credits`."""
+    used = {each.credit_note_id: each.amount for each in draft.credits}
+    return [
+        replace(each, amount=each.amount - used[each.credit_note_id]) if each.credit_note_id in used else each
+        for each in balances
+    ]
+
+
 def number(invoice_number: str, sequence: int) -> str:
     """For example INV-202312-000042-CN001."""
     return f"{invoice_number}-CN{sequence:03d}"

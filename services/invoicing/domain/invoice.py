@@ -17,6 +17,7 @@ from services.invoicing.domain.period import Period, local_date
 from services.invoicing.domain.plan import PlanVersion
 from services.invoicing.domain.proration import Proration
 from services.invoicing.domain.schedule import Schedule
+from services.invoicing.domain.subscription import Subscription
 
 BASE = "base"
 """Code of the base fee's line; pricing lets no charge have it."""
@@ -126,6 +127,8 @@ class AppliedCredit:
 class Invoice:
     """A bill with its place in the books. `number` and `finalize_time` are None in a draft; times are the tenant's.
 
+    `due_time` is when it fell due to be made. It `is_opening` when it charges the first base fee in advance of a phase:
+    no phase has two invoices of one due time, unless one is opening.
     `credits` are there from finalization on. `offset` is what notes of this invoice took off what is due since then.
     `is_with_payments` says that payments was asked to collect it, and may have it.
     """
@@ -136,11 +139,14 @@ class Invoice:
     subscription_id: str
     plan_code: str
     plan_version: int
+    phase_number: int
     period: Period
     bill: Bill
     state: State
     payment_status: PaymentStatus
     amount_paid: Money
+    due_time: datetime
+    is_opening: bool
     issue_date: date
     create_time: datetime
     finalize_time: datetime | None
@@ -179,27 +185,20 @@ class HandOver:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What an invoice settles: the base fee of one period, and the usage of the same or of the one before it.
+    """What an invoice for `period` settles: the base fee of some days, and usage. None is for what it leaves."""
 
-    None is for what it does not settle.
-    """
-
+    period: Period
     fee: Period | None
     usage: Period | None
 
-    @property
-    def period(self) -> Period:
-        """The invoice's."""
-        period = self.fee or self.usage
-        assert period is not None, "an invoice settles something"
-        return period
 
-
-def settled(plan: PlanVersion, period: Period, following: Period | None, *, is_opening: bool) -> Settled:
-    """By the invoice at the end of `period`, or if it `is_opening`, at its beginning."""
-    if is_opening:
-        return Settled(period, None)
-    return Settled(following if plan.in_advance else period, period)
+def settled(due: Subscription) -> Settled:
+    """By the next invoice: at the end of the current period, or if that `is_opening`, at its beginning."""
+    period = due.current_period
+    if due.is_opening:
+        return Settled(period, due.opening_fee, None)
+    fee = due.closing_fee
+    return Settled(fee if fee and fee.start >= period.end else period, fee, period)
 
 
 def bill(

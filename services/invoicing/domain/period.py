@@ -1,7 +1,7 @@
 """Stretches of time, and the zones whose days they are counted in."""
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import cache, lru_cache
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -30,6 +30,24 @@ def zone(name: str) -> ZoneInfo:
 
 def is_time_zone(name: str) -> bool:
     return name in _time_zones()
+
+
+def day_start(day: date, tz: ZoneInfo) -> datetime:
+    """The first instant that the zone's clocks date on `day`; where they skip it, the next one."""
+    return datetime(day.year, day.month, day.day, tzinfo=tz).astimezone(UTC)
+
+
+def day_of(instant: datetime, tz: ZoneInfo) -> date:
+    """The last day that has begun. Where the clocks are set back over midnight, their date goes back; this does not."""
+    day = local_date(instant, tz)
+    after = day + timedelta(days=1)
+    return after if day_start(after, tz) <= instant else day
+
+
+def day_from(instant: datetime, tz: ZoneInfo) -> date:
+    """The first day that begins at `instant` or later."""
+    day = day_of(instant, tz)
+    return day if day_start(day, tz) == instant else day + timedelta(days=1)
 
 
 def local_date(instant: datetime, tz: ZoneInfo) -> date:

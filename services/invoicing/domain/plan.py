@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
 from libs.common.money import Money
 from services.invoicing.domain.schedule import BillingInterval
@@ -40,7 +41,7 @@ class Charge:
 @dataclass(frozen=True, slots=True)
 class PlanVersion:
     """`base_fee` is for a whole billing interval, None if there is none, and charged when a period begins if it is
-    `in_advance`, otherwise when it has ended.
+    `in_advance`, otherwise when it has ended. None is for the time of the `trial`, from the subscription's start on.
     """
 
     plan_code: str
@@ -51,6 +52,7 @@ class PlanVersion:
     in_advance: bool
     charges: tuple[Charge, ...]
     tax_codes: tuple[str, ...]
+    trial: timedelta = timedelta(0)
 
     @property
     def has_advance_fee(self) -> bool:

@@ -7,15 +7,13 @@ period that daylight saving ends in is an hour longer than others, and has as ma
 
 from calendar import monthrange
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
-from services.invoicing.domain.period import Period, local_date
+from services.invoicing.domain.period import Period, day_from, day_of, day_start, local_date
 
-_DAY = timedelta(days=1)
 _WEEK = timedelta(weeks=1)
-_INSTANT = timedelta(microseconds=1)
 
 
 class BillingInterval(StrEnum):
@@ -76,10 +74,8 @@ class Schedule:
         A day that is only partly in the period counts in full: who starts at noon on the 15th is billed for the 15th.
         """
         whole = self.period_of(period.start)
-        first, after = local_date(whole.start, self.tz), local_date(whole.end, self.tz)
-        begun = max(local_date(period.start, self.tz), first)
-        ended = min(local_date(period.end - _INSTANT, self.tz), after - _DAY)
-        return (ended - begun + _DAY).days, (after - first).days
+        first, begun = day_of(whole.start, self.tz), day_of(period.start, self.tz)
+        return (day_from(period.end, self.tz) - begun).days, (day_from(whole.end, self.tz) - first).days
 
     def _number_near(self, day: date) -> int:
         """Of a period that `day` is in, or of one beside it; the anchor's is 0."""
@@ -90,7 +86,7 @@ class Schedule:
 
     def _start(self, number: int) -> datetime:
         day = self._first_day(number)
-        return datetime(day.year, day.month, day.day, tzinfo=self.tz).astimezone(UTC)
+        return day_start(day, self.tz)
 
     def _first_day(self, number: int) -> date:
         if self.interval is BillingInterval.WEEKLY:
@@ -101,7 +97,7 @@ class Schedule:
 
 
 def schedule(interval: BillingInterval, billing_time: BillingTime, start_time: datetime, tz: ZoneInfo) -> Schedule:
-    """That of a subscription which began at `start_time`."""
+    """That of a subscription, or a phase of one, whose anniversary is that of `start_time`."""
     if billing_time is BillingTime.ANNIVERSARY:
         return Schedule(interval, local_date(start_time, tz), tz)
     return Schedule(interval, _FIRST_MONDAY if interval is BillingInterval.WEEKLY else _FIRST_JANUARY, tz)

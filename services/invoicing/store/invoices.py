@@ -23,9 +23,9 @@ from services.invoicing.domain.proration import Proration
 from services.invoicing.store import balances
 
 _INVOICE = (
-    "SELECT tenant_id, id, number, customer_id, subscription_id, plan_code, plan_version, period_start, period_end,"
-    " currency, state, payment_status, amount_paid_minor, issue_date, create_time, finalize_time,"
-    " offset_minor, is_with_payments FROM invoice"
+    "SELECT tenant_id, id, number, customer_id, subscription_id, plan_code, plan_version, phase_number, period_start,"
+    " period_end, currency, state, payment_status, amount_paid_minor, due_time, is_opening, issue_date,"
+    " create_time, finalize_time, offset_minor, is_with_payments FROM invoice"
 )
 
 
@@ -34,8 +34,9 @@ async def insert_drafts(conn: Conn, tenant_id: str, run_id: str, drafts: Sequenc
     await _copy(
         conn,
         "invoice",
-        "tenant_id, id, customer_id, subscription_id, plan_code, plan_version, billing_run_id, period_start,"
-        " period_end, currency, subtotal_minor, tax_minor, total_minor, issue_date, create_time",
+        "tenant_id, id, customer_id, subscription_id, plan_code, plan_version, phase_number, billing_run_id,"
+        " period_start, period_end, currency, subtotal_minor, tax_minor, total_minor, due_time, is_opening, issue_date,"
+        " create_time",
         (
             (
                 tenant_id,
@@ -44,6 +45,7 @@ async def insert_drafts(conn: Conn, tenant_id: str, run_id: str, drafts: Sequenc
                 each.subscription_id,
                 each.plan_code,
                 each.plan_version,
+                each.phase_number,
                 run_id,
                 each.period.start,
                 each.period.end,
@@ -51,6 +53,8 @@ async def insert_drafts(conn: Conn, tenant_id: str, run_id: str, drafts: Sequenc
                 each.bill.subtotal.minor_units,
                 each.bill.tax.minor_units,
                 each.bill.total.minor_units,
+                each.due_time,
+                each.is_opening,
                 each.issue_date,
                 each.create_time,
             )
@@ -284,11 +288,14 @@ def _invoice(row: asyncpg.Record, bill: Bill, used: Sequence[AppliedCredit]) -> 
         subscription_id=row["subscription_id"],
         plan_code=row["plan_code"],
         plan_version=row["plan_version"],
+        phase_number=row["phase_number"],
         period=Period(row["period_start"], row["period_end"]),
         bill=bill,
         state=State(row["state"]),
         payment_status=PaymentStatus(row["payment_status"]),
         amount_paid=Money(row["amount_paid_minor"], row["currency"]),
+        due_time=row["due_time"],
+        is_opening=row["is_opening"],
         issue_date=row["issue_date"],
         create_time=row["create_time"],
         finalize_time=row["finalize_time"],

@@ -123,7 +123,9 @@ async def claim_told(conn: Conn, now: datetime, leased_until: datetime) -> Mappi
         " SELECT tenant_id, least("
         "  (SELECT coalesce(min(period_start) FILTER (WHERE NOT is_closed), max(period_end))"
         "   FROM subscription s WHERE s.tenant_id = due.tenant_id),"
-        "  (SELECT min(period_start) FROM invoice i WHERE i.tenant_id = due.tenant_id AND i.state = 'draft')"
+        "  (SELECT min(least(i.period_start, l.period_start)) FROM invoice i LEFT JOIN invoice_line l"
+        "   ON l.tenant_id = i.tenant_id AND l.invoice_id = i.id"
+        "   WHERE i.tenant_id = due.tenant_id AND i.state = 'draft')"
         " ) AS billed_end FROM (SELECT DISTINCT tenant_id FROM due) AS due",
         now,
         leased_until,

@@ -8,76 +8,82 @@ import asyncpg
 
 from libs.common.paging import Page
 from libs.common.postgres import Conn
-from services.invoicing.domain.customer import DueSubscription, Subscription
 from services.invoicing.domain.period import Period
 from services.invoicing.domain.run import BillingFailure, OpenRun
-from services.invoicing.domain.schedule import BillingInterval, BillingTime
+from services.invoicing.domain.schedule import BillingTime
+from services.invoicing.domain.subscription import Phase, Subscription
+from services.invoicing.store import phases
 
 _COLUMNS = (
-    "id, customer_id, plan_code, plan_version, billing_interval, billing_time, start_time, period_start, period_end,"
-    " is_opening, create_time, end_time, is_closed,"
-    " (SELECT time_zone FROM customer c WHERE c.tenant_id = subscription.tenant_id AND c.id = customer_id) AS time_zone"
+    "s.id, s.customer_id, c.time_zone, s.billing_time, s.start_time, s.phase_number, s.period_start, s.period_end,"
+    " s.opening_time, s.create_time, s.fee_paid_until, s.end_time, s.is_closed, s.revision, s.failure_count"
 )
+_FROM = "FROM subscription s JOIN customer c ON c.tenant_id = s.tenant_id AND c.id = s.customer_id"
 
 
 async def insert(conn: Conn, tenant_id: str, made: Subscription, request_id: UUID, request_hash: bytes) -> bool:
-    """False when the id or the request_id is taken."""
+    """False when the id or the request_id is taken. The caller has a transaction."""
     inserted = await conn.fetchval(
-        "INSERT INTO subscription (tenant_id, id, customer_id, plan_code, plan_version, billing_interval, billing_time,"
-        " start_time, period_start, period_end, is_opening, create_time, request_id, request_hash)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT DO NOTHING RETURNING true",
+        "INSERT INTO subscription (tenant_id, id, customer_id, billing_time,"
+        " start_time, phase_number, period_start, period_end, opening_time, create_time, request_id, request_hash)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT DO NOTHING RETURNING true",
         tenant_id,
         made.id,
         made.customer_id,
-        made.plan_code,
-        made.plan_version,
-        made.billing_interval,
         made.billing_time,
         made.start_time,
+        made.phase_number,
         made.current_period.start,
         made.current_period.end,
-        made.is_opening,
+        _opening_time(made),
         made.create_time,
         request_id,
         request_hash,
     )
+    if inserted:
+        await phases.replace(conn, tenant_id, made.id, made.phases)
     return inserted is not None
 
 
 async def made_by(conn: Conn, tenant_id: str, request_id: UUID) -> tuple[Subscription, bytes] | None:
     """The subscription that a request made, and that request's hash."""
     row = await conn.fetchrow(
-        f"SELECT {_COLUMNS}, request_hash FROM subscription WHERE tenant_id = $1 AND request_id = $2",  # noqa: S608
+        f"SELECT {_COLUMNS}, s.request_hash {_FROM} WHERE s.tenant_id = $1 AND s.request_id = $2",
         tenant_id,
         request_id,
     )
-    return (_subscription(row), row["request_hash"]) if row else None
+    if row is None:
+        return None
+    [found] = await _subscriptions(conn, tenant_id, [row])
+    return found, row["request_hash"]
 
 
 async def get(conn: Conn, tenant_id: str, subscription_id: str) -> Subscription | None:
-    row = await conn.fetchrow(
-        f"SELECT {_COLUMNS} FROM subscription WHERE tenant_id = $1 AND id = $2",  # noqa: S608
+    rows = await conn.fetch(
+        f"SELECT {_COLUMNS} {_FROM} WHERE s.tenant_id = $1 AND s.id = $2",
         tenant_id,
         subscription_id,
     )
-    return _subscription(row) if row else None
+    return next(iter(await _subscriptions(conn, tenant_id, rows)), None)
 
 
 async def page(
     conn: Conn, tenant_id: str, customer_id: str | None, plan_code: str | None, page: Page
 ) -> Sequence[Subscription]:
-    """By id; one more than the page has, if there is one."""
+    """By id, those that a plan bills next if one is named; one more than the page has, if there is one."""
     rows = await conn.fetch(
-        f"SELECT {_COLUMNS} FROM subscription"  # noqa: S608
-        " WHERE tenant_id = $1 AND ($2::text IS NULL OR customer_id = $2) AND ($3::text IS NULL OR plan_code = $3)"
-        " AND id > coalesce($4, '') ORDER BY id LIMIT $5",
+        f"SELECT {_COLUMNS} {_FROM}"  # noqa: S608
+        " WHERE s.tenant_id = $1 AND ($2::text IS NULL OR s.customer_id = $2) AND ($3::text IS NULL OR EXISTS ("
+        "  SELECT FROM subscription_phase p WHERE p.tenant_id = $1 AND p.subscription_id = s.id"
+        "  AND p.number = s.phase_number AND p.plan_code = $3))"
+        " AND s.id > coalesce($4, '') ORDER BY s.id LIMIT $5",
         tenant_id,
         customer_id,
         plan_code,
         page.after,
         page.size + 1,
     )
-    return [_subscription(row) for row in rows]
+    return await _subscriptions(conn, tenant_id, rows)
 
 
 async def exist(conn: Conn, tenant_id: str) -> bool:
@@ -88,17 +94,18 @@ async def exist(conn: Conn, tenant_id: str) -> bool:
 
 async def claim_due(
     conn: Conn, run: OpenRun, now: datetime, leased_until: datetime, limit: int
-) -> Sequence[DueSubscription]:
-    """Lease up to `limit` of those that the run has to bill and that nobody is at, the longest due first."""
+) -> Sequence[Subscription]:
+    """Lease up to `limit` of those that the run has to bill and that nobody is at, the longest due first.
+
+    What is changed by request meanwhile may be claimed with phases of another revision: `advance` refuses it.
+    """
     rows = await conn.fetch(
-        "UPDATE subscription s SET available_time = $5"
+        "UPDATE subscription s SET available_time = $5"  # noqa: S608
         " FROM (SELECT id FROM subscription WHERE tenant_id = $1 AND due_time <= $2"
         "  AND due_time > coalesce($3, '-infinity'::timestamptz) AND available_time <= $4"
         "  ORDER BY due_time, id LIMIT $6 FOR UPDATE SKIP LOCKED) due, customer c"
         " WHERE s.tenant_id = $1 AND s.id = due.id AND c.tenant_id = $1 AND c.id = s.customer_id"
-        " RETURNING s.id, s.customer_id, s.plan_code, s.plan_version, s.billing_interval, s.billing_time,"
-        " s.start_time, s.period_start, s.period_end, s.is_opening, s.end_time, c.time_zone,"
-        " s.failure_count",
+        f" RETURNING {_COLUMNS}",
         run.tenant_id,
         run.as_of,
         run.after,
@@ -106,71 +113,72 @@ async def claim_due(
         leased_until,
         limit,
     )
-    return [
-        DueSubscription(
-            row["id"],
-            row["customer_id"],
-            row["plan_code"],
-            row["plan_version"],
-            BillingInterval(row["billing_interval"]),
-            BillingTime(row["billing_time"]),
-            row["start_time"],
-            Period(row["period_start"], row["period_end"]),
-            row["is_opening"],
-            row["end_time"],
-            row["time_zone"],
-            row["failure_count"],
-        )
-        for row in rows
-    ]
+    return await _subscriptions(conn, run.tenant_id, rows)
 
 
-async def advance(conn: Conn, tenant_id: str, billed: Sequence[tuple[DueSubscription, Period | None]]) -> set[str]:
-    """Move each to the period that it is in now, or close it. Returns the ids of those that still stood where they were
-    billed.
-    """
+async def advance(conn: Conn, tenant_id: str, billed: Sequence[Subscription]) -> set[str]:
+    """Move each to where it is once it is billed. Returns the ids of those that still stood where they were billed."""
+    after = [each.billed() for each in billed]
     rows = await conn.fetch(
-        "UPDATE subscription s SET period_start = coalesce(b.next_start, s.period_start),"
-        " period_end = coalesce(b.next_end, s.period_end), is_closed = b.next_start IS NULL, is_opening = false,"
+        "UPDATE subscription s SET phase_number = b.next_phase, period_start = b.next_start, period_end = b.next_end,"
+        " opening_time = b.next_opening, fee_paid_until = b.fee_paid_until, is_closed = b.next_closed,"
         " available_time = '-infinity', failure_count = 0, failure_reason = NULL, failure_message = NULL"
-        " FROM unnest($2::text[], $3::timestamptz[], $4::timestamptz[], $5::boolean[], $6::timestamptz[],"
-        "  $7::timestamptz[]) AS b (id, period_start, period_end, is_opening, next_start, next_end)"
-        " WHERE s.tenant_id = $1 AND s.id = b.id AND s.period_start = b.period_start AND s.period_end = b.period_end"
-        " AND s.is_opening = b.is_opening AND NOT s.is_closed"
-        " AND (b.next_end IS NULL OR s.end_time IS NULL OR b.next_end <= s.end_time)"
-        " RETURNING s.id",
+        " FROM unnest($2::text[], $3::bigint[], $4::timestamptz[], $5::timestamptz[], $6::integer[], $7::timestamptz[],"
+        "  $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::boolean[]) AS b (id, revision, period_start,"
+        "  opening_time, next_phase, next_start, next_end, next_opening, fee_paid_until, next_closed)"
+        " WHERE s.tenant_id = $1 AND s.id = b.id AND s.revision = b.revision AND s.period_start = b.period_start"
+        " AND s.opening_time IS NOT DISTINCT FROM b.opening_time AND NOT s.is_closed RETURNING s.id",
         tenant_id,
-        [due.id for due, _ in billed],
-        [due.period.start for due, _ in billed],
-        [due.period.end for due, _ in billed],
-        [due.is_opening for due, _ in billed],
-        [period and period.start for _, period in billed],
-        [period and period.end for _, period in billed],
+        [each.id for each in billed],
+        [each.revision for each in billed],
+        [each.current_period.start for each in billed],
+        [_opening_time(each) for each in billed],
+        [each.phase_number for each in after],
+        [each.current_period.start for each in after],
+        [each.current_period.end for each in after],
+        [_opening_time(each) for each in after],
+        [each.fee_paid_until for each in after],
+        [each.is_closed for each in after],
     )
     return {row["id"] for row in rows}
 
 
 async def lock(conn: Conn, tenant_id: str, subscription_id: str) -> Subscription | None:
     """The subscription, which nobody else changes until the transaction ends."""
-    row = await conn.fetchrow(
-        f"SELECT {_COLUMNS} FROM subscription WHERE tenant_id = $1 AND id = $2 FOR UPDATE",  # noqa: S608
+    rows = await conn.fetch(
+        f"SELECT {_COLUMNS} {_FROM} WHERE s.tenant_id = $1 AND s.id = $2 FOR UPDATE OF s",
         tenant_id,
         subscription_id,
     )
-    return _subscription(row) if row else None
+    return next(iter(await _subscriptions(conn, tenant_id, rows)), None)
 
 
-async def end(conn: Conn, tenant_id: str, changed: Subscription) -> None:
-    """Set where the locked subscription ends. What is due is due at once, however long it failed before."""
+async def save(conn: Conn, tenant_id: str, changed: Subscription) -> None:
+    """What a request has changed of the locked subscription. What is due is due at once, however long it failed."""
     await conn.execute(
-        "UPDATE subscription SET end_time = $3, period_end = $4, is_closed = $5, available_time = '-infinity'"
+        "UPDATE subscription SET phase_number = $3, period_start = $4, period_end = $5, opening_time = $6,"
+        " fee_paid_until = $7, end_time = $8, is_closed = $9, revision = $10, available_time = '-infinity'"
         " WHERE tenant_id = $1 AND id = $2",
         tenant_id,
         changed.id,
-        changed.end_time,
+        changed.phase_number,
+        changed.current_period.start,
         changed.current_period.end,
+        _opening_time(changed),
+        changed.fee_paid_until,
+        changed.end_time,
         changed.is_closed,
+        changed.revision,
     )
+    await phases.replace(conn, tenant_id, changed.id, changed.phases)
+
+
+async def request_of_change(conn: Conn, tenant_id: str, request_id: UUID) -> bytes | None:
+    """The hash of the request that had this request_id, if there is one."""
+    recorded: bytes | None = await conn.fetchval(
+        "SELECT request_hash FROM subscription_change WHERE tenant_id = $1 AND request_id = $2", tenant_id, request_id
+    )
+    return recorded
 
 
 async def record_change(
@@ -188,10 +196,7 @@ async def record_change(
     )
     if recorded is not None:
         return None
-    before: bytes = await conn.fetchval(
-        "SELECT request_hash FROM subscription_change WHERE tenant_id = $1 AND request_id = $2", tenant_id, request_id
-    )
-    return before
+    return await request_of_change(conn, tenant_id, request_id)
 
 
 async def release(conn: Conn, tenant_id: str, ids: Sequence[str], leased_until: datetime, retry_time: datetime) -> None:
@@ -224,19 +229,31 @@ async def record_failures(
     )
 
 
-def _subscription(row: asyncpg.Record) -> Subscription:
+def _opening_time(of: Subscription) -> datetime | None:
+    return of.due_time if of.is_opening else None
+
+
+async def _subscriptions(conn: Conn, tenant_id: str, rows: Sequence[asyncpg.Record]) -> Sequence[Subscription]:
+    """`rows` of _COLUMNS with their phases."""
+    found = await phases.of(conn, tenant_id, [row["id"] for row in rows]) if rows else {}
+    return [_subscription(row, tuple(found[row["id"]])) for row in rows]
+
+
+def _subscription(row: asyncpg.Record, its_phases: tuple[Phase, ...]) -> Subscription:
     return Subscription(
-        row["id"],
-        row["customer_id"],
-        row["plan_code"],
-        row["plan_version"],
-        BillingInterval(row["billing_interval"]),
-        BillingTime(row["billing_time"]),
-        row["start_time"],
-        Period(row["period_start"], row["period_end"]),
-        row["is_opening"],
-        row["create_time"],
-        row["time_zone"],
-        row["end_time"],
-        row["is_closed"],
+        id=row["id"],
+        customer_id=row["customer_id"],
+        time_zone=row["time_zone"],
+        billing_time=BillingTime(row["billing_time"]),
+        start_time=row["start_time"],
+        phases=its_phases,
+        phase_number=row["phase_number"],
+        current_period=Period(row["period_start"], row["period_end"]),
+        is_opening=row["opening_time"] is not None,
+        create_time=row["create_time"],
+        fee_paid_until=row["fee_paid_until"],
+        end_time=row["end_time"],
+        is_closed=row["is_closed"],
+        revision=row["revision"],
+        failures=row["failure_count"],
     )

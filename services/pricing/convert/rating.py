@@ -111,9 +111,9 @@ def month_in(message: OfMonth, field: str) -> int | None:
 
 
 def _proration(part: int, whole: int, field: str) -> Proration:
-    if not 1 <= part <= whole:
+    if whole < 1 or not 0 <= part <= whole:
         raise InvalidArgument(
-            "PRORATION_MALFORMED", f"{field} is {part} of {whole} days; expected 1 or more of them", field=field
+            "PRORATION_MALFORMED", f"{field} is {part} of {whole} days; expected 0 or more of them", field=field
         )
     return Proration(part, whole)
 

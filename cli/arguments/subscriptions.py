@@ -1,0 +1,108 @@
+"""`weir subscriptions`."""
+
+from typing import Annotated
+
+import typer
+
+from cli.arguments.options import Data, Json, OfCustomer, execute
+
+subscriptions = typer.Typer(help="Who has which plan.")
+
+Id = Annotated[str, typer.Argument(metavar="ID")]
+
+
+def add_to(root: typer.Typer) -> None:
+    root.add_typer(subscriptions, name="subscriptions")
+
+
+@subscriptions.command("list")
+def subscriptions_list(data: Data, customer: OfCustomer = "", as_json: Json = False) -> None:
+    """List subscriptions."""
+    from cli.commands.subscriptions import list_subscriptions
+
+    execute(list_subscriptions(data, customer, as_json=as_json))
+
+
+@subscriptions.command("create")
+def subscriptions_create(
+    data: Data,
+    subscription_id: Annotated[str, typer.Argument(metavar="ID", help="The name that usage events carry.")],
+    customer: Annotated[str, typer.Option(metavar="ID", help="Who pays.")],
+    plan: Annotated[str, typer.Option(metavar="CODE", help="The plan; its newest version is taken.")],
+    start: Annotated[str, typer.Option(metavar="TIME", help="First instant billed: a date or a time.")],
+    anniversary: Annotated[
+        bool, typer.Option("--anniversary", help="Periods begin on the day of the start, not by the calendar.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Subscribe a customer to a plan."""
+    from cli.commands.subscriptions import create_subscription
+
+    execute(create_subscription(data, subscription_id, customer, plan, start, anniversary, as_json=as_json))
+
+
+@subscriptions.command("terminate")
+def subscriptions_terminate(
+    data: Data,
+    subscription_id: Id,
+    at: Annotated[
+        str, typer.Option("--at", metavar="TIME", help="First instant no longer billed; now if not given.")
+    ] = "",
+    keep_fee: Annotated[bool, typer.Option("--keep-fee", help="Keep a base fee that is paid beyond the end.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Say when a subscription ends. What was used until then is billed."""
+    from cli.commands.subscriptions import terminate_subscription
+
+    execute(terminate_subscription(data, subscription_id, at, keep_fee=keep_fee, as_json=as_json))
+
+
+@subscriptions.command("show")
+def subscriptions_show(data: Data, subscription_id: Id, as_json: Json = False) -> None:
+    """Show a subscription and its phases: the plans that it has had, has and will have."""
+    from cli.commands.subscriptions import show_subscription
+
+    execute(show_subscription(data, subscription_id, as_json=as_json))
+
+
+@subscriptions.command("change")
+def subscriptions_change(
+    data: Data,
+    subscription_id: Id,
+    plan: Annotated[str, typer.Option(metavar="CODE", help="The new plan.")],
+    version: Annotated[int, typer.Option(metavar="N", help="Its version; the newest one if not given.")] = 0,
+    when: Annotated[
+        str,
+        typer.Option(
+            "--when",
+            metavar="now|period-end|TIME",
+            help="If not given: now to a plan that costs as much or more a year, otherwise at the end of the period.",
+        ),
+    ] = "",
+    proration: Annotated[
+        str,
+        typer.Option(
+            metavar="prorate|none|full",
+            help="The new base fee of the running period: its days, none, or a whole one for a period that begins now.",
+        ),
+    ] = "prorate",
+    keep_fee: Annotated[bool, typer.Option("--keep-fee", help="Keep an old base fee that is paid beyond it.")] = False,
+    preview: Annotated[bool, typer.Option("--preview", help="Show what it would bill, and change nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Change a subscription's plan. What was used until then is billed by the old one."""
+    from cli.commands.subscriptions import change_plan, plan_change, preview_change
+
+    change = plan_change(plan, version, when, proration, keep_fee=keep_fee)
+    if preview:
+        execute(preview_change(data, subscription_id, change, as_json=as_json))
+    else:
+        execute(change_plan(data, subscription_id, change, as_json=as_json))
+
+
+@subscriptions.command("cancel-change")
+def subscriptions_cancel_change(data: Data, subscription_id: Id, as_json: Json = False) -> None:
+    """Take back a change of plan that has not taken effect yet."""
+    from cli.commands.subscriptions import cancel_change
+
+    execute(cancel_change(data, subscription_id, as_json=as_json))

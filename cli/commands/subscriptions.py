@@ -1,0 +1,155 @@
+"""`weir subscriptions`."""
+
+from pathlib import Path
+
+from cli.commands.invoices import invoice_table
+from cli.commands.times import typed_time
+from cli.connection import connected_to, new_request_id, pages
+from cli.errors import WrongUsage
+from cli.events.instant import timestamp
+from cli.output import as_dict, console, instant, period, print_json, print_list, print_table, print_whole
+from weir.invoicing.v1.changes_pb2 import CancelChangeRequest, ChangePlanRequest, PlanChange, PreviewChangeRequest
+from weir.invoicing.v1.invoicing_pb2 import (
+    CreateSubscriptionRequest,
+    GetSubscriptionRequest,
+    ListSubscriptionsRequest,
+    Subscription,
+    SubscriptionPhase,
+    TerminateSubscriptionRequest,
+)
+
+_PRORATIONS = {
+    "prorate": PlanChange.FIRST_FEE_PRORATE,
+    "none": PlanChange.FIRST_FEE_NONE,
+    "full": PlanChange.FIRST_FEE_FULL_NEW_ANCHOR,
+}
+_WHEN = {
+    "": PlanChange.EFFECTIVE_UNSPECIFIED,
+    "now": PlanChange.EFFECTIVE_NOW,
+    "period-end": PlanChange.EFFECTIVE_PERIOD_END,
+}
+_COLUMNS = ("id", "customer", "plan", "billed next", "since", "until")
+
+
+async def list_subscriptions(data: Path, customer: str, *, as_json: bool) -> None:
+    async with connected_to(data) as services:
+        found = await pages(
+            lambda token: services.invoicing.ListSubscriptions(
+                ListSubscriptionsRequest(page_token=token, customer_id=customer)
+            ),
+            "subscriptions",
+        )
+    if as_json:
+        print_list("subscriptions", found)
+        return
+    print_table(_COLUMNS, [_subscription_row(each) for each in found], nothing="No subscriptions yet.")
+
+
+async def create_subscription(
+    data: Path, subscription_id: str, customer: str, plan: str, start: str, anniversary: bool, *, as_json: bool
+) -> None:
+    subscription = Subscription(
+        id=subscription_id,
+        customer_id=customer,
+        plan_code=plan,
+        start_time=timestamp(typed_time(start, "--start")),
+        billing_time=Subscription.BILLING_TIME_ANNIVERSARY if anniversary else Subscription.BILLING_TIME_CALENDAR,
+    )
+    async with connected_to(data) as services:
+        request = CreateSubscriptionRequest(request_id=new_request_id(), subscription=subscription)
+        made = (await services.invoicing.CreateSubscription(request)).subscription
+    if as_json:
+        print_json({"subscription": as_dict(made)})
+    else:
+        console.print(f"Made subscription {made.id} to {made.plan_code} v{made.plan_version}.", markup=False)
+
+
+async def terminate_subscription(data: Path, subscription_id: str, at: str, *, keep_fee: bool, as_json: bool) -> None:
+    request = TerminateSubscriptionRequest(request_id=new_request_id(), id=subscription_id)
+    if at:
+        request.end_time.CopyFrom(timestamp(typed_time(at, "--at")))
+    if keep_fee:
+        request.on_unused_fee = TerminateSubscriptionRequest.ON_UNUSED_FEE_KEEP
+    async with connected_to(data) as services:
+        changed = (await services.invoicing.TerminateSubscription(request)).subscription
+    if as_json:
+        print_json({"subscription": as_dict(changed)})
+    else:
+        console.print(f"Subscription {changed.id} ends at {instant(changed.end_time)}.", markup=False)
+
+
+async def show_subscription(data: Path, subscription_id: str, *, as_json: bool) -> None:
+    async with connected_to(data) as services:
+        request = GetSubscriptionRequest(id=subscription_id)
+        found = (await services.invoicing.GetSubscription(request)).subscription
+    if as_json:
+        print_json({"subscription": as_dict(found)})
+        return
+    print_table(_COLUMNS, [_subscription_row(found)], nothing="")
+    print_table(("phase", "plan", "from", "base fee from"), [_phase_row(each) for each in found.phases], nothing="")
+
+
+def plan_change(plan: str, version: int, when: str, proration: str, *, keep_fee: bool) -> PlanChange:
+    """As it was typed. Raises WrongUsage."""
+    if proration not in _PRORATIONS:
+        raise WrongUsage(f"--proration: {proration} is none of {', '.join(_PRORATIONS)}")
+    change = PlanChange(plan_code=plan, plan_version=version, proration=_PRORATIONS[proration])
+    if keep_fee:
+        change.on_unused_fee = PlanChange.ON_UNUSED_FEE_KEEP
+    if when in _WHEN:
+        change.effective = _WHEN[when]
+    else:
+        change.effective = PlanChange.EFFECTIVE_AT
+        change.effective_time.CopyFrom(timestamp(typed_time(when, "--when")))
+    return change
+
+
+async def change_plan(data: Path, subscription_id: str, change: PlanChange, *, as_json: bool) -> None:
+    request = ChangePlanRequest(request_id=new_request_id(), id=subscription_id, change=change)
+    async with connected_to(data) as services:
+        changed = (await services.plan_changes.ChangePlan(request)).subscription
+    if as_json:
+        print_json({"subscription": as_dict(changed)})
+        return
+    last = changed.phases[-1]
+    console.print(
+        f"Subscription {changed.id} has {last.plan_code} v{last.plan_version} from {instant(last.start_time)} on.",
+        markup=False,
+    )
+
+
+async def preview_change(data: Path, subscription_id: str, change: PlanChange, *, as_json: bool) -> None:
+    request = PreviewChangeRequest(id=subscription_id, change=change)
+    async with connected_to(data) as services:
+        foreseen = await services.plan_changes.PreviewChange(request)
+    if as_json:
+        print_json(as_dict(foreseen))
+        return
+    for each in foreseen.invoices:
+        print_whole(invoice_table(each))
+    if not foreseen.invoices:
+        console.print("Nothing would be billed for it yet.")
+
+
+async def cancel_change(data: Path, subscription_id: str, *, as_json: bool) -> None:
+    request = CancelChangeRequest(request_id=new_request_id(), id=subscription_id)
+    async with connected_to(data) as services:
+        changed = (await services.plan_changes.CancelChange(request)).subscription
+    if as_json:
+        print_json({"subscription": as_dict(changed)})
+    else:
+        last = changed.phases[-1]
+        console.print(f"Subscription {changed.id} stays with {last.plan_code} v{last.plan_version}.", markup=False)
+
+
+def _subscription_row(found: Subscription) -> tuple[str, ...]:
+    plan = f"{found.plan_code} v{found.plan_version}"
+    is_over = found.state == Subscription.STATE_TERMINATED
+    until = instant(found.end_time) if found.HasField("end_time") else "-"
+    billed_next = "-" if is_over else period(found.current_period)
+    return found.id, found.customer_id, plan, billed_next, instant(found.start_time), until
+
+
+def _phase_row(phase: SubscriptionPhase) -> tuple[str, ...]:
+    plan = f"{phase.plan_code} v{phase.plan_version}"
+    return str(phase.number), plan, instant(phase.start_time), instant(phase.fee_start_time)

@@ -1,0 +1,122 @@
+"""The RPCs on changes of plan."""
+
+from datetime import datetime
+
+from libs.common.clock import Clock
+from libs.common.idempotency import fingerprint, require_same
+from libs.common.postgres import Conn, Pool
+from libs.common.rpc.server import caller
+from libs.common.wire import request_id_in, text_in
+from libs.common.worker import Alarm
+from services.invoicing import store
+from services.invoicing.billing import bill_one
+from services.invoicing.convert import invoice_out
+from services.invoicing.convert_subscriptions import change_in, plan_asked_in, subscription_out
+from services.invoicing.domain.change import PlanChange, cancelled, changed
+from services.invoicing.domain.credit_note import left_after, with_credits
+from services.invoicing.domain.invoice import Invoice
+from services.invoicing.domain.plan import PlanVersion
+from services.invoicing.domain.run import BILL
+from services.invoicing.domain.subscription import Subscription
+from services.invoicing.peers import Peers
+from services.invoicing.subscribing import Context, found_subscription
+from weir.invoicing.v1 import changes_pb2 as pb
+from weir.invoicing.v1.changes_pb2_grpc import PlanChangeServiceServicer
+
+
+class PlanChangeServicer(PlanChangeServiceServicer):
+    def __init__(self, pool: Pool, peers: Peers, alarm: Alarm, clock: Clock) -> None:
+        self._pool = pool
+        self._peers = peers
+        self._alarm = alarm
+        self._clock = clock
+
+    async def ChangePlan(self, request: pb.ChangePlanRequest, context: Context) -> pb.ChangePlanResponse:
+        """Answers a repeat before it asks pricing. Pricing is asked for the plan in effect with no transaction open,
+        and again if it is another one by the time of the transaction.
+        """
+        tenant_id, subscription_id = caller().tenant_id, text_in(request.id, "id")
+        request_id, request_hash = request_id_in(request.request_id), fingerprint(request)
+        async with self._pool.acquire() as conn:
+            before = await store.subscriptions.request_of_change(conn, tenant_id, request_id)
+            found = await found_subscription(conn, tenant_id, subscription_id)
+        if before is not None:
+            require_same(before, request_hash, request.request_id)
+            return pb.ChangePlanResponse(subscription=subscription_out(found))
+        change = await self._change(tenant_id, subscription_id, request.change)
+        while True:
+            async with self._pool.acquire() as conn:
+                read, now = await self._as_of_now(conn, tenant_id, subscription_id)
+            present = await self._present(tenant_id, read, now)
+            async with self._pool.acquire() as conn, conn.transaction():
+                await store.clocks.hold(conn, tenant_id)
+                found = await found_subscription(conn, tenant_id, subscription_id, store.subscriptions.lock)
+                now = (await store.clocks.get(conn, tenant_id)).now(self._clock())
+                if found.phase_at(now) != read.phase_at(now):
+                    continue
+                before = await store.subscriptions.record_change(
+                    conn, tenant_id, subscription_id, request_id, request_hash, self._clock()
+                )
+                if before is not None:
+                    require_same(before, request_hash, request.request_id)
+                    return pb.ChangePlanResponse(subscription=subscription_out(found))
+                found, _ = changed(found, change, present, now)
+                await store.subscriptions.save(conn, tenant_id, found)
+            await self._alarm.ring(BILL)
+            return pb.ChangePlanResponse(subscription=subscription_out(found))
+
+    async def CancelChange(self, request: pb.CancelChangeRequest, context: Context) -> pb.CancelChangeResponse:
+        tenant_id, subscription_id = caller().tenant_id, text_in(request.id, "id")
+        request_id, request_hash = request_id_in(request.request_id), fingerprint(request)
+        async with self._pool.acquire() as conn, conn.transaction():
+            await store.clocks.hold(conn, tenant_id)
+            found = await found_subscription(conn, tenant_id, subscription_id, store.subscriptions.lock)
+            before = await store.subscriptions.record_change(
+                conn, tenant_id, subscription_id, request_id, request_hash, self._clock()
+            )
+            if before is None:
+                found = cancelled(found, (await store.clocks.get(conn, tenant_id)).now(self._clock()))
+                await store.subscriptions.save(conn, tenant_id, found)
+            else:
+                require_same(before, request_hash, request.request_id)
+        return pb.CancelChangeResponse(subscription=subscription_out(found))
+
+    async def PreviewChange(self, request: pb.PreviewChangeRequest, context: Context) -> pb.PreviewChangeResponse:
+        tenant_id, subscription_id = caller().tenant_id, text_in(request.id, "id")
+        change = await self._change(tenant_id, subscription_id, request.change)
+        async with self._pool.acquire() as conn:
+            found, now = await self._as_of_now(conn, tenant_id, subscription_id)
+        present = await self._present(tenant_id, found, now)
+        made, at = changed(found, change, present, now)
+        return pb.PreviewChangeResponse(
+            subscription=subscription_out(made),
+            invoices=[invoice_out(each) for each in await self._foreseen(tenant_id, made, at, now)],
+        )
+
+    async def _foreseen(self, tenant_id: str, made: Subscription, at: datetime, now: datetime) -> list[Invoice]:
+        """What falls due from the change, at `at`, up to now; of one that is still to come, at it."""
+        async with self._pool.acquire() as conn:
+            balances = await store.balances.of_customer(conn, tenant_id, made.customer_id)
+        drafts = []
+        while not made.is_closed and made.due_time <= max(at, now):
+            if made.due_time >= at:
+                drafts.append(with_credits((await bill_one(self._peers, tenant_id, made)).draft("", now), balances))
+                balances = left_after(drafts[-1], balances)
+            made = made.billed()
+        return drafts
+
+    async def _change(self, tenant_id: str, subscription_id: str, message: pb.PlanChange) -> PlanChange:
+        plan_code, version = plan_asked_in(message)
+        if version:
+            sold = await self._peers.sold_version(tenant_id, plan_code, version, subscription_id)
+            return change_in(message, sold)
+        return change_in(message, await self._peers.latest_version(tenant_id, plan_code))
+
+    async def _as_of_now(self, conn: Conn, tenant_id: str, subscription_id: str) -> tuple[Subscription, datetime]:
+        found = await found_subscription(conn, tenant_id, subscription_id)
+        return found, (await store.clocks.get(conn, tenant_id)).now(self._clock())
+
+    async def _present(self, tenant_id: str, found: Subscription, now: datetime) -> PlanVersion:
+        """The plan version in effect now."""
+        phase = found.phase_at(now)
+        return await self._peers.plan_version(tenant_id, phase.plan_code, phase.plan_version)

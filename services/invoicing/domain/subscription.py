@@ -1,0 +1,256 @@
+"""A customer's agreement: phases, each on a plan version, and the stretch of time that is billed next.
+
+Periods tile the time from `start_time` to `end_time`: where a phase ends or the subscription does, the period is cut.
+The days of base fees tile the calendar: the day of a change is the new phase's, the last day of all the last phase's.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from libs.common.errors import FailedPrecondition
+from services.invoicing.domain.customer import Customer
+from services.invoicing.domain.period import Period, day_from, day_of, day_start, zone
+from services.invoicing.domain.plan import PlanVersion
+from services.invoicing.domain.schedule import BillingInterval, BillingTime, Schedule, schedule
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """Billed by one plan version, from `start_time` until the next phase begins; `number` counts from 1.
+
+    On the anniversary, periods begin on the day of `anchor_time`. Base fees are for the time from `fee_start_time` on,
+    and charged when a period begins if the phase is `in_advance`.
+    """
+
+    number: int
+    start_time: datetime
+    plan_code: str
+    plan_version: int
+    billing_interval: BillingInterval
+    billing_time: BillingTime
+    anchor_time: datetime
+    fee_start_time: datetime
+    in_advance: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """Billed a `current_period` of the phase `phase_number` at a time, when that has ended; `phases` are by number.
+
+    `is_opening` says that the current period's base fee has an invoice of its own, when it begins, and has not had it;
+    `fee_paid_until` is how far the phase's base fee in advance has been charged, None if none has. It ends at
+    `end_time`; `is_closed` says that everything up to there is billed. `revision` counts changes by request, `failures`
+    tries in a row.
+    """
+
+    id: str
+    customer_id: str
+    time_zone: str
+    billing_time: BillingTime
+    start_time: datetime
+    phases: tuple[Phase, ...]
+    phase_number: int
+    current_period: Period
+    is_opening: bool
+    create_time: datetime
+    fee_paid_until: datetime | None = None
+    end_time: datetime | None = None
+    is_closed: bool = False
+    revision: int = 0
+    failures: int = 0
+
+    @property
+    def phase(self) -> Phase:
+        """The one that is billed next."""
+        return self.numbered(self.phase_number)
+
+    @property
+    def schedule(self) -> Schedule:
+        return self.schedule_of(self.phase)
+
+    @property
+    def due_time(self) -> datetime:
+        """When the next invoice is made."""
+        if self.is_opening:
+            return max(self.current_period.start, self.phase.fee_start_time)
+        return self.current_period.end
+
+    def numbered(self, number: int) -> Phase:
+        return next(phase for phase in self.phases if phase.number == number)
+
+    def phase_at(self, instant: datetime) -> Phase:
+        """In effect then; before the start, the first one."""
+        return next((phase for phase in reversed(self.phases) if phase.start_time <= instant), self.phases[0])
+
+    def schedule_of(self, phase: Phase) -> Schedule:
+        return schedule(phase.billing_interval, phase.billing_time, phase.anchor_time, zone(self.time_zone))
+
+    def owned_days(self, period: Period) -> Period | None:
+        """What of `period` its days are counted in. The day that it is cut on belongs to what follows, unless nothing
+        does: then it counts in full. None where no day is left.
+        """
+        if period.end == self.end_time:
+            return period
+        end = self._day_start(period.end)
+        return Period(period.start, end) if period.start < end else None
+
+    def days_in(self, phase: Phase, period: Period) -> tuple[int, int]:
+        """(days of a period of `phase`, days of the whole period that it begins in)."""
+        periods = self.schedule_of(phase)
+        owned = self.owned_days(period)
+        return periods.days_in(owned)[0] if owned else 0, periods.days_in(period)[1]
+
+    @property
+    def closing_fee(self) -> Period | None:
+        """What the invoice at the end of the current period charges the base fee for: in advance, the next one, and of
+        a phase's last period what is not paid yet.
+        """
+        after = self.billed()
+        if not self.phase.in_advance or after.is_closed or after.phase_number != self.phase_number:
+            return self._fee(self.current_period)
+        return None if after.is_opening else self._fee(after.current_period)
+
+    @property
+    def opening_fee(self) -> Period | None:
+        return self._fee(self.current_period)
+
+    def billed(self) -> "Subscription":
+        """As it is once its next invoice is made."""
+        if self.is_opening:
+            fee = self.opening_fee
+            return replace(self, is_opening=False, fee_paid_until=self._paid_by(fee) if fee else None)
+        end = self.current_period.end
+        if end == self.end_time:
+            return replace(self, is_closed=True)
+        following = self._following(self.phase)
+        if following is not None and following.start_time == end:
+            return self.entering(following)
+        after = replace(self, current_period=self._cut(self.schedule.following(self.current_period)))
+        if not self.phase.in_advance or (fee := after.opening_fee) is None:
+            return after
+        if after.current_period.start < self._day_start(self.phase.fee_start_time):
+            return replace(after, is_opening=True)
+        return replace(after, fee_paid_until=self._paid_by(fee))
+
+    def entering(self, phase: Phase) -> "Subscription":
+        """At the beginning of one of its phases."""
+        at = replace(self, phase_number=phase.number, is_opening=False, fee_paid_until=None)
+        entered = replace(at, current_period=at._cut(at.schedule.first_period(phase.start_time)))
+        return replace(entered, is_opening=phase.in_advance and entered.opening_fee is not None)
+
+    def recut(self) -> "Subscription":
+        """With the current period cut where phase and subscription end now. A period whose fee is paid up to an end
+        that is gone keeps it: the fee of the rest is charged there.
+        """
+        period = self._cut(self.schedule.first_period(self.current_period.start))
+        paid = max(self.fee_paid_until or period.start, period.start)
+        is_paid = paid > period.start
+        if is_paid and paid < period.end:
+            period = period.until(self.current_period.end)
+        cut = replace(self, current_period=period)
+        return replace(cut, is_opening=self.phase.in_advance and not is_paid and cut.opening_fee is not None)
+
+    def _fee(self, period: Period) -> Period | None:
+        days = self.owned_days(period)
+        if days is None:
+            return None
+        start = max(filter(None, (days.start, self.phase.fee_start_time, self.fee_paid_until)))
+        return Period(start, days.end) if start < days.end else None
+
+    def _day_start(self, instant: datetime) -> datetime:
+        tz = zone(self.time_zone)
+        return day_start(day_of(instant, tz), tz)
+
+    def _paid_by(self, fee: Period) -> datetime:
+        """The end of the last day that `fee` is for."""
+        tz = zone(self.time_zone)
+        return day_start(day_from(fee.end, tz), tz)
+
+    def _cut(self, period: Period) -> Period:
+        return period.until(self._end_of(self.phase)).until(self.end_time)
+
+    def _end_of(self, phase: Phase) -> datetime | None:
+        following = self._following(phase)
+        return following.start_time if following else None
+
+    def _following(self, phase: Phase) -> Phase | None:
+        return next((each for each in self.phases if each.number > phase.number), None)
+
+
+def closed(found: Subscription) -> FailedPrecondition:
+    return FailedPrecondition("SUBSCRIPTION_CLOSED", f"subscription {found.id} has ended, and is billed to its end")
+
+
+def ended(found: Subscription, end_time: datetime, *, keeps_fee: bool) -> Subscription:
+    """The subscription as it is once it is to end at `end_time`; no phase begins then or later.
+    What is billed up to there already owes nothing more.
+
+    Raises FailedPrecondition SUBSCRIPTION_CLOSED, PERIOD_BILLED when it is billed beyond that already, and
+    UNUSED_FEE_UNDECIDED when days after that are paid in advance and it is not said that the fee `keeps_fee`.
+    """
+    if found.is_closed:
+        raise closed(found)
+    begun = found.current_period.start
+    if end_time < begun:
+        raise period_billed(found, "end")
+    tz = zone(found.time_zone)
+    require_fee_decided(found, end_time, day_start(day_from(end_time, tz), tz), keeps_fee=keeps_fee)
+    changed = replace(found, end_time=end_time, revision=found.revision + 1)
+    if end_time == begun:
+        return replace(changed, is_closed=True)
+    phases = tuple(each for each in found.phases if each.start_time < end_time)
+    return replace(changed, phases=phases).recut()
+
+
+def period_billed(found: Subscription, verb: str) -> FailedPrecondition:
+    begun = found.current_period.start.isoformat()
+    return FailedPrecondition(
+        "PERIOD_BILLED",
+        f"subscription {found.id} is billed up to {begun}; it can {verb} then or later",
+        billed_until=begun,
+    )
+
+
+def require_fee_decided(found: Subscription, at: datetime, unused_from: datetime, *, keeps_fee: bool) -> None:
+    paid = found.fee_paid_until
+    if paid is not None and unused_from < paid and not keeps_fee:
+        raise FailedPrecondition(
+            "UNUSED_FEE_UNDECIDED",
+            f"subscription {found.id} is paid until {paid.isoformat()}, beyond {at.isoformat()}: say on_unused_fee",
+        )
+
+
+def begun(
+    subscription_id: str,
+    customer: Customer,
+    plan: PlanVersion,
+    billing_time: BillingTime,
+    start_time: datetime,
+    create_time: datetime,
+) -> Subscription:
+    """A new subscription, in its first phase."""
+    phase = Phase(
+        number=1,
+        start_time=start_time,
+        plan_code=plan.plan_code,
+        plan_version=plan.version,
+        billing_interval=plan.billing_interval,
+        billing_time=billing_time,
+        anchor_time=start_time,
+        fee_start_time=start_time + plan.trial,
+        in_advance=plan.has_advance_fee,
+    )
+    whole = schedule(plan.billing_interval, billing_time, start_time, zone(customer.time_zone))
+    made = Subscription(
+        id=subscription_id,
+        customer_id=customer.id,
+        time_zone=customer.time_zone,
+        billing_time=billing_time,
+        start_time=start_time,
+        phases=(phase,),
+        phase_number=phase.number,
+        current_period=whole.first_period(start_time),
+        is_opening=False,
+        create_time=create_time,
+    )
+    return made.entering(phase)

@@ -1,0 +1,143 @@
+"""The RPCs on subscriptions."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias, TypeVar
+
+import grpc
+
+from libs.common.clock import Clock
+from libs.common.errors import Conflict, NotFound
+from libs.common.idempotency import fingerprint, require_same
+from libs.common.paging import page_in
+from libs.common.postgres import Conn, Pool
+from libs.common.rpc.server import caller
+from libs.common.wire import request_id_in, text_in
+from libs.common.worker import Alarm
+from services.invoicing import convert, store
+from services.invoicing.billing import bill_one
+from services.invoicing.convert_subscriptions import subscription_in, subscription_out
+from services.invoicing.domain.credit_note import with_credits
+from services.invoicing.domain.run import BILL
+from services.invoicing.domain.subscription import Subscription, begun, closed, ended
+from services.invoicing.peers import Peers
+from weir.invoicing.v1 import invoicing_pb2 as pb
+from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceServicer
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+T = TypeVar("T")
+
+
+class SubscriptionMethods(InvoicingServiceServicer):
+    def __init__(self, pool: Pool, peers: Peers, alarm: Alarm, clock: Clock) -> None:
+        self._pool = pool
+        self._peers = peers
+        self._alarm = alarm
+        self._clock = clock
+
+    async def CreateSubscription(
+        self, request: pb.CreateSubscriptionRequest, context: Context
+    ) -> pb.CreateSubscriptionResponse:
+        """Answers a repeat before it asks pricing, whose newest version may have changed meanwhile."""
+        tenant_id = caller().tenant_id
+        request_id, request_hash = request_id_in(request.request_id), fingerprint(request)
+        subscription_id, customer_id, plan_code, billing_time, start_time = subscription_in(request.subscription)
+        taken = Conflict(
+            "SUBSCRIPTION_EXISTS",
+            f"there is a subscription {subscription_id} already",
+            subscription_id=subscription_id,
+        )
+        async with self._pool.acquire() as conn:
+            made = await store.subscriptions.made_by(conn, tenant_id, request_id)
+            customer = await store.customers.get(conn, tenant_id, customer_id)
+        if made is not None:
+            subscription = first_answer(made, request_hash, request.request_id, taken)
+            return pb.CreateSubscriptionResponse(subscription=subscription_out(subscription))
+        if customer is None:
+            raise customer_not_found(customer_id)
+        plan = await self._peers.latest_version(tenant_id, plan_code)
+        subscription = begun(subscription_id, customer, plan, billing_time, start_time, self._clock())
+        async with self._pool.acquire() as conn, conn.transaction():
+            await store.clocks.hold(conn, tenant_id)
+            if not await store.subscriptions.insert(conn, tenant_id, subscription, request_id, request_hash):
+                made = await store.subscriptions.made_by(conn, tenant_id, request_id)
+                subscription = first_answer(made, request_hash, request.request_id, taken)
+        return pb.CreateSubscriptionResponse(subscription=subscription_out(subscription))
+
+    async def TerminateSubscription(
+        self, request: pb.TerminateSubscriptionRequest, context: Context
+    ) -> pb.TerminateSubscriptionResponse:
+        tenant_id = caller().tenant_id
+        request_id, request_hash = request_id_in(request.request_id), fingerprint(request)
+        subscription_id = text_in(request.id, "id")
+        asked = convert.instant_in(request.end_time, True, "end_time") if request.HasField("end_time") else None
+        keeps_fee = request.on_unused_fee == pb.TerminateSubscriptionRequest.ON_UNUSED_FEE_KEEP
+        async with self._pool.acquire() as conn, conn.transaction():
+            await store.clocks.hold(conn, tenant_id)
+            found = await found_subscription(conn, tenant_id, subscription_id, store.subscriptions.lock)
+            before = await store.subscriptions.record_change(
+                conn, tenant_id, subscription_id, request_id, request_hash, self._clock()
+            )
+            if before is not None:
+                require_same(before, request_hash, request.request_id)
+                return pb.TerminateSubscriptionResponse(subscription=subscription_out(found))
+            end_time = asked or (await store.clocks.get(conn, tenant_id)).now(self._clock())
+            changed = ended(found, end_time, keeps_fee=keeps_fee)
+            await store.subscriptions.save(conn, tenant_id, changed)
+        await self._alarm.ring(BILL)
+        return pb.TerminateSubscriptionResponse(subscription=subscription_out(changed))
+
+    async def GetSubscription(self, request: pb.GetSubscriptionRequest, context: Context) -> pb.GetSubscriptionResponse:
+        subscription_id = text_in(request.id, "id")
+        async with self._pool.acquire() as conn:
+            found = await found_subscription(conn, caller().tenant_id, subscription_id)
+        return pb.GetSubscriptionResponse(subscription=subscription_out(found))
+
+    async def ListSubscriptions(
+        self, request: pb.ListSubscriptionsRequest, context: Context
+    ) -> pb.ListSubscriptionsResponse:
+        page = page_in(request.page_size, request.page_token)
+        customer_id = text_in(request.customer_id, "customer_id", required=False) or None
+        plan_code = text_in(request.plan_code, "plan_code", required=False) or None
+        async with self._pool.acquire() as conn:
+            found = await store.subscriptions.page(conn, caller().tenant_id, customer_id, plan_code, page)
+        subscriptions, token = page.cut(found, lambda each: each.id)
+        return pb.ListSubscriptionsResponse(subscriptions=map(subscription_out, subscriptions), next_page_token=token)
+
+    async def PreviewInvoice(self, request: pb.PreviewInvoiceRequest, context: Context) -> pb.PreviewInvoiceResponse:
+        tenant_id, subscription_id = caller().tenant_id, text_in(request.subscription_id, "subscription_id")
+        async with self._pool.acquire() as conn:
+            found = await found_subscription(conn, tenant_id, subscription_id)
+            clock = await store.clocks.get(conn, tenant_id)
+            balances = await store.balances.of_customer(conn, tenant_id, found.customer_id)
+        if found.is_closed:
+            raise closed(found)
+        billed = await bill_one(self._peers, tenant_id, found)
+        draft = with_credits(billed.draft("", clock.now(self._clock())), balances)
+        return pb.PreviewInvoiceResponse(invoice=convert.invoice_out(draft))
+
+
+async def found_subscription(
+    conn: Conn,
+    tenant_id: str,
+    subscription_id: str,
+    read: Callable[[Conn, str, str], Awaitable[Subscription | None]] = store.subscriptions.get,
+) -> Subscription:
+    found = await read(conn, tenant_id, subscription_id)
+    if found is None:
+        raise NotFound(
+            "SUBSCRIPTION_NOT_FOUND", f"there is no subscription {subscription_id}", subscription_id=subscription_id
+        )
+    return found
+
+
+def first_answer(made: tuple[T, bytes] | None, request_hash: bytes, request_id: str, taken: Conflict) -> T:
+    """What the first request with this id made. Raises `taken` when there was none: the name is another's."""
+    if made is None:
+        raise taken
+    answer, recorded = made
+    require_same(recorded, request_hash, request_id)
+    return answer
+
+
+def customer_not_found(customer_id: str) -> NotFound:
+    return NotFound("CUSTOMER_NOT_FOUND", f"there is no customer {customer_id}", customer_id=customer_id)

@@ -1,0 +1,89 @@
+"""`weir subscriptions` as processes of their own against a running deployment."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli.stack.endpoint import SERVICES, Endpoint, write_endpoint
+from libs.embedded.valkey import Valkey
+from tests.conftest import Database, Keys
+from tests.invoicing.world import World, deployed
+
+
+@dataclass(frozen=True, slots=True)
+class Weir:
+    """Commands that find a deployment with the subscription "s" to "basic" of 31.00 a month; "pro" costs 310.00."""
+
+    data: Path
+    world: World
+
+    async def __call__(self, *arguments: str) -> tuple[int | None, str, str]:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "cli.main", "subscriptions", *arguments, "--data", str(self.data),
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env={**os.environ, "COLUMNS": "200"},
+        )  # fmt: skip
+        out, err = await process.communicate()
+        return process.returncode, out.decode(), err.decode()
+
+    async def json(self, *arguments: str) -> Any:
+        code, out, err = await self(*arguments, "--json")
+        assert (code, err) == (0, "")
+        return json.loads(out)
+
+
+@pytest.fixture
+async def weir(database: Database, keys: Keys, valkey: Valkey, tmp_path: Path) -> AsyncIterator[Weir]:
+    async with deployed(database, keys, valkey.url) as world:
+        acme = world.tenant("acme")
+        await acme.start_clock("2024-01-01")
+        await acme.plan("basic", base_fee=3100)
+        await acme.plan("pro", base_fee=31000)
+        await acme.customer("globex")
+        await acme.subscribe("s", "globex", "basic", "2024-01-01")
+        await acme.advance("2024-01-12")
+        targets = dict.fromkeys(SERVICES, f"127.0.0.1:{world.invoicing_port}")
+        write_endpoint(tmp_path, Endpoint("acme", keys.api_key("acme"), targets))
+        yield Weir(tmp_path, world)
+
+
+async def test_a_change_is_previewed_made_and_shown(weir: Weir) -> None:
+    foreseen = await weir.json("change", "s", "--plan", "pro", "--preview")
+    [invoice] = foreseen["invoices"]
+    assert (invoice["plan_code"], invoice["total"]["minor_units"]) == ("basic", "1100")
+    code, out, _ = await weir("change", "s", "--plan", "pro", "--preview")
+    assert code == 0
+    assert "11 of 31 days" in out
+    assert len((await weir.json("show", "s"))["subscription"]["phases"]) == 1
+    assert (await weir("change", "s", "--plan", "pro"))[1] == (
+        "Subscription s has pro v1 from 2024-01-12T00:00:00Z on.\n"
+    )
+    code, out, _ = await weir("show", "s")
+    assert code == 0
+    assert "basic v1" in out
+    assert "pro v1" in out
+
+
+async def test_a_scheduled_change_is_cancelled(weir: Weir) -> None:
+    made = await weir.json(
+        "change", "s", "--plan", "pro", "--when", "period-end", "--proration", "full", "--version", "1"
+    )
+    assert made["subscription"]["phases"][1]["start_time"] == "2024-02-01T00:00:00Z"
+    later = await weir.json("change", "s", "--plan", "pro", "--when", "2024-03-05", "--proration", "none", "--keep-fee")
+    assert later["subscription"]["phases"][1]["start_time"] == "2024-03-05T00:00:00Z"
+    assert (await weir("cancel-change", "s"))[:2] == (0, "Subscription s stays with basic v1.\n")
+    code, _, err = await weir("cancel-change", "s")
+    assert (code, "CHANGE_NOT_SCHEDULED" in err) == (1, True)
+
+
+@pytest.mark.parametrize("arguments", [("--when", "someday"), ("--proration", "half")])
+async def test_what_is_typed_wrongly_is_named(tmp_path: Path, arguments: tuple[str, str]) -> None:
+    code, _, err = await Weir(tmp_path, None)("change", "s", "--plan", "pro", *arguments)  # type: ignore[arg-type]
+    assert code == 2
+    assert arguments[0] in err
