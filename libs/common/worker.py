@@ -8,7 +8,7 @@ rows come by a log *follows* it, and rings its sweeps when the log has grown.
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -64,18 +64,19 @@ async def run_worker(
     sweeps: Mapping[str, Sweep],
     *,
     follow: Position | None = None,
+    followers: Collection[str] = (),
     handle_signals: bool = True,
 ) -> None:
     """Ring `sweeps` until SIGTERM or SIGINT, or until cancelled; sweeps under way get a minute to finish.
 
-    With `follow`, also within a fifth of a second of a change of that position. A sweep runs at most once at a time in
-    this process, and in any number of processes: rows are claimed, not sweeps.
+    The sweeps `followers` are also rung within a fifth of a second of a change of the position `follow`. A sweep runs
+    at most once at a time in this process, and in any number of processes: rows are claimed, not sweeps.
     """
     settings = RedisSettings.from_dsn(redis_url)
     redis = await create_pool(settings, job_serializer=_dumps, job_deserializer=json.loads)
     bells = Bells(sweeps)
     worker = _create_worker(service, redis, bells, handle_signals)
-    follower = asyncio.create_task(bells.follow(follow)) if follow else None
+    follower = asyncio.create_task(bells.follow(follow, followers)) if follow else None
     with suppress(asyncio.CancelledError):  # how arq ends, whether by a signal or by our caller
         await worker.async_run()
     if follower:
@@ -101,8 +102,8 @@ class Bells:
     def idle(self) -> list[str]:
         return [name for name, lock in self._running.items() if not lock.locked()]
 
-    async def follow(self, position: Position) -> None:
-        """Ring each sweep whenever the position is not the one that it was last rung for. Never returns."""
+    async def follow(self, position: Position, followers: Collection[str]) -> None:
+        """Ring each of `followers` whenever the position is not the one that it was last rung for. Never returns."""
         while True:
             try:
                 now = await position()
@@ -110,7 +111,7 @@ class Bells:
                 log.exception("position not read")
             else:
                 for name in self.idle():
-                    if self._followed.get(name) != now:
+                    if name in followers and self._followed.get(name) != now:
                         self._followed[name] = now
                         self._start(name)
             await asyncio.sleep(FOLLOW_SECONDS)

@@ -117,11 +117,12 @@ async def worker() -> None:
             async with pool.acquire() as conn:
                 return await store.read_head(conn)
 
+        alerter = Alerter(pool, system_clock)
         workers = (
             Folder(pool),
-            Alerter(pool, system_clock),
+            alerter,
             Releaser(pool, system_clock),
             Archivist(pool, system_clock, archive, settings.retention_months),
         )
         sweeps = {name: sweep for each in workers for name, sweep in each.sweeps().items()}
-        await run_worker(NAME, settings.redis_url, sweeps, follow=head)
+        await run_worker(NAME, settings.redis_url, sweeps, follow=head, followers=alerter.sweeps())

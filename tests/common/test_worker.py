@@ -13,7 +13,9 @@ from libs.embedded.valkey import Valkey
 async def working(
     service: str, redis_url: str, sweeps: Mapping[str, Sweep], follow: Position | None = None
 ) -> AsyncIterator[None]:
-    running = asyncio.create_task(run_worker(service, redis_url, sweeps, follow=follow, handle_signals=False))
+    running = asyncio.create_task(
+        run_worker(service, redis_url, sweeps, follow=follow, followers=sweeps, handle_signals=False)
+    )
     yield
     running.cancel()
     await running
@@ -104,7 +106,7 @@ async def test_a_sweep_is_rung_for_the_last_position_even_if_that_came_while_it_
         return False
 
     bells = Bells({"rows": sweep})
-    following = asyncio.create_task(bells.follow(position))
+    following = asyncio.create_task(bells.follow(position, ["rows"]))
     await until(done)
     following.cancel()
     await bells.finish()
