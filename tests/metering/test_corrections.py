@@ -330,7 +330,7 @@ async def test_a_worker_killed_while_it_releases_and_rebuilds_leaves_nothing_hal
     await require(12_000)
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(steps=STEPS, periods=st.lists(st.tuples(INSTANTS, INSTANTS), min_size=1, max_size=4))
 async def test_usage_at_every_watermark_is_what_the_facts_come_to(
     connect: Connect,

@@ -276,7 +276,7 @@ class Tenant:
             assert await self.metering.GetUsage(query) == answer
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 @given(first=FIRST, steps=STEPS)
 async def test_usage_across_versions_is_exact(
     open_channel: Open, clock: Hands, pool: Pool, first: dict[str, Definition], steps: list[tuple[str, object]]

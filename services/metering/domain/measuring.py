@@ -5,11 +5,12 @@ A cell is what one combination of dimension values has; parts and groups are mad
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from functools import reduce
 from itertools import islice
+from typing import NamedTuple
 
 from libs.common.money import EXACT
 from services.metering.domain.events import CountedEvent
@@ -26,17 +27,15 @@ ZERO, ONE = Decimal(0), Decimal(1)
 PRORATED_VALUE_DIGITS = 12
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(NamedTuple):
     """`values` are those of the question's dimensions, in their order; `events` are there where single ones matter."""
 
     values: tuple[str | None, ...]
     tally: Tally
-    events: Sequence[CountedEvent] = field(default=())
+    events: Sequence[CountedEvent] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Piece:
+class _Piece(NamedTuple):
     tally: Tally
     events: Sequence[CountedEvent]
 
@@ -78,6 +77,8 @@ def _pieces(question: Question, cells: Iterable[Cell]) -> Mapping[tuple[str, Gro
 
 def _whole(cells: Iterable[Cell]) -> _Piece:
     mine = list(cells)
+    if len(mine) == 1 and not mine[0].events:
+        return _Piece(mine[0].tally, ())
     events = [event for cell in mine for event in cell.events]
     events.sort(key=lambda event: (event.event_time, event.transaction_id))
     return _Piece(reduce(Tally.merged, (cell.tally for cell in mine)) if mine else Tally(), events)
@@ -87,7 +88,7 @@ def _usage(meter: Meter, question: Question, part: str, group: Group, piece: _Pi
     full, prorated = _quantities(meter, question, piece)
     if meter.rounding:
         full, prorated = meter.rounding.of(full), meter.rounding.of(prorated)
-    events = islice(_event_units(meter, question, piece), question.first_events)
+    most = question.first_events
     return Usage(
         meter_code=meter.code,
         quantity=prorated if question.prorated else full,
@@ -96,7 +97,7 @@ def _usage(meter: Meter, question: Question, part: str, group: Group, piece: _Pi
         group=group,
         full_quantity=full if question.prorated else None,
         amount=piece.tally.amount,
-        events=tuple(events),
+        events=tuple(islice(_event_units(meter, question, piece), most)) if most else (),
     )
 
 

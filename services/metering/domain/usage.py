@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from functools import cached_property
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from libs.common.errors import InvalidArgument
@@ -72,8 +73,7 @@ class EventUnits:
     amount: Decimal | None
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """A quantity, and how many events it was measured by. `full_quantity` is the one without proration, None where it
     is the same.
     """

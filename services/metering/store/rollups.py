@@ -7,8 +7,9 @@ yet. They fit together because the caller's transaction has one snapshot. A seri
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
+from typing import NamedTuple
 
 import asyncpg
 
@@ -52,8 +53,7 @@ _BUCKETS = f"""
 """  # noqa: S608 constants only
 
 
-@dataclass(frozen=True, slots=True)
-class _Ask:
+class _Ask(NamedTuple):
     """One question to one version of a meter that buckets answer; `measure` divides no more than it asks for."""
 
     position: int
@@ -65,8 +65,7 @@ class _Ask:
     rollup: Rollup
 
 
-@dataclass(frozen=True, slots=True)
-class _Piece:
+class _Piece(NamedTuple):
     """One segment of an ask."""
 
     ask: _Ask
@@ -127,8 +126,10 @@ async def read_cells(
         pieces = [each for each in pieces if each.ask.position not in without_buckets]
     found: Tallies = defaultdict(dict)
     await _read_buckets(conn, tenant_no, pieces, covers.covers, found)
-    looks = [Look(each.ask.series_no, each.ask.measure, each.cover_no) for each in pieces]
     edges = {number: each.edges for number, each in enumerate(covers.covers) if each.edges}
+    looks = []
+    if edges or folded < watermark:
+        looks = [Look(each.ask.series_no, each.ask.measure, each.cover_no) for each in pieces]
     await read_folded(conn, tenant_no, looks, edges, folded, found)
     if folded < watermark:
         periods = {number: (each,) for number, each in enumerate(covers.periods)}
