@@ -114,13 +114,23 @@ async def _subscribe(dsn: str, subscriptions: int) -> None:
     )
     await conn.execute(
         """
-        INSERT INTO subscription (tenant_id, id, customer_id, plan_code, plan_version, billing_interval, billing_time,
-            start_time, period_start, period_end, is_opening, create_time, request_id, request_hash)
-        SELECT 'bench', 'sub_' || n, 'customer_' || n, 'classic', 1, 'monthly', 'calendar', '2023-10-01',
-            '2023-11-01', '2023-12-01', false, now(), gen_random_uuid(), ''
+        INSERT INTO subscription (tenant_id, id, customer_id, billing_time, start_time, period_start, period_end,
+            create_time, request_id, request_hash)
+        SELECT 'bench', 'sub_' || n, 'customer_' || n, 'calendar', '2023-10-01', '2023-11-01', '2023-12-01', now(),
+            gen_random_uuid(), ''
         FROM generate_series(0, $1::int - 1) AS n
         """,
         subscriptions,
     )
-    await conn.execute("VACUUM (ANALYZE) customer, subscription")
+    await conn.execute(
+        """
+        INSERT INTO subscription_phase (tenant_id, subscription_id, number, start_time, plan_code, plan_version,
+            billing_interval, billing_time, anchor_time, fee_start_time, in_advance)
+        SELECT 'bench', 'sub_' || n, 1, '2023-10-01', 'classic', 1, 'monthly', 'calendar', '2023-10-01', '2023-10-01',
+            false
+        FROM generate_series(0, $1::int - 1) AS n
+        """,
+        subscriptions,
+    )
+    await conn.execute("VACUUM (ANALYZE) customer, subscription, subscription_phase")
     await conn.close()
