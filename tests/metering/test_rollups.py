@@ -168,7 +168,7 @@ LATE = st.sets(st.sampled_from(sorted(METERS)), max_size=4)
 _examples = itertools.count()
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 @given(late=LATE, steps=STEPS, periods=st.lists(st.tuples(INSTANTS, INSTANTS), min_size=1, max_size=6))
 async def test_usage_is_exact_whatever_is_folded_when(
     connect: Connect,
