@@ -10,8 +10,7 @@ from libs.common.wire import request_id_in, text_in
 from libs.common.worker import Alarm
 from services.invoicing import store
 from services.invoicing.billing import bill_one
-from services.invoicing.convert import invoice_out
-from services.invoicing.convert_subscriptions import change_in, plan_asked_in, subscription_out
+from services.invoicing.convert import change_in, invoice_out, plan_asked_in, subscription_out
 from services.invoicing.domain.change import PlanChange, cancelled, changed
 from services.invoicing.domain.credit_note import left_after, with_credits
 from services.invoicing.domain.invoice import Invoice

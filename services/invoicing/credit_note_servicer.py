@@ -11,7 +11,7 @@ from libs.common.postgres import Pool
 from libs.common.rpc.server import caller
 from libs.common.wire import request_id_in, text_in
 from services.invoicing import crediting, store
-from services.invoicing.convert_credit_notes import note_in, note_out
+from services.invoicing.convert import note_in, note_out
 from services.invoicing.domain.credit_note import CreditNote
 from weir.invoicing.v1 import credit_notes_pb2 as pb
 from weir.invoicing.v1.credit_notes_pb2_grpc import CreditNoteServiceServicer

@@ -15,7 +15,7 @@ from libs.common.wire import request_id_in, text_in
 from libs.common.worker import Alarm
 from services.invoicing import convert, store
 from services.invoicing.billing import bill_one
-from services.invoicing.convert_subscriptions import subscription_in, subscription_out
+from services.invoicing.convert import subscription_in, subscription_out
 from services.invoicing.domain.credit_note import with_credits
 from services.invoicing.domain.run import BILL
 from services.invoicing.domain.subscription import Subscription, begun, closed, ended

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from libs.common.errors import InvalidArgument
 from libs.common.wire import code_in, text_in, timestamp_out
-from services.invoicing.convert import instant_in, span_out
+from services.invoicing.convert.times import instant_in, span_out
 from services.invoicing.domain.change import Effective, FirstFee, PlanChange
 from services.invoicing.domain.plan import PlanVersion
 from services.invoicing.domain.schedule import BillingTime

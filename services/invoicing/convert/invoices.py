@@ -1,0 +1,117 @@
+"""Invoices, and what payments reports of them."""
+
+from libs.common.errors import InvalidArgument
+from libs.common.money import Money, plain
+from libs.common.wire import (
+    money_in,
+    money_out,
+    timestamp_out,
+)
+from services.invoicing.convert.credit_notes import applied_out
+from services.invoicing.convert.times import date_out, span_out
+from services.invoicing.domain.invoice import Invoice, InvoiceTax, Line, PaymentStatus, State
+from services.invoicing.domain.proration import Proration
+from weir.common.v1 import money_pb2
+from weir.invoicing.v1 import invoicing_pb2
+from weir.pricing.v1 import pricing_pb2
+
+_STATES = {
+    State.DRAFT: invoicing_pb2.Invoice.STATE_DRAFT,
+    State.FINALIZED: invoicing_pb2.Invoice.STATE_FINALIZED,
+    State.VOIDED: invoicing_pb2.Invoice.STATE_VOIDED,
+}
+_PAYMENT_STATUSES = {
+    PaymentStatus.PENDING: invoicing_pb2.Invoice.PAYMENT_STATUS_PENDING,
+    PaymentStatus.SUCCEEDED: invoicing_pb2.Invoice.PAYMENT_STATUS_SUCCEEDED,
+    PaymentStatus.FAILED: invoicing_pb2.Invoice.PAYMENT_STATUS_FAILED,
+    PaymentStatus.REQUIRES_ACTION: invoicing_pb2.Invoice.PAYMENT_STATUS_REQUIRES_ACTION,
+}
+_PAYMENT_STATUSES_IN = {number: status for status, number in _PAYMENT_STATUSES.items()}
+
+
+def invoice_out(invoice: Invoice) -> invoicing_pb2.Invoice:
+    is_final = invoice.state is not State.DRAFT
+    return invoicing_pb2.Invoice(
+        id=invoice.id,
+        number=invoice.number or "",
+        customer_id=invoice.customer_id,
+        subscription_id=invoice.subscription_id,
+        plan_code=invoice.plan_code,
+        plan_version=invoice.plan_version,
+        currency_code=invoice.bill.currency,
+        state=_STATES[invoice.state],
+        payment_status=_PAYMENT_STATUSES[invoice.payment_status],
+        period=span_out(invoice.period),
+        lines=[line_out(number, line) for number, line in enumerate(invoice.bill.lines, 1)],
+        taxes=map(_tax_out, invoice.bill.taxes),
+        subtotal=money_out(invoice.bill.subtotal),
+        tax=money_out(invoice.bill.tax),
+        total=money_out(invoice.bill.total),
+        amount_paid=money_out(invoice.amount_paid),
+        issue_date=date_out(invoice.issue_date) if is_final else None,
+        create_time=timestamp_out(invoice.create_time),
+        finalize_time=timestamp_out(invoice.finalize_time),
+        credits=map(applied_out, invoice.credits),
+        offset=money_out(invoice.offset),
+        amount_due=money_out(invoice.amount_due),
+    )
+
+
+def line_out(number: int, line: Line) -> invoicing_pb2.InvoiceLine:
+    return invoicing_pb2.InvoiceLine(
+        number=number,
+        code=line.code,
+        description=line.description,
+        period=span_out(line.period),
+        amount=money_out(line.amount),
+        unrounded_amount=plain(line.unrounded_amount),
+        proration=_proration_out(line.proration) if line.proration else None,
+        rating=None if line.rating is None else pricing_pb2.RatedCharge.FromString(line.rating),
+        watermark=line.watermark or 0,
+        tax_codes=line.tax_codes,
+    )
+
+
+def payment_status_in(value: "invoicing_pb2.Invoice.PaymentStatus.ValueType", field: str) -> PaymentStatus:
+    if value == invoicing_pb2.Invoice.PAYMENT_STATUS_UNSPECIFIED:
+        raise InvalidArgument("FIELD_MISSING", f"{field} is required", field=field)
+    if (status := _PAYMENT_STATUSES_IN.get(value)) is None:
+        raise InvalidArgument("ENUM_VALUE_UNKNOWN", f"{field} is {value}, which names no status", field=field)
+    return status
+
+
+def revision_in(value: int, field: str) -> int:
+    if value <= 0:
+        raise InvalidArgument("REVISION_NOT_POSITIVE", f"{field} is {value}; revisions start at 1", field=field)
+    return value
+
+
+def paid_in(message: money_pb2.Money, present: bool, currency: str) -> Money:
+    """What has been paid of an invoice in `currency`."""
+    paid = money_in(message, present, "amount_paid")
+    if paid.currency != currency:
+        raise InvalidArgument(
+            "CURRENCY_MISMATCH",
+            f"amount_paid is in {paid.currency}, the invoice in {currency}",
+            field="amount_paid.currency_code",
+        )
+    if paid.minor_units < 0:
+        raise InvalidArgument(
+            "AMOUNT_NEGATIVE", f"amount_paid is {paid}; it must not be negative", field="amount_paid.minor_units"
+        )
+    return paid
+
+
+def _proration_out(part: Proration) -> invoicing_pb2.Proration:
+    return invoicing_pb2.Proration(fee=money_out(part.fee), days=part.days, period_days=part.period_days)
+
+
+def _tax_out(tax: InvoiceTax) -> invoicing_pb2.InvoiceTax:
+    return invoicing_pb2.InvoiceTax(
+        code=tax.code,
+        name=tax.name,
+        rate_percent=plain(tax.rate_percent),
+        taxable=money_out(tax.taxable),
+        amount=money_out(tax.amount),
+        unrounded_amount=plain(tax.unrounded_amount),
+    )

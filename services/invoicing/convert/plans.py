@@ -1,0 +1,120 @@
+"""Plan versions and taxes, as pricing has them."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+from libs.common.errors import FailedPrecondition
+from libs.common.money import Money
+from services.invoicing.domain.invoice import Tax
+from services.invoicing.domain.plan import Charge, PlanVersion, Split, UsagePart
+from services.invoicing.domain.schedule import BillingInterval
+from weir.pricing.v1 import pricing_pb2
+
+MAX_FIRST_EVENTS = 100_000
+"""As many single events does metering answer with."""
+
+
+def latest_version_in(message: pricing_pb2.Plan) -> PlanVersion:
+    """What a new subscription gets. Raises FailedPrecondition PLAN_NOT_ACTIVE, and what `plan_version_in` raises."""
+    if not message.HasField("latest_version"):
+        raise FailedPrecondition(
+            "PLAN_NOT_ACTIVE",
+            f"no version of plan {message.code} is active: there are only drafts or archived ones",
+            plan_code=message.code,
+        )
+    return plan_version_in(message.latest_version)
+
+
+def sold_version_in(message: pricing_pb2.PlanVersion, subscription_id: str) -> PlanVersion:
+    """What a subscription may change to. Raises PLAN_NOT_ACTIVE, and what `plan_version_in` raises."""
+    if message.state != message.STATE_ACTIVE or message.subscription_id not in ("", subscription_id):
+        raise FailedPrecondition(
+            "PLAN_NOT_ACTIVE",
+            f"version {message.version} of plan {message.plan_code} is not sold to subscription {subscription_id}",
+            plan_code=message.plan_code,
+        )
+    return plan_version_in(message)
+
+
+def plan_version_in(message: pricing_pb2.PlanVersion) -> PlanVersion:
+    """As pricing sent it, who has validated it.
+
+    Raises FailedPrecondition PLAN_UNSUPPORTED for what can be priced but not yet be invoiced: never a wrong bill.
+    """
+    if unsupported := _unsupported(message):
+        raise FailedPrecondition(
+            "PLAN_UNSUPPORTED",
+            f"version {message.version} of plan {message.plan_code} has {', '.join(unsupported)}, which can't be"
+            " invoiced yet",
+            plan_code=message.plan_code,
+            version=str(message.version),
+            fields=",".join(unsupported),
+        )
+    fee = message.base_fee
+    return PlanVersion(
+        plan_code=message.plan_code,
+        version=message.version,
+        currency=message.currency_code,
+        billing_interval=BillingInterval(_interval_name(message)),
+        base_fee=Money(fee.minor_units, fee.currency_code) if message.HasField("base_fee") else None,
+        in_advance=message.base_fee_in_advance,
+        charges=tuple(map(_charge_in, message.charges)),
+        tax_codes=tuple(message.tax_codes),
+        trial=timedelta(days=message.trial_days),
+    )
+
+
+def _interval_name(message: pricing_pb2.PlanVersion) -> str:
+    name = pricing_pb2.PlanVersion.BillingInterval.Name(message.billing_interval)
+    return name.removeprefix("BILLING_INTERVAL_").lower()
+
+
+def _unsupported(message: pricing_pb2.PlanVersion) -> list[str]:
+    """The fields that invoices have no lines for."""
+    found = [name for name in ("fixed_charges", "usage_thresholds", "phases") if getattr(message, name)]
+    if message.HasField("minimum_commitment"):
+        found.append("minimum_commitment")
+    for index, charge in enumerate(message.charges):
+        found += [
+            f"charges[{index}].{name}"
+            for name in ("in_advance", "prorated", "tax_codes", "accumulation")
+            if getattr(charge, name)
+        ]
+        found += [f"charges[{index}].pricing_unit"] * charge.HasField("pricing_unit")
+        prices: list[pricing_pb2.Charge | pricing_pb2.ChargeFilter] = [charge, *charge.filters]
+        found += [f"charges[{index}].time_of_day"] * any(each.HasField("time_of_day") for each in prices)
+    return found
+
+
+def _charge_in(message: pricing_pb2.Charge) -> Charge:
+    prices: list[pricing_pb2.Charge | pricing_pb2.ChargeFilter] = [message, *message.filters]
+    return Charge(
+        code=message.code,
+        meter_code=message.meter_code,
+        split=Split(
+            parts=tuple(_part_in(each) for each in message.filters),
+            group_keys=tuple(message.group_keys),
+            first_events=max(_first_events(each) for each in prices),
+        ),
+        takes_amounts=any(each.WhichOneof("price") == "dynamic" for each in prices),
+    )
+
+
+def _part_in(message: pricing_pb2.ChargeFilter) -> UsagePart:
+    return UsagePart(message.code, tuple((each.property, tuple(each.values)) for each in message.properties))
+
+
+def _first_events(message: pricing_pb2.Charge | pricing_pb2.ChargeFilter) -> int:
+    """How many single events the price is a matter of: a percentage has allowances and limits for each of them."""
+    if message.WhichOneof("price") != "percentage":
+        return 0
+    price = message.percentage
+    for limit in (price.free_amount, price.minimum_per_transaction, price.maximum_per_transaction):
+        if limit and Decimal(limit):
+            return MAX_FIRST_EVENTS
+    return min(price.free_transactions, MAX_FIRST_EVENTS)
+
+
+def tax_in(message: pricing_pb2.Tax) -> Tax:
+    """As pricing sent it."""
+    return Tax(message.code, message.name, Decimal(message.rate_percent))

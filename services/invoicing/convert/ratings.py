@@ -1,0 +1,62 @@
+"""What pricing rated."""
+
+from decimal import Decimal
+
+from libs.common.money import Money
+from services.invoicing.domain.invoice import RatedUsage
+from services.invoicing.domain.rating import RatedTier, Rating, StepKind
+from weir.pricing.v1 import pricing_pb2
+
+_KINDS = {
+    pricing_pb2.RatedTier.KIND_PACKAGES: StepKind.PACKAGES,
+    pricing_pb2.RatedTier.KIND_TRANSACTIONS: StepKind.TRANSACTIONS,
+    pricing_pb2.RatedTier.KIND_EVENT_AMOUNTS: StepKind.EVENT_AMOUNTS,
+    pricing_pb2.RatedTier.KIND_LIMIT: StepKind.LIMIT,
+}
+
+
+def rated_usage_in(message: pricing_pb2.RatedCharge) -> RatedUsage:
+    """As pricing sent it."""
+    return RatedUsage(
+        code=message.charge_code,
+        name=_line_name(message),
+        quantity=Decimal(message.quantity),
+        amount=Money(message.amount.minor_units, message.amount.currency_code),
+        unrounded_amount=Decimal(message.unrounded_amount),
+        rating=message.SerializeToString(),
+    )
+
+
+def _line_name(message: pricing_pb2.RatedCharge) -> str:
+    """The charge's or filter's name, with the group that the line is for."""
+    group = ", ".join(f"{key} {message.group[key]}" for key in sorted(message.group))
+    limit = {"minimum": "up to the minimum", "maximum": "down to the maximum"}.get(message.charge_model, "")
+    return ", ".join(part for part in (message.name, group, limit) if part)
+
+
+def rating_in(recorded: bytes) -> Rating:
+    """What pricing said when the line was made."""
+    message = pricing_pb2.RatedCharge.FromString(recorded)
+    return Rating(
+        meter_code=message.meter_code,
+        charge_model=message.charge_model,
+        part=message.filter,
+        group=tuple(sorted(message.group.items())),
+        quantity=Decimal(message.quantity),
+        amount=Money(message.amount.minor_units, message.amount.currency_code),
+        unrounded_amount=Decimal(message.unrounded_amount),
+        tiers=tuple(
+            RatedTier(
+                above=Decimal(getattr(tier, "from")),
+                up_to=Decimal(tier.up_to) if tier.up_to else None,
+                quantity=Decimal(tier.quantity),
+                unit_price=Decimal(tier.unit_price),
+                flat_fee=Decimal(tier.flat_fee or 0),
+                amount=Decimal(tier.amount),
+                free_units=Decimal(tier.free_units or 0),
+                kind=_KINDS.get(tier.kind, StepKind.UNITS),
+                rate_percent=Decimal(tier.rate_percent) if tier.rate_percent else None,
+            )
+            for tier in message.tiers
+        ),
+    )
