@@ -85,7 +85,7 @@ async def explain_invoice(data: Path, number_or_id: str, line: str, *, as_json: 
     if as_json:
         print_json({"invoice_id": invoice.id, "number": invoice.number, "lines": [as_dict(each) for each in explained]})
     else:
-        console.print(f"Invoice {invoice.number or invoice.id} of {invoice.customer_id}, plan {invoice.plan_code}\n")
+        console.print(f"Invoice {invoice.number or invoice.id} of {invoice.customer_id}\n")
         for each in explained:
             _print_explanation(each)
     return 0 if all(each.reproduced for each in explained) else 1

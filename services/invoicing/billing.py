@@ -1,9 +1,9 @@
-"""From due subscriptions to bills, and from a line back to its amount: usage from metering, prices from pricing.
+"""From due subscriptions to what they owe: usage from metering, prices from pricing.
 
 Here is all that a billing run asks of its peers. Nothing is written, and no transaction is open meanwhile.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,54 +11,21 @@ import grpc
 
 from libs.common.errors import BillingError, ResourceExhausted, Unavailable
 from libs.common.money import Money
-from services.invoicing import convert
-from services.invoicing.domain.invoice import (
-    Bill,
-    Invoice,
-    Line,
-    PaymentStatus,
-    RatedUsage,
-    State,
-    bill,
-    issue_date,
-    settled,
-)
-from services.invoicing.domain.period import Period
+from services.invoicing.domain.bill import Bill, Tax, totalled
+from services.invoicing.domain.invoice import Invoice, PaymentStatus, State, issue_date
+from services.invoicing.domain.line import RatedUsage, Source
 from services.invoicing.domain.plan import PlanVersion
-from services.invoicing.domain.proration import Proration
+from services.invoicing.domain.settlement import InvoiceKey, Portion, Settled, Settlement, by_invoice, lines_of, settled
 from services.invoicing.domain.subscription import Subscription
 from services.invoicing.peers import Peers, Quantities, UsageQuestion
 
 
 @dataclass(frozen=True, slots=True)
 class Billed:
-    """What an invoice for `period` comes to."""
+    """What a subscription that is `due` owes."""
 
     due: Subscription
-    period: Period
-    bill: Bill
-
-    def draft(self, invoice_id: str, create_time: datetime) -> Invoice:
-        return Invoice(
-            id=invoice_id,
-            number=None,
-            customer_id=self.due.customer_id,
-            subscription_id=self.due.id,
-            plan_code=self.due.phase.plan_code,
-            plan_version=self.due.phase.plan_version,
-            phase_number=self.due.phase_number,
-            period=self.period,
-            bill=self.bill,
-            state=State.DRAFT,
-            payment_status=PaymentStatus.PENDING,
-            amount_paid=Money(0, self.bill.currency),
-            due_time=self.due.due_time,
-            is_opening=self.due.is_opening,
-            issue_date=issue_date(self.due.due_time, self.due.schedule.tz),
-            create_time=create_time,
-            finalize_time=None,
-            offset=Money(0, self.bill.currency),
-        )
+    portion: Portion
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,15 +56,35 @@ async def bill_all(peers: Peers, tenant_id: str, due: Sequence[Subscription]) ->
     return billed + more_billed, refused + more_refused
 
 
-async def bill_one(peers: Peers, tenant_id: str, due: Subscription) -> Billed:
-    """Raises what keeps it from being billed."""
-    [billed] = await _bill_together(peers, tenant_id, [due])
-    return billed
+async def preview(peers: Peers, tenant_id: str, due: Sequence[Subscription], now: datetime) -> list[Invoice]:
+    """The drafts that billing them makes, by due time. Raises what keeps one from being billed."""
+    portions = by_invoice(each.portion for each in await _bill_together(peers, tenant_id, due))
+    codes = {code for group in portions.values() for each in group for line in each.lines for code in line.tax_codes}
+    taxes = await peers.taxes(tenant_id, sorted(codes))
+    return [_draft(key, portions[key], taxes, now) for key in sorted(portions, key=lambda key: key.due_time)]
+
+
+def _draft(key: InvoiceKey, portions: Sequence[Portion], taxes: Mapping[str, Tax], now: datetime) -> Invoice:
+    lines = tuple(line for each in portions for line in each.lines)
+    return Invoice(
+        id="",
+        number=None,
+        customer_id=key.customer_id,
+        settlements=tuple(each.settlement for each in portions),
+        bill=Bill(key.currency, lines, totalled(lines, taxes, key.currency).taxes),
+        state=State.DRAFT,
+        payment_status=PaymentStatus.PENDING,
+        amount_paid=Money(0, key.currency),
+        due_time=key.due_time,
+        issue_date=portions[0].issue_date,
+        create_time=now,
+        finalize_time=None,
+        offset=Money(0, key.currency),
+    )
 
 
 async def _bill_together(peers: Peers, tenant_id: str, due: Sequence[Subscription]) -> list[Billed]:
     plans = [await peers.plan_version(tenant_id, each.phase.plan_code, each.phase.plan_version) for each in due]
-    taxes = await peers.taxes(tenant_id, sorted({code for plan in plans for code in plan.tax_codes}))
     settles = [settled(each) for each in due]
     used, watermark = await peers.usage(
         tenant_id,
@@ -107,7 +94,7 @@ async def _bill_together(peers: Peers, tenant_id: str, due: Sequence[Subscriptio
         ],
     )
     days = [each.days_in(each.phase, each.current_period) for each in due]
-    rated = await _rated(
+    usages = await rated(
         peers,
         tenant_id,
         [
@@ -116,36 +103,32 @@ async def _bill_together(peers: Peers, tenant_id: str, due: Sequence[Subscriptio
         ],
     )
     return [
-        Billed(each, part.period, bill(plan, part, each.schedule, usage, watermark, taxes))
-        for each, plan, part, usage in zip(due, plans, settles, rated, strict=True)
+        Billed(each, _portion(each, plan, part, usage, watermark))
+        for each, plan, part, usage in zip(due, plans, settles, usages, strict=True)
     ]
 
 
-async def _rated(
+def _portion(
+    due: Subscription, plan: PlanVersion, settles: Settled, usage: Sequence[RatedUsage], watermark: int
+) -> Portion:
+    source = Source(due.id, due.phase_number, plan.plan_code, plan.version)
+    return Portion(
+        customer_id=due.customer_id,
+        invoiced_alone=due.invoiced_alone,
+        settlement=Settlement(source, settles.period, due.due_time, due.is_opening),
+        currency=plan.currency,
+        lines=lines_of(source, plan, settles, due.schedule, usage, watermark),
+        issue_date=issue_date(due.due_time, due.schedule.tz),
+    )
+
+
+async def rated(
     peers: Peers, tenant_id: str, questions: Sequence[tuple[PlanVersion | None, Quantities, tuple[int, int]]]
 ) -> list[list[RatedUsage]]:
     """In the order of `questions`; nothing is asked without a plan, or for one without charges."""
     asked = [(plan, used, days) for plan, used, days in questions if plan and plan.charges]
-    rated = iter(await peers.rate(tenant_id, asked) if asked else [])
-    return [next(rated) if plan and plan.charges else [] for plan, _, _ in questions]
-
-
-async def recomputed(peers: Peers, tenant_id: str, invoice: Invoice, line: Line, subscription: Subscription) -> Money:
-    """The line's amount, computed again from what it recorded."""
-    plan = await peers.plan_version(tenant_id, invoice.plan_code, invoice.plan_version)
-    phase = subscription.numbered(invoice.phase_number)
-    schedule = subscription.schedule_of(phase)
-    if line.rating is None:
-        assert plan.base_fee is not None, "a plan version never changes"
-        return Proration(plan.base_fee, *schedule.days_in(line.period)).amount
-    [charge] = [each for each in plan.charges if each.code == line.code]
-    used: Quantities = []
-    if line.watermark:  # at 0 nothing had been recorded yet
-        used = await peers.usage_at(tenant_id, invoice.subscription_id, charge, line.period, schedule, line.watermark)
-    [rated] = await peers.rate(tenant_id, [(plan, used, subscription.days_in(phase, line.period))])
-    billed = convert.rating_in(line.rating)
-    same = (each.amount for each in rated if each.code == line.code and billed.is_of(convert.rating_in(each.rating)))
-    return next(same, Money(0, plan.currency))
+    answers = iter(await peers.rate(tenant_id, asked) if asked else [])
+    return [next(answers) if plan and plan.charges else [] for plan, _, _ in questions]
 
 
 def _refused(due: Subscription, error: BillingError | grpc.aio.AioRpcError) -> Refused:

@@ -9,7 +9,7 @@ from libs.common.rpc.server import caller
 from libs.common.wire import request_id_in, text_in
 from libs.common.worker import Alarm
 from services.invoicing import store
-from services.invoicing.billing import bill_one
+from services.invoicing.billing import preview
 from services.invoicing.convert import change_in, invoice_out, plan_asked_in, subscription_out
 from services.invoicing.domain.change import PlanChange, cancelled, changed
 from services.invoicing.domain.credit_note import left_after, with_credits
@@ -96,12 +96,15 @@ class PlanChangeServicer(PlanChangeServiceServicer):
         """What falls due from the change, at `at`, up to now; of one that is still to come, at it."""
         async with self._pool.acquire() as conn:
             balances = await store.balances.of_customer(conn, tenant_id, made.customer_id)
-        drafts = []
+        due = []
         while not made.is_closed and made.due_time <= max(at, now):
             if made.due_time >= at:
-                drafts.append(with_credits((await bill_one(self._peers, tenant_id, made)).draft("", now), balances))
-                balances = left_after(drafts[-1], balances)
+                due.append(made)
             made = made.billed()
+        drafts = []
+        for draft in await preview(self._peers, tenant_id, due, now):
+            drafts.append(with_credits(draft, balances))
+            balances = left_after(drafts[-1], balances)
         return drafts
 
     async def _change(self, tenant_id: str, subscription_id: str, message: pb.PlanChange) -> PlanChange:

@@ -1,12 +1,15 @@
 """Where an invoice's amounts come from, and computing them again from what was recorded."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from libs.common.errors import InvalidArgument, NotFound
-from services.invoicing.billing import recomputed
-from services.invoicing.domain.invoice import Bill, Invoice, Line, taxed
+from services.invoicing.domain.bill import Bill, taxed
+from services.invoicing.domain.invoice import Invoice
+from services.invoicing.domain.line import Line
 from services.invoicing.domain.subscription import Subscription
 from services.invoicing.peers import Peers
+from services.invoicing.recomputing import recomputed
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,16 +20,13 @@ class Replay:
     differences: tuple[int, ...]
 
 
-async def replay(peers: Peers, tenant_id: str, invoice: Invoice, subscription: Subscription) -> Replay:
-    """Line by line, then the taxes on what the lines come to, at the rates that the invoice has."""
-    amounts = [await recomputed(peers, tenant_id, invoice, line, subscription) for line in invoice.bill.lines]
-    lines = tuple(replace(line, amount=amount) for line, amount in zip(invoice.bill.lines, amounts, strict=True))
-    again = replace(
-        invoice.bill, lines=lines, taxes=tuple(taxed(tax, lines, invoice.bill.currency) for tax in invoice.bill.taxes)
-    )
-    changed = (
-        i for i, (line, amount) in enumerate(zip(invoice.bill.lines, amounts, strict=True)) if line.amount != amount
-    )
+async def replay(peers: Peers, tenant_id: str, invoice: Invoice, subscriptions: Mapping[str, Subscription]) -> Replay:
+    """The lines, then the taxes on what the lines come to, at the rates that the invoice has."""
+    bill = invoice.bill
+    amounts = await recomputed(peers, tenant_id, bill.lines, subscriptions)
+    lines = tuple(replace(line, amount=amount) for line, amount in zip(bill.lines, amounts, strict=True))
+    again = replace(bill, lines=lines, taxes=tuple(taxed(tax, lines, bill.currency) for tax in bill.taxes))
+    changed = (i for i, (line, amount) in enumerate(zip(bill.lines, amounts, strict=True)) if line.amount != amount)
     return Replay(again, tuple(changed))
 
 

@@ -13,7 +13,9 @@ from libs.common.credentials import Issuer
 from libs.common.rpc.client import credential
 from libs.common.wire import money_out, period_out, timestamp_out
 from services.invoicing import convert
-from services.invoicing.domain.invoice import HandOver, RatedUsage, Tax
+from services.invoicing.domain.bill import Tax
+from services.invoicing.domain.invoice import HandOver
+from services.invoicing.domain.line import RatedUsage
 from services.invoicing.domain.period import Period
 from services.invoicing.domain.plan import Charge, PlanVersion, Split, UsagePart
 from services.invoicing.domain.schedule import Schedule
@@ -103,9 +105,12 @@ class Peers:
             found[code] = convert.tax_in(response.tax)
         return found
 
-    async def usage(self, tenant_id: str, questions: Sequence[UsageQuestion]) -> tuple[list[Quantities], int]:
-        """What each subscription used in its period under its plan, and the watermark common to all answers; 0 when
-        there is nothing to ask. Raises NotFound METER_NOT_FOUND, and InvalidArgument DIMENSION_UNKNOWN.
+    async def usage(
+        self, tenant_id: str, questions: Sequence[UsageQuestion], watermark: int = 0
+    ) -> tuple[list[Quantities], int]:
+        """What each subscription used in its period under its plan, as recorded at `watermark`, or now (0); and the
+        watermark common to all answers, 0 when there is nothing to ask. Raises NotFound METER_NOT_FOUND, and
+        InvalidArgument DIMENSION_UNKNOWN.
         """
         queries = [
             _query(each.subscription_id, split, charges, each.period, each.schedule)
@@ -113,7 +118,6 @@ class Peers:
             for split, charges in each.splits.items()
         ]
         answers: list[metering_pb2.GetUsageResponse] = []
-        watermark = 0
         for first in range(0, len(queries), MAX_QUERIES):
             chunk = queries[first : first + MAX_QUERIES]
             request = metering_pb2.BatchGetUsageRequest(queries=chunk, watermark=watermark)
@@ -129,15 +133,6 @@ class Peers:
             ]
             for each in questions
         ], watermark
-
-    async def usage_at(
-        self, tenant_id: str, subscription_id: str, charge: Charge, period: Period, schedule: Schedule, watermark: int
-    ) -> Quantities:
-        """What was recorded of a charge at `watermark`, greater than 0. Raises NotFound METER_NOT_FOUND."""
-        request = _query(subscription_id, charge.split, [charge], period, schedule)
-        request.watermark = watermark
-        answer = await self._metering.GetUsage(request, metadata=self._key(tenant_id))
-        return list(convert.quantities_out([charge], answer))
 
     async def set_billed_until(self, tenant_id: str, end: datetime) -> None:
         """All usage of the tenant before is billed: metering may archive its events. Asking again is safe."""

@@ -8,13 +8,13 @@ from libs.common.postgres import Conn
 from libs.common.rpc.server import caller
 from libs.common.wire import money_out, request_id_in, text_in
 from services.invoicing import convert, store
-from services.invoicing.billing import recomputed
 from services.invoicing.crediting import Till, void_invoice
 from services.invoicing.domain.clock import BillingClock
 from services.invoicing.domain.explain import sentences
 from services.invoicing.domain.invoice import Invoice, State
 from services.invoicing.domain.run import BILL
 from services.invoicing.explaining import find_line, replay
+from services.invoicing.recomputing import recomputed
 from services.invoicing.subscribing import (
     Context,
     SubscriptionMethods,
@@ -137,10 +137,12 @@ class InvoicingServicer(SubscriptionMethods):
         line_code = text_in(request.line_code, "line_code", required=not request.line_number)
         async with self._pool.acquire() as conn:
             invoice = await _invoice(conn, tenant_id, invoice_id)
-            subscription = await found_subscription(conn, tenant_id, invoice.subscription_id)
-        number, line = find_line(invoice, line_code, request.line_number)
-        amount = await recomputed(self._peers, tenant_id, invoice, line, subscription)
-        periods = subscription.schedule_of(subscription.numbered(invoice.phase_number))
+            number, line = find_line(invoice, line_code, request.line_number)
+            source = line.source
+            assert source is not None, "every line bills a subscription"
+            subscription = await found_subscription(conn, tenant_id, source.subscription_id)
+        [amount] = await recomputed(self._peers, tenant_id, [line], {subscription.id: subscription})
+        periods = subscription.schedule_of(subscription.numbered(source.phase_number))
         rating = None if line.rating is None else convert.rating_in(line.rating)
         return pb.ExplainLineResponse(
             line=convert.line_out(number, line),
@@ -153,8 +155,9 @@ class InvoicingServicer(SubscriptionMethods):
         tenant_id, invoice_id = caller().tenant_id, text_in(request.id, "id")
         async with self._pool.acquire() as conn:
             invoice = await _invoice(conn, tenant_id, invoice_id)
-            subscription = await found_subscription(conn, tenant_id, invoice.subscription_id)
-        again = await replay(self._peers, tenant_id, invoice, subscription)
+            ids = {line.source.subscription_id for line in invoice.bill.lines if line.source}
+            subscriptions = await store.subscriptions.by_ids(conn, tenant_id, ids)
+        again = await replay(self._peers, tenant_id, invoice, subscriptions)
         return pb.ReplayInvoiceResponse(
             differences=[
                 pb.ReplayedLine(

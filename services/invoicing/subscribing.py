@@ -1,6 +1,7 @@
 """The RPCs on subscriptions."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any, TypeAlias, TypeVar
 
 import grpc
@@ -14,7 +15,7 @@ from libs.common.rpc.server import caller
 from libs.common.wire import request_id_in, text_in
 from libs.common.worker import Alarm
 from services.invoicing import convert, store
-from services.invoicing.billing import bill_one
+from services.invoicing.billing import preview
 from services.invoicing.convert import subscription_in, subscription_out
 from services.invoicing.domain.credit_note import with_credits
 from services.invoicing.domain.run import BILL
@@ -56,6 +57,7 @@ class SubscriptionMethods(InvoicingServiceServicer):
             raise customer_not_found(customer_id)
         plan = await self._peers.latest_version(tenant_id, plan_code)
         subscription = begun(subscription_id, customer, plan, billing_time, start_time, self._clock())
+        subscription = replace(subscription, invoiced_alone=request.subscription.invoiced_alone)
         async with self._pool.acquire() as conn, conn.transaction():
             await store.clocks.hold(conn, tenant_id)
             if not await store.subscriptions.insert(conn, tenant_id, subscription, request_id, request_hash):
@@ -108,12 +110,14 @@ class SubscriptionMethods(InvoicingServiceServicer):
         async with self._pool.acquire() as conn:
             found = await found_subscription(conn, tenant_id, subscription_id)
             clock = await store.clocks.get(conn, tenant_id)
+            if found.is_closed:
+                raise closed(found)
             balances = await store.balances.of_customer(conn, tenant_id, found.customer_id)
-        if found.is_closed:
-            raise closed(found)
-        billed = await bill_one(self._peers, tenant_id, found)
-        draft = with_credits(billed.draft("", clock.now(self._clock())), balances)
-        return pb.PreviewInvoiceResponse(invoice=convert.invoice_out(draft))
+            together = [found] if found.invoiced_alone else await store.subscriptions.due_with(conn, tenant_id, found)
+        steps = [step for each in together for step in each.due_at(found.due_time)]
+        drafts = await preview(self._peers, tenant_id, steps, clock.now(self._clock()))
+        draft = next(each for each in drafts if any(it.source.subscription_id == found.id for it in each.settlements))
+        return pb.PreviewInvoiceResponse(invoice=convert.invoice_out(with_credits(draft, balances)))
 
 
 async def found_subscription(

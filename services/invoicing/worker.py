@@ -19,14 +19,13 @@ from libs.common.postgres import Pool
 from libs.common.worker import Alarm, Sweep
 from services.invoicing import store
 from services.invoicing.billing import Billed, Refused, bill_all
-from services.invoicing.crediting import use_credits
-from services.invoicing.domain.invoice import HandOver, number
+from services.invoicing.domain.invoice import HandOver
 from services.invoicing.domain.run import BILL, HAND_OVER, TELL_METERING, BillingFailure, OpenRun, retry_delay
+from services.invoicing.finalizing import finalize
 from services.invoicing.peers import Peers
 
 log = structlog.get_logger()
 
-FINALIZE_CHUNK = 500
 HAND_OVER_CHUNK = 50
 PEER_AWAY_DELAY = timedelta(seconds=2)
 PAYMENT_REFUSED_DELAY = timedelta(minutes=1)
@@ -55,7 +54,9 @@ class Biller:
         async with self._pool.acquire() as conn:
             runs = await store.runs.open_runs(conn)
         progress = [await self._bill_chunk(run) for run in runs]
-        progress += [await self._finalize(tenant_id) for tenant_id in await self._tenants_with_drafts()]
+        async with self._pool.acquire() as conn:
+            tenants = await store.drafts.tenants(conn)
+        progress += [await self._finalize(tenant_id) for tenant_id in tenants]
         async with self._pool.acquire() as conn:
             await store.runs.complete(conn, self._clock())
         return any(progress)
@@ -101,36 +102,24 @@ class Biller:
         async with self._pool.acquire() as conn, conn.transaction():
             create_time = (await store.clocks.get(conn, run.tenant_id)).now(now)
             advanced = await store.subscriptions.advance(conn, run.tenant_id, [each.due for each in billed])
-            drafts = [each.draft(new_id("inv", now), create_time) for each in billed if each.due.id in advanced]
-            await store.invoices.insert_drafts(conn, run.tenant_id, run.id, drafts)
+            portions = [each.portion for each in billed if each.due.id in advanced]
+            new_ids = [new_id("inv", now) for _ in portions]
+            drafts = await store.drafts.collect(conn, run.tenant_id, run.id, portions, new_ids, create_time)
             await store.subscriptions.record_failures(conn, run.tenant_id, failures, leased_until)
         for failure in failures:
             log.warning("subscription not billed", tenant=run.tenant_id, run=run.id, failure=failure)
-        log.info("billed", tenant=run.tenant_id, run=run.id, drafts=len(drafts), failures=len(failures))
-
-    async def _tenants_with_drafts(self) -> Sequence[str]:
-        async with self._pool.acquire() as conn:
-            return await store.invoices.tenants_with_drafts(conn)
+        log.info("billed", tenant=run.tenant_id, run=run.id, drafts=drafts, failures=len(failures))
 
     async def _finalize(self, tenant_id: str) -> bool:
-        """Number and freeze a chunk of drafts. True if there may be more."""
-        now = self._clock()
-        async with self._pool.acquire() as conn, conn.transaction():
-            drafts = await store.invoices.take_drafts(conn, tenant_id, FINALIZE_CHUNK)
-            if not drafts:
-                return False
-            sequences = await store.invoices.take_sequences(conn, tenant_id, len(drafts))
-            await use_credits(conn, tenant_id, [invoice_id for invoice_id, _, _ in drafts])
-            numbered = [
-                (invoice_id, sequence, number(issued, sequence))
-                for (invoice_id, _, issued), sequence in zip(drafts, sequences, strict=True)
-            ]
-            finalize_time = (await store.clocks.get(conn, tenant_id)).now(now)
-            await store.invoices.finalize(conn, tenant_id, numbered, finalize_time, now)
-            await store.runs.count_finalized(conn, tenant_id, [run_id for _, run_id, _ in drafts])
-        await self._alarm.ring(HAND_OVER)
-        log.info("finalized", tenant=tenant_id, first=numbered[0][2], last=numbered[-1][2])
-        return True
+        """A chunk of the tenant's drafts. True if there may be more."""
+        try:
+            progress = await finalize(self._pool, self._peers, self._clock, tenant_id)
+        except (BillingError, grpc.aio.AioRpcError) as error:
+            log.warning("finalizing waits for a peer", tenant=tenant_id, cause=str(error))
+            return False
+        if progress:
+            await self._alarm.ring(HAND_OVER)
+        return progress
 
     async def hand_over(self) -> bool:
         """Ask payments to collect what is finalized."""

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from libs.common.errors import BillingError, FailedPrecondition
 from libs.common.money import Money
+from services.invoicing.domain.bill import Bill, Tax, taxed
 from services.invoicing.domain.credit_note import (
     Application,
     Balance,
@@ -27,7 +28,8 @@ from services.invoicing.domain.credit_note import (
     voided,
     with_credits,
 )
-from services.invoicing.domain.invoice import Bill, Invoice, Line, PaymentStatus, State, Tax, taxed
+from services.invoicing.domain.invoice import Invoice, PaymentStatus, State
+from services.invoicing.domain.line import Line, LineKind
 from services.invoicing.domain.period import Period
 
 NOVEMBER = Period(datetime(2023, 11, 1, tzinfo=UTC), datetime(2023, 12, 1, tzinfo=UTC))
@@ -41,7 +43,7 @@ def invoice(*amounts: int, rates: Sequence[str] = ("20",)) -> Invoice:
     """Finalized, with a line for each amount, and taxed by each rate."""
     codes = tuple(f"tax{i}" for i in range(len(rates)))
     lines = tuple(
-        Line(f"line{i}", "", NOVEMBER, euro(amount), euro(amount).amount, codes, rating=b"", watermark=1)
+        Line(LineKind.USAGE, f"line{i}", "", None, NOVEMBER, euro(amount), euro(amount).amount, codes)
         for i, amount in enumerate(amounts)
     )
     taxes = tuple(taxed(Tax(code, code, Decimal(rate)), lines, "EUR") for code, rate in zip(codes, rates, strict=True))
@@ -49,17 +51,12 @@ def invoice(*amounts: int, rates: Sequence[str] = ("20",)) -> Invoice:
         id="inv_1",
         number="INV-202312-000042",
         customer_id="globex",
-        subscription_id="globex-1",
-        plan_code="basic",
-        plan_version=1,
-        phase_number=1,
-        period=NOVEMBER,
+        settlements=(),
         bill=Bill("EUR", lines, taxes),
         state=State.FINALIZED,
         payment_status=PaymentStatus.PENDING,
         amount_paid=euro(0),
         due_time=NOVEMBER.end,
-        is_opening=False,
         issue_date=date(2023, 12, 1),
         create_time=NOVEMBER.end,
         finalize_time=NOVEMBER.end,

@@ -1,29 +1,34 @@
 """The sentences that a support agent reads aloud."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
 from libs.common.money import Money
+from services.invoicing.domain.bill import Bill, InvoiceTax
 from services.invoicing.domain.explain import sentences
-from services.invoicing.domain.invoice import Bill, Invoice, InvoiceTax, Line, PaymentStatus, State
+from services.invoicing.domain.invoice import Invoice, PaymentStatus, State
+from services.invoicing.domain.line import Line, LineKind, Source
 from services.invoicing.domain.period import Period, zone
 from services.invoicing.domain.proration import Proration
 from services.invoicing.domain.rating import RatedTier, Rating, StepKind
 from services.invoicing.domain.schedule import BillingInterval, BillingTime, schedule
+from services.invoicing.domain.settlement import Settlement
 
 BERLIN = zone("Europe/Berlin")
 BEGAN = datetime(2023, 10, 16, tzinfo=UTC)
 MONTHS = schedule(BillingInterval.MONTHLY, BillingTime.CALENDAR, BEGAN, BERLIN)
 PERIOD = Period(datetime(2023, 10, 16, 10, 30, tzinfo=UTC), datetime(2023, 10, 31, 23, tzinfo=UTC))
 ZERO = Decimal(0)
+SOURCE = Source("acme-1", 1, "llm-api", 3)
 
 
 def line(code: str, description: str, unrounded: str, *, part: Proration | None = None, taxed: bool = True) -> Line:
     amount = Money.rounded(Decimal(unrounded), "EUR")
     taxes = ("vat",) if taxed else ()
-    if part:
-        return Line(code, description, PERIOD, amount, Decimal(unrounded), taxes, proration=part)
-    return Line(code, description, PERIOD, amount, Decimal(unrounded), taxes, rating=b"", watermark=8819)
+    kind = LineKind.BASE_FEE if part else LineKind.USAGE
+    made = Line(kind, code, description, SOURCE, PERIOD, amount, Decimal(unrounded), taxes, proration=part)
+    return made if part else replace(made, rating=b"", watermark=8819)
 
 
 def explained(each: Line, rating: Rating | None = None) -> list[str]:
@@ -32,17 +37,12 @@ def explained(each: Line, rating: Rating | None = None) -> list[str]:
         id="inv_1",
         number="INV-202311-000001",
         customer_id="acme",
-        subscription_id="acme-1",
-        plan_code="llm-api",
-        plan_version=3,
-        phase_number=1,
-        period=PERIOD,
+        settlements=(Settlement(SOURCE, PERIOD, PERIOD.end, False),),
         bill=Bill("EUR", (each,), (vat,)),
         state=State.FINALIZED,
         payment_status=PaymentStatus.PENDING,
         amount_paid=Money(0, "EUR"),
         due_time=PERIOD.end,
-        is_opening=False,
         issue_date=date(2023, 11, 1),
         create_time=PERIOD.end,
         offset=Money(0, "USD"),

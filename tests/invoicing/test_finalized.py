@@ -13,12 +13,22 @@ from weir.invoicing.v1 import invoicing_pb2
 
 Invoice = invoicing_pb2.Invoice
 
+_MORE = (
+    "INSERT INTO invoice_line (tenant_id, invoice_id, position, kind, code, description, period_start, period_end,"
+    " amount_minor, unrounded_amount, tax_codes, rating, watermark) SELECT tenant_id, $1, 9, 'usage', 'more',"
+    " description, period_start, period_end, amount_minor, unrounded_amount, tax_codes, ''::bytea, 1"
+    " FROM invoice_line LIMIT 1"
+)
 FORBIDDEN = [
     "UPDATE invoice SET total_minor = 1, subtotal_minor = 1, tax_minor = 0",
     "UPDATE invoice SET state = 'draft', number = NULL, sequence = NULL, finalize_time = NULL",
     "UPDATE invoice SET number = 'INV-0'",
     "UPDATE invoice SET customer_id = customer_id || 'x'",
-    "UPDATE invoice SET period_end = period_end + interval '1 day'",
+    "UPDATE invoice SET due_time = due_time + interval '1 day'",
+    "UPDATE invoice_settlement SET period_end = period_end + interval '1 day'",
+    "DELETE FROM invoice_settlement",
+    "INSERT INTO invoice_settlement SELECT tenant_id, invoice_id, subscription_id, 2, plan_code, plan_version,"
+    " period_start, period_end, due_time, is_opening FROM invoice_settlement",
     "UPDATE invoice SET issue_date = issue_date + 1, payment_status = 'succeeded'",
     "DELETE FROM invoice",
     "TRUNCATE invoice CASCADE",
@@ -26,11 +36,8 @@ FORBIDDEN = [
     "UPDATE invoice_line SET watermark = watermark + 1 WHERE code = 'requests'",
     "UPDATE invoice_line SET invoice_id = 'inv_draft' WHERE code = 'base'",
     "DELETE FROM invoice_line WHERE code = 'requests'",
-    "INSERT INTO invoice_line SELECT tenant_id, invoice_id, 9, 'more', description, period_start, period_end,"
-    " amount_minor, unrounded_amount, tax_codes, NULL, NULL, NULL, ''::bytea, 1 FROM invoice_line LIMIT 1",
-    "INSERT INTO invoice_line SELECT tenant_id, 'inv_nowhere', 9, code, description, period_start, period_end,"
-    " amount_minor, unrounded_amount, tax_codes, fee_minor, days, period_days, rating, watermark FROM invoice_line"
-    " LIMIT 1",
+    _MORE.replace("$1", "invoice_id"),
+    _MORE.replace("$1", "'inv_nowhere'"),
     "TRUNCATE invoice_line CASCADE",
     "UPDATE invoice_tax SET amount_minor = 0",
     "DELETE FROM invoice_tax",
@@ -60,14 +67,10 @@ async def draft(world: World, acme: Tenant) -> str:
     """A draft's id, made by taking a finalized invoice's place in the books."""
     async with world.database() as conn:
         draft_id: str = await conn.fetchval(
-            "INSERT INTO invoice (tenant_id, id, customer_id, subscription_id, plan_code, plan_version,"
-            " phase_number, due_time, is_opening, billing_run_id, period_start, period_end, currency, subtotal_minor,"
-            " tax_minor, total_minor, issue_date,"
-            " create_time) SELECT tenant_id, 'inv_draft', customer_id, subscription_id, plan_code, plan_version,"
-            " phase_number, due_time + interval '30 days', false, billing_run_id, period_end,"
-            " period_end + interval '30 days', currency, 0, 0, 0,"
-            " issue_date, create_time"
-            " FROM invoice LIMIT 1 RETURNING id"
+            "INSERT INTO invoice (tenant_id, id, customer_id, due_time, billing_run_id, currency, subtotal_minor,"
+            " tax_minor, total_minor, issue_date, create_time)"
+            " SELECT tenant_id, 'inv_draft', customer_id, due_time + interval '30 days', billing_run_id, currency, 0,"
+            " 0, 0, issue_date, create_time FROM invoice LIMIT 1 RETURNING id"
         )
     return draft_id
 
@@ -106,13 +109,7 @@ async def test_a_line_can_not_slip_in_while_its_invoice_is_being_finalized(world
             " WHERE id = $1",
             draft_id,
         )
-        slipping = asyncio.create_task(
-            other.execute(
-                "INSERT INTO invoice_line SELECT tenant_id, $1, 9, 'more', description, period_start, period_end, 1,"
-                " 0.01, tax_codes, NULL, NULL, NULL, ''::bytea, 1 FROM invoice_line LIMIT 1",
-                draft_id,
-            )
-        )
+        slipping = asyncio.create_task(other.execute(_MORE, draft_id))
         await asyncio.sleep(0.1)
         assert not slipping.done()
         await finalizing.commit()

@@ -9,11 +9,14 @@ from hypothesis import strategies as st
 
 from libs.common.errors import FailedPrecondition
 from libs.common.money import Money
+from services.invoicing.domain.bill import Bill, Tax, totalled
 from services.invoicing.domain.customer import Customer
-from services.invoicing.domain.invoice import MAX_MINOR_UNITS, Bill, RatedUsage, Tax, bill, issue_date, number, settled
+from services.invoicing.domain.invoice import issue_date, number
+from services.invoicing.domain.line import Line, RatedUsage, Source
 from services.invoicing.domain.period import Period, zone
 from services.invoicing.domain.plan import Charge, PlanVersion
 from services.invoicing.domain.schedule import BillingInterval, BillingTime, schedule
+from services.invoicing.domain.settlement import MAX_SUBTOTAL, Settled, lines_of, settled
 from services.invoicing.domain.subscription import Subscription, begun
 
 NOVEMBER = Period(datetime(2023, 11, 1, tzinfo=UTC), datetime(2023, 12, 1, tzinfo=UTC))
@@ -46,7 +49,13 @@ def billed_next(of: PlanVersion, period: Period) -> Subscription:
 
 def november(*usage: RatedUsage, of: PlanVersion | None = None, period: Period = NOVEMBER) -> Bill:
     chosen = of or plan()
-    return bill(chosen, settled(billed_next(chosen, period)), MONTHS, usage, 42, {"sales": SALES_TAX, "city": CITY_TAX})
+    lines = owed(chosen, settled(billed_next(chosen, period)), *usage)
+    taxes = totalled(lines, {"sales": SALES_TAX, "city": CITY_TAX}, chosen.currency).taxes
+    return Bill(chosen.currency, lines, taxes)
+
+
+def owed(of: PlanVersion, settles: Settled, *usage: RatedUsage) -> tuple[Line, ...]:
+    return lines_of(Source("s", 1, of.plan_code, of.version), of, settles, MONTHS, usage, 42)
 
 
 def test_the_demo_customer_owes_38_98() -> None:
@@ -79,7 +88,7 @@ def test_a_base_fee_in_advance_is_that_of_the_next_period_beside_the_usage_of_th
 def test_the_first_base_fee_in_advance_is_due_when_the_period_begins_and_comes_alone() -> None:
     advance = plan(in_advance=True)
     opening = begun("s", CUSTOMER, advance, BillingTime.CALENDAR, HALF.start, HALF.start)
-    [base] = bill(advance, settled(opening), MONTHS, [used("requests", "3")], 42, {"sales": SALES_TAX}).lines
+    [base] = owed(advance, settled(opening), used("requests", "3"))
     assert (base.code, base.period, base.amount.minor_units) == ("base", HALF, 1000)
 
 
@@ -126,8 +135,9 @@ def test_the_total_is_the_lines_and_the_taxes(amounts: list[Decimal], fee: int) 
 
 
 def test_more_than_an_amount_can_state_is_refused() -> None:
+    assert november(of=plan(MAX_SUBTOTAL)).subtotal.minor_units == MAX_SUBTOTAL
     with pytest.raises(FailedPrecondition) as refused:
-        november(of=plan(MAX_MINOR_UNITS))
+        november(used("requests", "0.01"), of=plan(MAX_SUBTOTAL))
     assert refused.value.reason == "AMOUNT_TOO_LARGE"
 
 

@@ -60,7 +60,9 @@ async def test_old_subscriptions_and_invoices_are_in_a_first_phase(database: Dat
         assert found.schedule.period_of(utc("2024-05-01")) == found.current_period
         invoice = await store.invoices.get(conn, "acme", "inv_1")
         assert invoice is not None
-        assert (invoice.phase_number, invoice.due_time, invoice.is_opening) == (1, utc("2024-04-15"), False)
+        assert [(each.source.phase_number, each.due_time, each.is_opening) for each in invoice.settlements] == [
+            (1, utc("2024-04-15"), False)
+        ]
         run, now = OpenRun("acme", "run_2", None, utc("2024-07-15")), utc("2024-07-15")
         assert await store.subscriptions.claim_due(conn, run, now, now, 10) == [found]
     finally:

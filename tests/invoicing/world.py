@@ -141,9 +141,16 @@ class Tenant:
         request = invoicing_pb2.CreateCustomerRequest(request_id=new_request_id(), customer=made)
         await self.invoicing.CreateCustomer(request)
 
-    async def subscribe(self, subscription_id: str, customer_id: str, plan_code: str, start: str) -> None:
+    async def subscribe(
+        self, subscription_id: str, customer_id: str, plan_code: str, start: str, *, alone: bool = True
+    ) -> None:
+        """With invoices of its own, unless it is not to be invoiced `alone`."""
         made = invoicing_pb2.Subscription(
-            id=subscription_id, customer_id=customer_id, plan_code=plan_code, start_time=timestamp_out(utc(start))
+            id=subscription_id,
+            customer_id=customer_id,
+            plan_code=plan_code,
+            start_time=timestamp_out(utc(start)),
+            invoiced_alone=alone,
         )
         request = invoicing_pb2.CreateSubscriptionRequest(request_id=new_request_id(), subscription=made)
         await self.invoicing.CreateSubscription(request)

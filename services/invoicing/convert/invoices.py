@@ -9,8 +9,11 @@ from libs.common.wire import (
 )
 from services.invoicing.convert.credit_notes import applied_out
 from services.invoicing.convert.times import date_out, span_out
-from services.invoicing.domain.invoice import Invoice, InvoiceTax, Line, PaymentStatus, State
+from services.invoicing.domain.bill import InvoiceTax
+from services.invoicing.domain.invoice import Invoice, PaymentStatus, State
+from services.invoicing.domain.line import Line, LineKind, Source
 from services.invoicing.domain.proration import Proration
+from services.invoicing.domain.settlement import Settlement
 from weir.common.v1 import money_pb2
 from weir.invoicing.v1 import invoicing_pb2
 from weir.pricing.v1 import pricing_pb2
@@ -26,22 +29,23 @@ _PAYMENT_STATUSES = {
     PaymentStatus.FAILED: invoicing_pb2.Invoice.PAYMENT_STATUS_FAILED,
     PaymentStatus.REQUIRES_ACTION: invoicing_pb2.Invoice.PAYMENT_STATUS_REQUIRES_ACTION,
 }
+_LINE_KINDS = {kind: invoicing_pb2.InvoiceLine.Kind.Value(f"KIND_{kind.name}") for kind in LineKind}
 _PAYMENT_STATUSES_IN = {number: status for status, number in _PAYMENT_STATUSES.items()}
 
 
 def invoice_out(invoice: Invoice) -> invoicing_pb2.Invoice:
-    is_final = invoice.state is not State.DRAFT
+    is_final, source = invoice.state is not State.DRAFT, invoice.source
     return invoicing_pb2.Invoice(
         id=invoice.id,
         number=invoice.number or "",
         customer_id=invoice.customer_id,
-        subscription_id=invoice.subscription_id,
-        plan_code=invoice.plan_code,
-        plan_version=invoice.plan_version,
+        subscription_id=_common({each.source.subscription_id for each in invoice.settlements}),
+        plan_code=source.plan_code if source else "",
+        plan_version=source.plan_version if source else 0,
         currency_code=invoice.bill.currency,
         state=_STATES[invoice.state],
         payment_status=_PAYMENT_STATUSES[invoice.payment_status],
-        period=span_out(invoice.period),
+        period=span_out(invoice.period) if invoice.period else None,
         lines=[line_out(number, line) for number, line in enumerate(invoice.bill.lines, 1)],
         taxes=map(_tax_out, invoice.bill.taxes),
         subtotal=money_out(invoice.bill.subtotal),
@@ -54,6 +58,7 @@ def invoice_out(invoice: Invoice) -> invoicing_pb2.Invoice:
         credits=map(applied_out, invoice.credits),
         offset=money_out(invoice.offset),
         amount_due=money_out(invoice.amount_due),
+        settlements=map(_settlement_out, invoice.settlements),
     )
 
 
@@ -69,7 +74,31 @@ def line_out(number: int, line: Line) -> invoicing_pb2.InvoiceLine:
         rating=None if line.rating is None else pricing_pb2.RatedCharge.FromString(line.rating),
         watermark=line.watermark or 0,
         tax_codes=line.tax_codes,
+        kind=_LINE_KINDS[line.kind],
+        source=_source_out(line.source) if line.source else None,
     )
+
+
+def _settlement_out(settlement: Settlement) -> invoicing_pb2.Settlement:
+    return invoicing_pb2.Settlement(
+        source=_source_out(settlement.source),
+        period=span_out(settlement.period),
+        due_time=timestamp_out(settlement.due_time),
+        is_opening=settlement.is_opening,
+    )
+
+
+def _source_out(source: Source) -> invoicing_pb2.LineSource:
+    return invoicing_pb2.LineSource(
+        subscription_id=source.subscription_id,
+        phase_number=source.phase_number,
+        plan_code=source.plan_code,
+        plan_version=source.plan_version,
+    )
+
+
+def _common(ids: set[str]) -> str:
+    return ids.pop() if len(ids) == 1 else ""
 
 
 def payment_status_in(value: "invoicing_pb2.Invoice.PaymentStatus.ValueType", field: str) -> PaymentStatus:

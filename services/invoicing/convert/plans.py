@@ -5,7 +5,7 @@ from decimal import Decimal
 
 from libs.common.errors import FailedPrecondition
 from libs.common.money import Money
-from services.invoicing.domain.invoice import Tax
+from services.invoicing.domain.bill import Tax
 from services.invoicing.domain.plan import Charge, PlanVersion, Split, UsagePart
 from services.invoicing.domain.schedule import BillingInterval
 from weir.pricing.v1 import pricing_pb2

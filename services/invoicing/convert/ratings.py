@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 from libs.common.money import Money
-from services.invoicing.domain.invoice import RatedUsage
+from services.invoicing.domain.line import RatedUsage
 from services.invoicing.domain.rating import RatedTier, Rating, StepKind
 from weir.pricing.v1 import pricing_pb2
 

@@ -64,6 +64,7 @@ def subscription_out(subscription: Subscription) -> invoicing_pb2.Subscription:
         else invoicing_pb2.Subscription.STATE_ACTIVE,
         time_zone=subscription.time_zone,
         phases=map(_phase_out, subscription.phases),
+        invoiced_alone=subscription.invoiced_alone,
     )
 
 

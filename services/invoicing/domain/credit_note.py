@@ -13,7 +13,8 @@ from functools import reduce
 
 from libs.common.errors import FailedPrecondition, InvalidArgument, NotFound
 from libs.common.money import Money
-from services.invoicing.domain.invoice import AppliedCredit, Bill, Invoice, InvoiceTax, State, taxed
+from services.invoicing.domain.bill import Bill, InvoiceTax, taxed
+from services.invoicing.domain.invoice import AppliedCredit, Invoice, State
 
 
 class Kind(StrEnum):

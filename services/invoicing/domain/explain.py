@@ -6,7 +6,9 @@ from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 from libs.common.money import Money, plain
-from services.invoicing.domain.invoice import Invoice, InvoiceTax, Line
+from services.invoicing.domain.bill import InvoiceTax
+from services.invoicing.domain.invoice import Invoice
+from services.invoicing.domain.line import Line, Source
 from services.invoicing.domain.period import Period
 from services.invoicing.domain.proration import Proration
 from services.invoicing.domain.rating import RatedTier, Rating, StepKind
@@ -24,14 +26,19 @@ _NOUNS = {
 def sentences(invoice: Invoice, line: Line, rating: Rating | None, schedule: Schedule) -> list[str]:
     """`rating` is that of a usage line, None for the base fee."""
     return [
-        f"{line.description} is billed to customer {invoice.customer_id} for subscription {invoice.subscription_id},"
-        f" by version {invoice.plan_version} of plan {invoice.plan_code}.",
+        f"{line.description} is billed to customer {invoice.customer_id}{_for(line.source)}.",
         _period(line.period, schedule.tz),
         *(_usage(line, rating, invoice.bill.currency) if rating else ()),
         *(_base_fee(line.proration, _NOUNS[schedule.interval]) if line.proration else ()),
         _rounding(line.unrounded_amount, line.amount),
         *_taxes(line, invoice.bill.taxes),
     ]
+
+
+def _for(source: Source | None) -> str:
+    if source is None:
+        return ""
+    return f" for subscription {source.subscription_id}, by version {source.plan_version} of plan {source.plan_code}"
 
 
 def _period(period: Period, tz: ZoneInfo) -> str:

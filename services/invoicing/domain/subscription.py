@@ -4,6 +4,7 @@ Periods tile the time from `start_time` to `end_time`: where a phase ends or the
 The days of base fees tile the calendar: the day of a change is the new phase's, the last day of all the last phase's.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -40,7 +41,8 @@ class Subscription:
     `is_opening` says that the current period's base fee has an invoice of its own, when it begins, and has not had it;
     `fee_paid_until` is how far the phase's base fee in advance has been charged, None if none has. It ends at
     `end_time`; `is_closed` says that everything up to there is billed. `revision` counts changes by request, `failures`
-    tries in a row.
+    tries in a row. If it is `invoiced_alone`, what is due of it has an invoice of its own, otherwise one with what is
+    due then of the customer's other subscriptions.
     """
 
     id: str
@@ -58,6 +60,7 @@ class Subscription:
     is_closed: bool = False
     revision: int = 0
     failures: int = 0
+    invoiced_alone: bool = False
 
     @property
     def phase(self) -> Phase:
@@ -131,6 +134,13 @@ class Subscription:
         if after.current_period.start < self._day_start(self.phase.fee_start_time):
             return replace(after, is_opening=True)
         return replace(after, fee_paid_until=self._paid_by(fee))
+
+    def due_at(self, instant: datetime) -> "Iterator[Subscription]":
+        """As it stands at each of the steps that are due at `instant`, of which it is the first."""
+        step = self
+        while not step.is_closed and step.due_time == instant:
+            yield step
+            step = step.billed()
 
     def entering(self, phase: Phase) -> "Subscription":
         """At the beginning of one of its phases."""

@@ -10,8 +10,8 @@ import asyncpg
 from libs.common.money import Money
 from libs.common.paging import Page
 from libs.common.postgres import Conn
+from services.invoicing.domain.bill import InvoiceTax
 from services.invoicing.domain.credit_note import Credited, CreditNote, Kind, Reason
-from services.invoicing.domain.invoice import InvoiceTax
 
 _NOTE = (
     "SELECT id, sequence, number, invoice_id, customer_id, kind, reason, description, currency, subtotal_minor,"

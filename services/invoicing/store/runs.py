@@ -123,7 +123,7 @@ async def claim_told(conn: Conn, now: datetime, leased_until: datetime) -> Mappi
         " SELECT tenant_id, least("
         "  (SELECT coalesce(min(period_start) FILTER (WHERE NOT is_closed), max(period_end))"
         "   FROM subscription s WHERE s.tenant_id = due.tenant_id),"
-        "  (SELECT min(least(i.period_start, l.period_start)) FROM invoice i LEFT JOIN invoice_line l"
+        "  (SELECT min(l.period_start) FROM invoice i JOIN invoice_settlement l"
         "   ON l.tenant_id = i.tenant_id AND l.invoice_id = i.id"
         "   WHERE i.tenant_id = due.tenant_id AND i.state = 'draft')"
         " ) AS billed_end FROM (SELECT DISTINCT tenant_id FROM due) AS due",

@@ -1,6 +1,6 @@
 """Subscriptions, and the claims that workers have on them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -16,7 +16,8 @@ from services.invoicing.store import phases
 
 _COLUMNS = (
     "s.id, s.customer_id, c.time_zone, s.billing_time, s.start_time, s.phase_number, s.period_start, s.period_end,"
-    " s.opening_time, s.create_time, s.fee_paid_until, s.end_time, s.is_closed, s.revision, s.failure_count"
+    " s.opening_time, s.create_time, s.fee_paid_until, s.end_time, s.is_closed, s.revision, s.failure_count,"
+    " s.invoiced_alone"
 )
 _FROM = "FROM subscription s JOIN customer c ON c.tenant_id = s.tenant_id AND c.id = s.customer_id"
 
@@ -25,8 +26,9 @@ async def insert(conn: Conn, tenant_id: str, made: Subscription, request_id: UUI
     """False when the id or the request_id is taken. The caller has a transaction."""
     inserted = await conn.fetchval(
         "INSERT INTO subscription (tenant_id, id, customer_id, billing_time,"
-        " start_time, phase_number, period_start, period_end, opening_time, create_time, request_id, request_hash)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT DO NOTHING RETURNING true",
+        " start_time, phase_number, period_start, period_end, opening_time, create_time, request_id, request_hash,"
+        " invoiced_alone)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT DO NOTHING RETURNING true",
         tenant_id,
         made.id,
         made.customer_id,
@@ -39,6 +41,7 @@ async def insert(conn: Conn, tenant_id: str, made: Subscription, request_id: UUI
         made.create_time,
         request_id,
         request_hash,
+        made.invoiced_alone,
     )
     if inserted:
         await phases.replace(conn, tenant_id, made.id, made.phases)
@@ -65,6 +68,26 @@ async def get(conn: Conn, tenant_id: str, subscription_id: str) -> Subscription 
         subscription_id,
     )
     return next(iter(await _subscriptions(conn, tenant_id, rows)), None)
+
+
+async def by_ids(conn: Conn, tenant_id: str, ids: Iterable[str]) -> dict[str, Subscription]:
+    """Those of `ids` that there are."""
+    rows = await conn.fetch(
+        f"SELECT {_COLUMNS} {_FROM} WHERE s.tenant_id = $1 AND s.id = ANY($2::text[])", tenant_id, list(ids)
+    )
+    return {each.id: each for each in await _subscriptions(conn, tenant_id, rows)}
+
+
+async def due_with(conn: Conn, tenant_id: str, due: Subscription) -> Sequence[Subscription]:
+    """Those that are on one invoice with what is `due`, by id: itself and the customer's others that are due then."""
+    rows = await conn.fetch(
+        f"SELECT {_COLUMNS} {_FROM} WHERE s.tenant_id = $1 AND s.customer_id = $2 AND s.due_time = $3"
+        " AND NOT s.invoiced_alone ORDER BY s.id",
+        tenant_id,
+        due.customer_id,
+        due.due_time,
+    )
+    return await _subscriptions(conn, tenant_id, rows)
 
 
 async def page(
@@ -256,4 +279,5 @@ def _subscription(row: asyncpg.Record, its_phases: tuple[Phase, ...]) -> Subscri
         is_closed=row["is_closed"],
         revision=row["revision"],
         failures=row["failure_count"],
+        invoiced_alone=row["invoiced_alone"],
     )

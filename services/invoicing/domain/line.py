@@ -1,0 +1,60 @@
+"""One amount on an invoice, with all that it was computed from."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+
+from libs.common.money import Money
+from services.invoicing.domain.period import Period
+from services.invoicing.domain.proration import Proration
+
+BASE = "base"
+"""Code of the base fee's line; pricing lets no charge have it."""
+
+
+class LineKind(StrEnum):
+    BASE_FEE = "base_fee"
+    USAGE = "usage"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The phase of a subscription that a line bills, and the plan version that prices it."""
+
+    subscription_id: str
+    phase_number: int
+    plan_code: str
+    plan_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class RatedUsage:
+    """What a charge comes to, as pricing rated it; `rating` is its whole answer, which passes through."""
+
+    code: str
+    name: str
+    quantity: Decimal
+    amount: Money
+    unrounded_amount: Decimal
+    rating: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Rounded once; `unrounded_amount` is in major units.
+
+    A base fee has a `proration`; usage has a `rating` (the serialized RatedCharge of pricing) and a `watermark` (the
+    point in metering's log up to which events are on this line). A line without a `source` is for no subscription.
+    """
+
+    kind: LineKind
+    code: str
+    description: str
+    source: Source | None
+    period: Period
+    amount: Money
+    unrounded_amount: Decimal
+    tax_codes: tuple[str, ...]
+    proration: Proration | None = None
+    rating: bytes | None = None
+    watermark: int | None = None

@@ -1,0 +1,135 @@
+"""What falls due of a subscription at once: some days' base fee, and the usage of a period."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import NamedTuple
+
+from libs.common.errors import FailedPrecondition
+from libs.common.money import Money
+from services.invoicing.domain.bill import MAX_MINOR_UNITS
+from services.invoicing.domain.line import BASE, Line, LineKind, RatedUsage, Source
+from services.invoicing.domain.period import Period
+from services.invoicing.domain.plan import PlanVersion
+from services.invoicing.domain.proration import Proration
+from services.invoicing.domain.schedule import Schedule
+from services.invoicing.domain.subscription import Subscription
+
+MAX_SUBTOTAL = MAX_MINOR_UNITS // 1000
+"""The most that a settlement comes to, in minor units: its taxes and the others on its invoice have room beside it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What an invoice for `period` settles: the base fee of some days, and usage. None is for what it leaves."""
+
+    period: Period
+    fee: Period | None
+    usage: Period | None
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What an invoice bills a subscription for. No phase has two of one `due_time`, unless one `is_opening`: it charges
+    the phase's first base fee in advance.
+    """
+
+    source: Source
+    period: Period
+    due_time: datetime
+    is_opening: bool
+
+
+class InvoiceKey(NamedTuple):
+    """What portions on one invoice have in common; `alone_subscription_id` is "" unless it is for that one only."""
+
+    customer_id: str
+    currency: str
+    due_time: datetime
+    alone_subscription_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Portion:
+    """A settlement with its lines, for an invoice of `customer_id`: with the others that are due at the same time, or
+    if its subscription is `invoiced_alone`, one of its own.
+    """
+
+    customer_id: str
+    invoiced_alone: bool
+    settlement: Settlement
+    currency: str
+    lines: tuple[Line, ...]
+    issue_date: date
+
+    @property
+    def subtotal(self) -> Money:
+        return sum((line.amount for line in self.lines), Money(0, self.currency))
+
+    @property
+    def invoice_key(self) -> InvoiceKey:
+        alone = self.settlement.source.subscription_id if self.invoiced_alone else ""
+        return InvoiceKey(self.customer_id, self.currency, self.settlement.due_time, alone)
+
+
+def by_invoice(portions: Iterable[Portion]) -> dict[InvoiceKey, list[Portion]]:
+    """Which portions are on one invoice."""
+    found: dict[InvoiceKey, list[Portion]] = {}
+    for each in portions:
+        found.setdefault(each.invoice_key, []).append(each)
+    return found
+
+
+def settled(due: Subscription) -> Settled:
+    """By the next invoice: at the end of the current period, or if that `is_opening`, at its beginning."""
+    period = due.current_period
+    if due.is_opening:
+        return Settled(period, due.opening_fee, None)
+    fee = due.closing_fee
+    return Settled(fee if fee and fee.start >= period.end else period, fee, period)
+
+
+def lines_of(
+    source: Source, plan: PlanVersion, settles: Settled, schedule: Schedule, usage: Iterable[RatedUsage], watermark: int
+) -> tuple[Line, ...]:
+    """The base fee first, then `usage`, which has the plan's charges in order. Usage that is nothing and costs nothing
+    has no line. Raises FailedPrecondition AMOUNT_TOO_LARGE.
+    """
+    lines = (
+        *_base_fee(source, plan, settles, schedule),
+        *(
+            Line(
+                LineKind.USAGE,
+                each.code,
+                each.name,
+                source,
+                settles.usage,
+                each.amount,
+                each.unrounded_amount,
+                plan.tax_codes,
+                rating=each.rating,
+                watermark=watermark,
+            )
+            for each in usage
+            if settles.usage is not None and (each.quantity or each.amount.minor_units)
+        ),
+    )
+    if sum(line.amount.minor_units for line in lines) > MAX_SUBTOTAL:
+        raise FailedPrecondition("AMOUNT_TOO_LARGE", "the invoice comes to more than an amount can state")
+    return lines
+
+
+def _base_fee(source: Source, plan: PlanVersion, settles: Settled, schedule: Schedule) -> Iterator[Line]:
+    if plan.base_fee is not None and settles.fee is not None:
+        part = Proration(plan.base_fee, *schedule.days_in(settles.fee))
+        yield Line(
+            LineKind.BASE_FEE,
+            BASE,
+            "Base fee",
+            source,
+            settles.fee,
+            part.amount,
+            part.unrounded_amount,
+            plan.tax_codes,
+            proration=part,
+        )

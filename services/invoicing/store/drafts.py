@@ -1,0 +1,157 @@
+"""Drafts: where lines are collected until everything that is due then is billed, and what becomes of them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from libs.common.postgres import Conn
+from services.invoicing.domain.bill import Totals
+from services.invoicing.domain.settlement import InvoiceKey, Portion, by_invoice
+from services.invoicing.store import lines
+
+_COMPLETE = (
+    "i.state = 'draft' AND NOT EXISTS (SELECT FROM subscription s WHERE s.tenant_id = i.tenant_id"
+    " AND s.customer_id = i.customer_id AND s.due_time = i.due_time AND s.failure_count = 0"
+    " AND CASE WHEN s.invoiced_alone THEN s.id ELSE '' END = i.alone_subscription_id)"
+)
+"""Whether nothing is to come: no subscription that is due then waits to be billed on this draft. One that failed is not
+waited for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A draft to be finalized by its run."""
+
+    id: str
+    run_id: str
+    currency: str
+    issue_date: date
+
+
+async def collect(
+    conn: Conn,
+    tenant_id: str,
+    run_id: str,
+    portions: Sequence[Portion],
+    new_ids: Sequence[str],
+    create_time: datetime,
+) -> int:
+    """Put each portion on its draft, which is made if there is none yet, with one of `new_ids`; there are as many as
+    portions. Nobody finalizes the drafts until the transaction ends. How many were made.
+    """
+    groups = by_invoice(portions)
+    keys = sorted(groups)  # two workers lock them in one order
+    rows = await conn.fetch(
+        "INSERT INTO invoice (tenant_id, id, customer_id, billing_run_id, currency, subtotal_minor, tax_minor,"
+        " total_minor, due_time, issue_date, create_time, alone_subscription_id, line_count)"
+        " SELECT $1, d.id, d.customer_id, $2, d.currency, d.subtotal, 0, d.subtotal, d.due_time, d.issue_date, $3,"
+        " d.alone, d.line_count FROM unnest($4::text[], $5::text[], $6::text[], $7::bigint[], $8::timestamptz[],"
+        "  $9::date[], $10::text[], $11::integer[])"
+        "  AS d (id, customer_id, currency, subtotal, due_time, issue_date, alone, line_count)"
+        " ON CONFLICT (tenant_id, customer_id, currency, due_time, alone_subscription_id)"
+        "  WHERE state = 'draft' AND kind = 'subscription'"
+        " DO UPDATE SET line_count = invoice.line_count + excluded.line_count,"
+        "  subtotal_minor = invoice.subtotal_minor + excluded.subtotal_minor,"
+        "  total_minor = invoice.total_minor + excluded.total_minor"
+        " RETURNING id, customer_id, currency, due_time, alone_subscription_id, line_count",
+        tenant_id,
+        run_id,
+        create_time,
+        new_ids[: len(keys)],
+        [key.customer_id for key in keys],
+        [key.currency for key in keys],
+        [sum(each.subtotal.minor_units for each in groups[key]) for key in keys],
+        [key.due_time for key in keys],
+        [groups[key][0].issue_date for key in keys],
+        [key.alone_subscription_id for key in keys],
+        [sum(len(each.lines) for each in groups[key]) for key in keys],
+    )
+    settled: list[tuple[str, Portion]] = []
+    placed = []
+    for row in rows:
+        group = groups[InvoiceKey(row["customer_id"], row["currency"], row["due_time"], row["alone_subscription_id"])]
+        its_lines = [line for each in group for line in each.lines]
+        settled += ((row["id"], each) for each in group)
+        first = row["line_count"] - len(its_lines)
+        placed += [(row["id"], position, line) for position, line in enumerate(its_lines, first)]
+    await lines.insert_settlements(conn, tenant_id, settled)
+    await lines.insert(conn, tenant_id, placed)
+    return len({row["id"] for row in rows} & set(new_ids))
+
+
+async def tenants(conn: Conn) -> Sequence[str]:
+    """Those that have drafts."""
+    rows = await conn.fetch("SELECT DISTINCT tenant_id FROM invoice WHERE state = 'draft'")
+    return [row["tenant_id"] for row in rows]
+
+
+async def complete(conn: Conn, tenant_id: str, limit: int) -> Mapping[str, Sequence[str]]:
+    """Up to `limit` drafts that nothing is to come for, the longest due first, with the codes of the taxes on them."""
+    rows = await conn.fetch(
+        "SELECT i.id, coalesce((SELECT array_agg(DISTINCT t.code) FROM invoice_line l, unnest(l.tax_codes) AS t (code)"  # noqa: S608
+        "  WHERE l.tenant_id = i.tenant_id AND l.invoice_id = i.id), '{}') AS tax_codes"
+        f" FROM invoice i WHERE i.tenant_id = $1 AND {_COMPLETE} ORDER BY i.due_time, i.id LIMIT $2",
+        tenant_id,
+        limit,
+    )
+    return {row["id"]: row["tax_codes"] for row in rows}
+
+
+async def take(conn: Conn, tenant_id: str, ids: Sequence[str]) -> Sequence[Draft]:
+    """Lock those that nothing is to come for and that nobody else is at, in the order that they are numbered in."""
+    rows = await conn.fetch(
+        "SELECT i.id, i.billing_run_id, i.currency, i.issue_date FROM invoice i"  # noqa: S608
+        f" WHERE i.tenant_id = $1 AND i.id = ANY($2::text[]) AND {_COMPLETE}"
+        " ORDER BY i.due_time, i.id FOR UPDATE SKIP LOCKED",
+        tenant_id,
+        ids,
+    )
+    return [Draft(row["id"], row["billing_run_id"], row["currency"], row["issue_date"]) for row in rows]
+
+
+async def total(conn: Conn, tenant_id: str, totals: Mapping[str, Totals]) -> None:
+    """What locked drafts come to, by id."""
+    await lines.insert_taxes(conn, tenant_id, [(draft_id, each.taxes) for draft_id, each in totals.items()])
+    await conn.execute(
+        "UPDATE invoice i SET subtotal_minor = t.subtotal, tax_minor = t.tax, total_minor = t.subtotal + t.tax"
+        " FROM unnest($2::text[], $3::bigint[], $4::bigint[]) AS t (id, subtotal, tax)"
+        " WHERE i.tenant_id = $1 AND i.id = t.id AND i.state = 'draft'",
+        tenant_id,
+        list(totals),
+        [each.subtotal.minor_units for each in totals.values()],
+        [each.tax.minor_units for each in totals.values()],
+    )
+
+
+async def take_sequences(conn: Conn, tenant_id: str, count: int) -> range:
+    """The next `count` sequences of the tenant. Nobody else gets any until the transaction ends; if it fails, the next
+    one gets these: there are no gaps.
+    """
+    last: int = await conn.fetchval(
+        "INSERT INTO invoice_counter (tenant_id, last_sequence) VALUES ($1, $2) ON CONFLICT (tenant_id)"
+        " DO UPDATE SET last_sequence = invoice_counter.last_sequence + $2 RETURNING last_sequence",
+        tenant_id,
+        count,
+    )
+    return range(last - count + 1, last + 1)
+
+
+async def finalize(
+    conn: Conn, tenant_id: str, numbered: Sequence[tuple[str, int, str]], finalize_time: datetime, now: datetime
+) -> None:
+    """Finalize the locked drafts (id, sequence, number). With nothing due they are paid; payments is told of the
+    others.
+    """
+    await conn.execute(
+        "UPDATE invoice i SET state = 'finalized', sequence = n.sequence, number = n.number, finalize_time = $5,"
+        " payment_status = CASE WHEN amount_due_minor = 0 THEN 'succeeded' ELSE 'pending' END,"
+        " hand_over_time = CASE WHEN amount_due_minor > 0 THEN $6::timestamptz END"
+        " FROM unnest($2::text[], $3::bigint[], $4::text[]) AS n (id, sequence, number)"
+        " WHERE i.tenant_id = $1 AND i.id = n.id AND i.state = 'draft'",
+        tenant_id,
+        [invoice_id for invoice_id, _, _ in numbered],
+        [sequence for _, sequence, _ in numbered],
+        [number for _, _, number in numbered],
+        finalize_time,
+        now,
+    )

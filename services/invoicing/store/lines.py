@@ -1,0 +1,185 @@
+"""The lines and taxes of invoices, and what they settle."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import asyncpg
+
+from libs.common.money import Money
+from libs.common.postgres import Conn
+from services.invoicing.domain.bill import Fee, InvoiceTax
+from services.invoicing.domain.line import Line, LineKind, Source
+from services.invoicing.domain.period import Period
+from services.invoicing.domain.proration import Proration
+from services.invoicing.domain.settlement import Portion, Settlement
+
+_SOURCE = "subscription_id, phase_number, plan_code, plan_version"
+
+
+async def insert(conn: Conn, tenant_id: str, lines: Iterable[tuple[str, int, Line]]) -> None:
+    """On drafts: (invoice's id, position, line)."""
+    await _copy(
+        conn,
+        "invoice_line",
+        "tenant_id, invoice_id, position, kind, code, description, subscription_id, phase_number, plan_code,"
+        " plan_version, period_start, period_end, amount_minor, unrounded_amount, tax_codes, fee_minor, days,"
+        " period_days, rating, watermark",
+        ((tenant_id, invoice_id, position, *_line_values(line)) for invoice_id, position, line in lines),
+    )
+
+
+async def insert_settlements(conn: Conn, tenant_id: str, portions: Iterable[tuple[str, Portion]]) -> None:
+    """On drafts: (invoice's id, portion). Raises UniqueViolationError when something is settled already;
+    `subscriptions.advance` rules that out.
+    """
+    await _copy(
+        conn,
+        "invoice_settlement",
+        f"tenant_id, invoice_id, {_SOURCE}, period_start, period_end, due_time, is_opening",
+        ((tenant_id, invoice_id, *_settlement_values(portion.settlement)) for invoice_id, portion in portions),
+    )
+
+
+async def insert_taxes(conn: Conn, tenant_id: str, taxes: Iterable[tuple[str, Sequence[InvoiceTax]]]) -> None:
+    """On drafts: (invoice's id, its taxes)."""
+    await _copy(
+        conn,
+        "invoice_tax",
+        "tenant_id, invoice_id, position, code, name, rate_percent, taxable_minor, amount_minor, unrounded_amount",
+        (
+            (
+                tenant_id,
+                invoice_id,
+                position,
+                tax.code,
+                tax.name,
+                tax.rate_percent,
+                tax.taxable.minor_units,
+                tax.amount.minor_units,
+                tax.unrounded_amount,
+            )
+            for invoice_id, its_taxes in taxes
+            for position, tax in enumerate(its_taxes)
+        ),
+    )
+
+
+async def fees(conn: Conn, tenant_id: str, currencies: Mapping[str, str]) -> Mapping[str, Sequence[Fee]]:
+    """Of invoices, by the ids of `currencies`: what their totals are a matter of, in the order of their lines."""
+    found: dict[str, list[Fee]] = {invoice_id: [] for invoice_id in currencies}
+    for row in await conn.fetch(
+        "SELECT invoice_id, amount_minor, tax_codes FROM invoice_line"
+        " WHERE tenant_id = $1 AND invoice_id = ANY($2::text[]) ORDER BY invoice_id, position",
+        tenant_id,
+        list(currencies),
+    ):
+        invoice_id = row["invoice_id"]
+        found[invoice_id].append(Fee(Money(row["amount_minor"], currencies[invoice_id]), tuple(row["tax_codes"])))
+    return found
+
+
+async def of_invoices(conn: Conn, tenant_id: str, currencies: Mapping[str, str]) -> Mapping[str, Sequence[Line]]:
+    """By the ids of `currencies`."""
+    found: dict[str, list[Line]] = {invoice_id: [] for invoice_id in currencies}
+    for row in await conn.fetch(
+        f"SELECT invoice_id, kind, code, description, {_SOURCE}, period_start, period_end, amount_minor,"  # noqa: S608
+        " unrounded_amount, tax_codes, fee_minor, days, period_days, rating, watermark FROM invoice_line"
+        " WHERE tenant_id = $1 AND invoice_id = ANY($2::text[]) ORDER BY invoice_id, position",
+        tenant_id,
+        list(currencies),
+    ):
+        found[row["invoice_id"]].append(_line(row, currencies[row["invoice_id"]]))
+    return found
+
+
+async def settlements(conn: Conn, tenant_id: str, invoice_ids: Iterable[str]) -> Mapping[str, Sequence[Settlement]]:
+    """By invoice, in the order of their subscriptions and phases."""
+    found: dict[str, list[Settlement]] = {invoice_id: [] for invoice_id in invoice_ids}
+    for row in await conn.fetch(
+        f"SELECT invoice_id, {_SOURCE}, period_start, period_end, due_time, is_opening"  # noqa: S608
+        " FROM invoice_settlement WHERE tenant_id = $1 AND invoice_id = ANY($2::text[])"
+        " ORDER BY invoice_id, subscription_id, phase_number, due_time, is_opening",
+        tenant_id,
+        list(found),
+    ):
+        period = Period(row["period_start"], row["period_end"])
+        found[row["invoice_id"]].append(Settlement(_source(row), period, row["due_time"], row["is_opening"]))
+    return found
+
+
+async def taxes(conn: Conn, tenant_id: str, currencies: Mapping[str, str]) -> Mapping[str, Sequence[InvoiceTax]]:
+    """By the ids of `currencies`."""
+    found: dict[str, list[InvoiceTax]] = {invoice_id: [] for invoice_id in currencies}
+    for row in await conn.fetch(
+        "SELECT invoice_id, code, name, rate_percent, taxable_minor, amount_minor, unrounded_amount FROM invoice_tax"
+        " WHERE tenant_id = $1 AND invoice_id = ANY($2::text[]) ORDER BY invoice_id, position",
+        tenant_id,
+        list(currencies),
+    ):
+        found[row["invoice_id"]].append(_tax(row, currencies[row["invoice_id"]]))
+    return found
+
+
+async def _copy(conn: Conn, table: str, columns: str, records: Iterable[tuple[Any, ...]]) -> None:
+    await conn.copy_records_to_table(table, records=records, columns=columns.split(", "))
+
+
+def _line_values(line: Line) -> tuple[Any, ...]:
+    part = line.proration
+    return (
+        line.kind,
+        line.code,
+        line.description,
+        *(_source_values(line.source) if line.source else (None, None, None, None)),
+        line.period.start,
+        line.period.end,
+        line.amount.minor_units,
+        line.unrounded_amount,
+        line.tax_codes,
+        part.fee.minor_units if part else None,
+        part.days if part else None,
+        part.period_days if part else None,
+        line.rating,
+        line.watermark,
+    )
+
+
+def _settlement_values(settlement: Settlement) -> tuple[Any, ...]:
+    period = settlement.period
+    return *_source_values(settlement.source), period.start, period.end, settlement.due_time, settlement.is_opening
+
+
+def _source_values(source: Source) -> tuple[Any, ...]:
+    return source.subscription_id, source.phase_number, source.plan_code, source.plan_version
+
+
+def _source(row: asyncpg.Record) -> Source:
+    return Source(row["subscription_id"], row["phase_number"], row["plan_code"], row["plan_version"])
+
+
+def _line(row: asyncpg.Record, currency: str) -> Line:
+    fee = row["fee_minor"]
+    return Line(
+        kind=LineKind(row["kind"]),
+        code=row["code"],
+        description=row["description"],
+        source=_source(row) if row["subscription_id"] is not None else None,
+        period=Period(row["period_start"], row["period_end"]),
+        amount=Money(row["amount_minor"], currency),
+        unrounded_amount=row["unrounded_amount"],
+        tax_codes=tuple(row["tax_codes"]),
+        proration=None if fee is None else Proration(Money(fee, currency), row["days"], row["period_days"]),
+        rating=row["rating"],
+        watermark=row["watermark"],
+    )
+
+
+def _tax(row: asyncpg.Record, currency: str) -> InvoiceTax:
+    return InvoiceTax(
+        code=row["code"],
+        name=row["name"],
+        rate_percent=row["rate_percent"],
+        taxable=Money(row["taxable_minor"], currency),
+        amount=Money(row["amount_minor"], currency),
+        unrounded_amount=row["unrounded_amount"],
+    )
