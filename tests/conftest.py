@@ -7,6 +7,7 @@ commits, locks and several connections behave as they do in production.
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -77,6 +78,12 @@ async def _make_template(postgres: Postgres) -> dict[str, str]:
 
 @pytest.fixture
 async def database(postgres: Postgres, template: dict[str, str]) -> AsyncIterator[Database]:
+    async with cloned(postgres, template) as made:
+        yield made
+
+
+@asynccontextmanager
+async def cloned(postgres: Postgres, template: dict[str, str]) -> AsyncIterator[Database]:
     name = f"test_{secrets.token_hex(6)}"
     admin = await asyncpg.connect(postgres.admin_dsn)
     await admin.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY FILE_COPY")

@@ -39,7 +39,9 @@ def cases_file(config: pytest.Config) -> Path | None:
 
 
 def _runs(item: pytest.Item, every_case: bool) -> bool:
-    if item.path.name != "test_cases.py":
+    """Without `every_case` also the tests of the runner, which are of no case."""
+    params = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    if "case" not in params:
         return not every_case
-    case = item.callspec.params.get("case") if isinstance(item, pytest.Function) else None
-    return every_case or (isinstance(case, Case) and not is_later(case))
+    case = params["case"]
+    return isinstance(case, Case) and (every_case or not is_later(case))

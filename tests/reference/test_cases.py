@@ -19,7 +19,8 @@ RUNNERS: dict[str, Callable[[Case, World], Awaitable[list[str]]]] = {
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     cases = read_cases(cases_file(metafunc.config) or DEFAULT_FILE)
-    metafunc.parametrize("case", cases, ids=[case.id for case in cases])
+    alone = [case for case in cases if case.kind != "scenario"]
+    metafunc.parametrize("case", alone, ids=[case.id for case in alone])
 
 
 async def test_reference(case: Case, world: World) -> None:

@@ -106,7 +106,7 @@ def test_every_case_of_another_file_is_run_and_what_is_not_supported_fails(tmp_p
     assert f"reference cases: all of {file}" in done.stdout
     assert "expect.amount is 51.2345, expected 51.2346" in done.stdout
     assert "no runner for cases of the kind 'rumour'" in done.stdout
-    assert "no runner for cases of the kind 'scenario'" in done.stdout
+    assert "the runner of scenarios does not support given.charge_model" in done.stdout
 
 
 @pytest.mark.parametrize("text", ["[]", "{}", '{"cases": [{"id": "a"}]}', '{"cases": [3]}'])

@@ -1,0 +1,134 @@
+"""The steps of a case as calls. The tenant's clock goes to each step's `at`: what is due by then is billed first."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import uuid4
+
+from libs.common.wire import timestamp_out
+from tests.reference.cases import Fields, Json, Unsupported
+from tests.reference.scenario.catalog import Catalog, code_in
+from tests.reference.scenario.moments import just_after, moment
+from tests.reference.scenario.stack import Clients, Stack
+from weir.invoicing.v1 import changes_pb2, invoicing_pb2
+from weir.invoicing.v1.invoicing_pb2 import Subscription
+from weir.metering.v1 import metering_pb2
+
+CUSTOMER = "customer"
+BILLING_TIMES = {
+    "calendar": Subscription.BILLING_TIME_CALENDAR,
+    "anniversary": Subscription.BILLING_TIME_ANNIVERSARY,
+}
+ENDING = {"change_plan", "terminate_subscription"}
+
+
+class Refused(Exception):
+    """A step that the services do not take, and why."""
+
+
+@dataclass(slots=True)
+class Play:
+    """A case being played, as one tenant with one customer. `now` is the tenant's."""
+
+    stack: Stack
+    clients: Clients
+    catalog: Catalog
+    now: datetime
+
+    async def begin(self, customer: Json) -> None:
+        """The clock is set before anything is there, because a tenant with subscriptions keeps its clock."""
+        start = invoicing_pb2.CreateTestClockRequest(request_id=str(uuid4()), start_time=timestamp_out(self.now))
+        await self.clients.invoicing.CreateTestClock(start)
+        made = customer_in(Fields(customer, "given.customer"))
+        request = invoicing_pb2.CreateCustomerRequest(request_id=str(uuid4()), customer=made)
+        await self.clients.invoicing.CreateCustomer(request)
+
+    async def step(self, told: Json) -> None:
+        """Raises Unsupported and NotBilled."""
+        fields = Fields(told, f"when.timeline.{told['id']}")
+        fields.take("id")
+        do, at = fields.take("do"), moment(fields.take("at"))
+        if do not in STEPS:
+            raise Unsupported(f"the step {do!r}")
+        await self._reach(just_after(at) if do in ENDING else at)
+        await STEPS[do](self, fields, at)
+        fields.close()
+        await self.stack.bill(self.clients)
+
+    async def _reach(self, at: datetime) -> None:
+        if at > self.now:
+            request = invoicing_pb2.AdvanceClockRequest(request_id=str(uuid4()), target_time=timestamp_out(at))
+            await self.clients.invoicing.AdvanceClock(request)
+            self.now = at
+            await self.stack.bill(self.clients)
+
+
+def customer_in(fields: Fields) -> invoicing_pb2.Customer:
+    made = invoicing_pb2.Customer(id=CUSTOMER, name=CUSTOMER, time_zone=fields.take("timezone", "UTC"))
+    if fields.take("grace_period_days", 0):
+        raise Unsupported("a grace period")
+    fields.close()
+    return made
+
+
+async def _create_subscription(play: Play, fields: Fields, at: datetime) -> None:
+    made = Subscription(
+        id=fields.take("external_id"),
+        customer_id=CUSTOMER,
+        plan_code=code_in(fields.take("plan")),
+        billing_time=BILLING_TIMES[fields.take("billing_time", "calendar")],
+        start_time=timestamp_out(moment(told) if (told := fields.take("subscription_at")) else at),
+    )
+    request = invoicing_pb2.CreateSubscriptionRequest(request_id=str(uuid4()), subscription=made)
+    await play.clients.invoicing.CreateSubscription(request)
+
+
+async def _change_plan(play: Play, fields: Fields, at: datetime) -> None:
+    """Whether it takes effect now or later is for Weir to say; its periods stay where they are."""
+    subscription_id, billing_time = fields.take("external_id"), fields.take("billing_time", "calendar")
+    found = await play.clients.invoicing.GetSubscription(invoicing_pb2.GetSubscriptionRequest(id=subscription_id))
+    if found.subscription.billing_time != BILLING_TIMES[billing_time]:
+        raise Unsupported(f"{fields.path}.billing_time, another one than before")
+    change = changes_pb2.PlanChange(plan_code=code_in(fields.take("plan")))
+    request = changes_pb2.ChangePlanRequest(request_id=str(uuid4()), id=subscription_id, change=change)
+    await play.clients.changes.ChangePlan(request)
+
+
+async def _terminate_subscription(play: Play, fields: Fields, at: datetime) -> None:
+    request = invoicing_pb2.TerminateSubscriptionRequest(request_id=str(uuid4()), id=fields.take("external_id"))
+    await play.clients.invoicing.TerminateSubscription(request)
+
+
+async def _ingest_event(play: Play, fields: Fields, at: datetime) -> None:
+    """An event's code is that of its metric, and so is its meter's."""
+    told = fields.take("event_timestamp")
+    event = metering_pb2.Event(
+        subscription_id=fields.take("external_subscription_id"),
+        code=code_in(fields.take("metric")),
+        timestamp=timestamp_out(moment(told) if told else at),
+        properties={name: property_text(value) for name, value in fields.take("properties", {}).items()},
+    )
+    for _ in range(fields.take("times", 1)):
+        event.transaction_id = str(uuid4())
+        answer = await play.clients.metering.IngestEvents(metering_pb2.IngestEventsRequest(events=[event]))
+        for failure in answer.failures:
+            raise Refused(f"the event is refused: {failure.reason} {failure.message}")
+
+
+def property_text(value: Any) -> str:
+    return format(value, "f") if isinstance(value, Decimal) else str(value)
+
+
+async def _run_billing_clock(play: Play, fields: Fields, at: datetime) -> None:
+    """The clock is there already, and everything due is billed."""
+
+
+STEPS: dict[str, Callable[[Play, Fields, datetime], Awaitable[None]]] = {
+    "create_subscription": _create_subscription,
+    "change_plan": _change_plan,
+    "terminate_subscription": _terminate_subscription,
+    "ingest_event": _ingest_event,
+    "run_billing_clock": _run_billing_clock,
+}
