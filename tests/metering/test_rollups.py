@@ -42,6 +42,7 @@ DIFFERENCES = """
             date_trunc((ARRAY['month', 'day', 'hour', 'minute'])[width + 1], event_time, 'UTC') AS start_time, cell,
             count(*) AS event_count, trim_scale(sum(value)) AS total,
             trim_scale(min(value)) AS smallest, trim_scale(max(value)) AS largest,
+            CASE WHEN rollup_no = 0 THEN max(sequence) END AS last_sequence,
             trim_scale(sum(value * extract(epoch FROM event_time)) FILTER (WHERE kept = 'moments')) AS moment,
             (array_agg(transaction_id ORDER BY event_time DESC, transaction_id COLLATE "C" DESC)
                 FILTER (WHERE kept = 'latest'))[1] AS latest
@@ -57,7 +58,7 @@ DIFFERENCES = """
         GROUP BY 1, 2, 3, 4, 5, 6
     ), kept AS (
         SELECT bucket.tenant_no, series_no, rollup_no, width::int, start_time, properties, event_count,
-            trim_scale(total), trim_scale(smallest), trim_scale(largest), trim_scale(moment), latest[2]
+            trim_scale(total), trim_scale(smallest), trim_scale(largest), last_sequence, trim_scale(moment), latest[2]
         FROM bucket LEFT JOIN cell USING (cell_no)
     )
     (TABLE kept EXCEPT TABLE added_up) UNION ALL (TABLE added_up EXCEPT TABLE kept)
