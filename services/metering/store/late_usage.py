@@ -77,10 +77,14 @@ _UNFOLDED = """
 """
 _BACKFILLED = """
     SELECT position, event_code, found.*
-    FROM asked JOIN backfill_series AS place USING (tenant_no, series_no) JOIN (
+    FROM (
         SELECT backfill_no, close_sequence AS first, coalesce(revert_sequence, 9223372036854775807) AS last
-        FROM backfill WHERE tenant_id = $1 AND close_sequence IS NOT NULL
-    ) AS counted USING (backfill_no)
+        FROM backfill
+        WHERE tenant_id = $1 AND greatest(close_sequence, revert_sequence) > (SELECT min(asked.since) FROM asked)
+    ) AS counted CROSS JOIN LATERAL (
+        SELECT series_no, since, until FROM backfill_series WHERE backfill_series.backfill_no = counted.backfill_no
+        OFFSET 0
+    ) AS place JOIN asked USING (series_no)
     CROSS JOIN LATERAL (
         SELECT event_time, properties FROM event
         WHERE event.tenant_no = asked.tenant_no AND event.series_no = asked.series_no
