@@ -213,3 +213,7 @@ async def test_late_usage_of_an_archived_month_is_never_overlooked(
         [(code, at, at, 1) for code in ("requests", "tokens")],
     ]
     assert await changes(late, bill, at, "one") == [[]]
+    await ingest(metering, [event("later", "one", at=at, tokens="1")])
+    for _ in range(2):
+        assert await changes(late, bill, AUGUST, "one") == [[(code, at, at, 2) for code in ("requests", "tokens")]]
+        await settle(pool)
