@@ -12,6 +12,7 @@ READS = (
     "Get",
     "List",
     "Evaluate",
+    "BatchFind",
     "BatchGet",
     "Query",
     "Explain",
