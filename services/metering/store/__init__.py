@@ -26,6 +26,7 @@ from services.metering.store.events import (
     list_events,
     number_series,
     record_events,
+    without_partition,
 )
 from services.metering.store.following import touched_subscriptions
 from services.metering.store.intake import count_intake
@@ -79,6 +80,7 @@ __all__ = [
     "snapshot",
     "touched_subscriptions",
     "update_meter",
+    "without_partition",
 ]
 
 

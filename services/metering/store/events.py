@@ -66,6 +66,15 @@ async def create_partition(conn: Conn, month: date) -> bool:
     return True
 
 
+async def without_partition(conn: Conn, months: Sequence[date]) -> list[date]:
+    """Those whose events have no place."""
+    rows = await conn.fetch(
+        "SELECT month FROM unnest($1::date[]) AS month WHERE to_regclass(to_char(month, '\"event_\"YYYY_MM')) IS NULL",
+        months,
+    )
+    return [row["month"] for row in rows]
+
+
 async def connect_writer(dsn: str) -> "asyncpg.Connection[asyncpg.Record]":
     """A connection for `record_events` and what goes with it: on it a uuid is 16 bytes, without a Python object."""
     conn = await asyncpg.connect(
