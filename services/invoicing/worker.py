@@ -23,6 +23,7 @@ from services.invoicing.domain.invoice import HandOver
 from services.invoicing.domain.run import BILL, HAND_OVER, TELL_METERING, BillingFailure, OpenRun, retry_delay
 from services.invoicing.finalizing import finalize
 from services.invoicing.peers import Peers
+from services.invoicing.walking import step
 
 log = structlog.get_logger()
 
@@ -57,6 +58,7 @@ class Biller:
         async with self._pool.acquire() as conn:
             tenants = await store.drafts.tenants(conn)
         progress += [await self._finalize(tenant_id) for tenant_id in tenants]
+        progress += [await self._step(tenant_id) for tenant_id in await self._tenants_walking()]
         async with self._pool.acquire() as conn:
             await store.runs.complete(conn, self._clock())
         return any(progress)
@@ -100,12 +102,16 @@ class Biller:
             for each in refused
         ]
         async with self._pool.acquire() as conn, conn.transaction():
-            create_time = (await store.clocks.get(conn, run.tenant_id)).now(now)
+            clock = await store.clocks.hold(conn, run.tenant_id)
+            create_time = clock.now(now)
             advanced = await store.subscriptions.advance(conn, run.tenant_id, [each.due for each in billed])
             portions = [each.portion for each in billed if each.due.id in advanced]
             new_ids = [new_id("inv", now) for _ in portions]
             drafts = await store.drafts.collect(conn, run.tenant_id, run.id, portions, new_ids, create_time)
             await store.subscriptions.record_failures(conn, run.tenant_id, failures, leased_until)
+            if clock.test_now is not None:
+                new_failures = sum(each.due.failures == 0 for each in refused)
+                await store.runs.count_billed(conn, run.tenant_id, run.id, clock.test_now, drafts, new_failures)
         for failure in failures:
             log.warning("subscription not billed", tenant=run.tenant_id, run=run.id, failure=failure)
         log.info("billed", tenant=run.tenant_id, run=run.id, drafts=drafts, failures=len(failures))
@@ -120,6 +126,14 @@ class Biller:
         if progress:
             await self._alarm.ring(HAND_OVER)
         return progress
+
+    async def _tenants_walking(self) -> Sequence[str]:
+        async with self._pool.acquire() as conn:
+            return await store.clocks.walking(conn)
+
+    async def _step(self, tenant_id: str) -> bool:
+        async with self._pool.acquire() as conn, conn.transaction():
+            return await step(conn, tenant_id)
 
     async def hand_over(self) -> bool:
         """Ask payments to collect what is finalized."""

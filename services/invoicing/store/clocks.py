@@ -1,5 +1,6 @@
 """The tenants' billing clocks."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -15,18 +16,24 @@ async def ensure(conn: Conn, tenant_id: str) -> None:
 
 
 async def get(conn: Conn, tenant_id: str) -> BillingClock:
-    return BillingClock(await conn.fetchval("SELECT now FROM billing_clock WHERE tenant_id = $1", tenant_id))
+    return await _read(conn, tenant_id, "")
 
 
-async def hold(conn: Conn, tenant_id: str) -> None:
-    """Keep the clock as it is until the transaction ends; others may hold it too."""
-    await conn.execute("SELECT FROM billing_clock WHERE tenant_id = $1 FOR SHARE", tenant_id)
+async def hold(conn: Conn, tenant_id: str) -> BillingClock:
+    """The clock, which stays as it is until the transaction ends; others may hold it too."""
+    return await _read(conn, tenant_id, "FOR SHARE")
 
 
 async def lock(conn: Conn, tenant_id: str) -> BillingClock:
     """The clock, which only this transaction may change now."""
     await ensure(conn, tenant_id)
-    return BillingClock(await conn.fetchval("SELECT now FROM billing_clock WHERE tenant_id = $1 FOR UPDATE", tenant_id))
+    return await _read(conn, tenant_id, "FOR UPDATE")
+
+
+async def walking(conn: Conn) -> Sequence[str]:
+    """Tenants whose test clocks are going somewhere."""
+    rows = await conn.fetch("SELECT tenant_id FROM billing_clock WHERE target IS NOT NULL ORDER BY tenant_id")
+    return [row["tenant_id"] for row in rows]
 
 
 async def made_by(conn: Conn, tenant_id: str, request_id: UUID) -> bytes | None:
@@ -48,6 +55,19 @@ async def start_test(conn: Conn, tenant_id: str, now: datetime, request_id: UUID
     )
 
 
-async def set_test(conn: Conn, tenant_id: str, now: datetime) -> None:
+async def set_test(conn: Conn, tenant_id: str, clock: BillingClock) -> None:
     """The caller has locked the clock."""
-    await conn.execute("UPDATE billing_clock SET mode = 'test', now = $2 WHERE tenant_id = $1", tenant_id, now)
+    await conn.execute(
+        "UPDATE billing_clock SET mode = 'test', now = $2, target = $3 WHERE tenant_id = $1",
+        tenant_id,
+        clock.test_now,
+        clock.target,
+    )
+
+
+async def _read(conn: Conn, tenant_id: str, lock_clause: str) -> BillingClock:
+    row = await conn.fetchrow(
+        f"SELECT now, target FROM billing_clock WHERE tenant_id = $1 {lock_clause}",  # noqa: S608
+        tenant_id,
+    )
+    return BillingClock(row["now"], row["target"]) if row else BillingClock(None)

@@ -130,7 +130,7 @@ async def claim_due(
         " WHERE s.tenant_id = $1 AND s.id = due.id AND c.tenant_id = $1 AND c.id = s.customer_id"
         f" RETURNING {_COLUMNS}",
         run.tenant_id,
-        run.as_of,
+        run.until,
         run.after,
         now,
         leased_until,
