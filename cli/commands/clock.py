@@ -63,7 +63,7 @@ async def _walk(services: Connection, run_id: str) -> AsyncIterator[tuple[Billin
         finished = steps if run.drained else steps[:-1]
         yield run, finished
         if finished:
-            request.steps_after_time.CopyFrom(finished[-1].time)
+            request.steps_after_time.CopyFrom(finished[-1].step_time)
         elif run.state == BillingRun.STATE_COMPLETED or (run.drained and run.due_count):
             return
         else:
@@ -73,7 +73,7 @@ async def _walk(services: Connection, run_id: str) -> AsyncIterator[tuple[Billin
 def _print_steps(steps: Iterable[BillingStep]) -> None:
     for step in steps:
         failed = f", {step.failed_count} could not be billed" if step.failed_count else ""
-        console.print(f"{instant(step.time)}: {step.made_count} made, {step.finalized_count} finalized{failed}")
+        console.print(f"{instant(step.step_time)}: {step.made_count} made, {step.finalized_count} finalized{failed}")
 
 
 def _print(clock: Clock, run: BillingRun | None, steps: Sequence[BillingStep] = (), *, as_json: bool) -> None:

@@ -12,7 +12,9 @@ from libs.common.worker import Alarm
 from services.invoicing import convert, store
 from services.invoicing.domain.clock import BillingClock
 from services.invoicing.domain.run import BILL
+from services.invoicing.peers import Peers
 from services.invoicing.subscribing import Context
+from services.invoicing.telling import tell_clock
 from services.invoicing.walking import step
 from weir.invoicing.v1 import invoicing_pb2 as pb
 from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceServicer
@@ -20,6 +22,7 @@ from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceServicer
 
 class ClockMethods(InvoicingServiceServicer):
     _pool: Pool
+    _peers: Peers
     _alarm: Alarm
     _clock: Clock
 
@@ -43,6 +46,7 @@ class ClockMethods(InvoicingServiceServicer):
                 raise FailedPrecondition("CLOCK_IN_USE", "the tenant has subscriptions, which run on its present clock")
             else:
                 await store.clocks.start_test(conn, tenant_id, start, request_id, request_hash)
+        await tell_clock(self._pool, self._peers, tenant_id, start)
         return pb.CreateTestClockResponse(clock=convert.clock_out(BillingClock(start), self._clock()))
 
     async def AdvanceClock(self, request: pb.AdvanceClockRequest, context: Context) -> pb.AdvanceClockResponse:
@@ -60,12 +64,13 @@ class ClockMethods(InvoicingServiceServicer):
                 run_id, recorded = made
                 require_same(recorded, request_hash, request.request_id)
             else:
-                await store.clocks.set_test(conn, tenant_id, clock.toward(target, now))
+                await store.clocks.send(conn, tenant_id, clock.toward(target, now))
                 await store.runs.insert(conn, tenant_id, run_id, target, now, request_id, request_hash)
                 await step(conn, tenant_id)
             clock = await store.clocks.get(conn, tenant_id)
             run = await store.runs.get(conn, tenant_id, run_id)
         await self._alarm.ring(BILL)
+        await tell_clock(self._pool, self._peers, tenant_id, clock.furthest(now))
         assert run is not None
         return pb.AdvanceClockResponse(clock=convert.clock_out(clock, now), billing_run=convert.billing_run_out(run))
 

@@ -26,6 +26,7 @@ from weir.invoicing.v1.changes_pb2_grpc import add_PlanChangeServiceServicer_to_
 from weir.invoicing.v1.credit_notes_pb2_grpc import add_CreditNoteServiceServicer_to_server
 from weir.invoicing.v1.invoicing_pb2_grpc import add_InvoicingServiceServicer_to_server
 from weir.metering.v1.archive_pb2_grpc import ArchiveServiceStub
+from weir.metering.v1.clocks_pb2_grpc import ClockServiceStub
 from weir.metering.v1.metering_pb2_grpc import MeteringServiceStub
 from weir.payments.v1.payments_pb2_grpc import PaymentsServiceStub
 from weir.pricing.v1.pricing_pb2_grpc import PricingServiceStub
@@ -97,6 +98,7 @@ async def calling_peers(settings: Settings, clock: Clock) -> AsyncIterator[Peers
         yield Peers(
             MeteringServiceStub(metering),
             ArchiveServiceStub(metering),
+            ClockServiceStub(metering),
             PricingServiceStub(pricing),
             PaymentsServiceStub(payments),
             Issuer(load_private_key(settings.signing_key), clock),

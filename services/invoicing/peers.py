@@ -19,12 +19,13 @@ from services.invoicing.domain.line import RatedUsage
 from services.invoicing.domain.period import Period
 from services.invoicing.domain.plan import Charge, PlanVersion, Split, UsagePart
 from services.invoicing.domain.schedule import Schedule
-from weir.metering.v1 import archive_pb2, metering_pb2
+from weir.metering.v1 import archive_pb2, clocks_pb2, metering_pb2
 from weir.payments.v1 import payments_pb2
 from weir.pricing.v1 import pricing_pb2
 
 if TYPE_CHECKING:
     from weir.metering.v1.archive_pb2_grpc import ArchiveServiceAsyncStub
+    from weir.metering.v1.clocks_pb2_grpc import ClockServiceAsyncStub
     from weir.metering.v1.metering_pb2_grpc import MeteringServiceAsyncStub
     from weir.payments.v1.payments_pb2_grpc import PaymentsServiceAsyncStub
     from weir.pricing.v1.pricing_pb2_grpc import PricingServiceAsyncStub
@@ -58,12 +59,14 @@ class Peers:
         self,
         metering: "MeteringServiceAsyncStub",
         archive: "ArchiveServiceAsyncStub",
+        clocks: "ClockServiceAsyncStub",
         pricing: "PricingServiceAsyncStub",
         payments: "PaymentsServiceAsyncStub",
         issuer: Issuer,
     ) -> None:
         self._metering = metering
         self._archive = archive
+        self._clocks = clocks
         self._pricing = pricing
         self._payments = payments
         self._issuer = issuer
@@ -138,6 +141,11 @@ class Peers:
         """All usage of the tenant before is billed: metering may archive its events. Asking again is safe."""
         request = archive_pb2.SetBilledUntilRequest(billed_end_time=timestamp_out(end))
         await self._archive.SetBilledUntil(request, metadata=self._key(tenant_id))
+
+    async def set_test_clock(self, tenant_id: str, furthest: datetime) -> None:
+        """Events up to there are to be taken. Asking again is safe, in any order."""
+        request = clocks_pb2.SetTestClockRequest(now=timestamp_out(furthest))
+        await self._clocks.SetTestClock(request, metadata=self._key(tenant_id))
 
     async def rate(
         self, tenant_id: str, questions: Sequence[tuple[PlanVersion, Quantities, tuple[int, int]]]

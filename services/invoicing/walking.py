@@ -15,5 +15,5 @@ async def step(conn: Conn, tenant_id: str) -> bool:
     if not await store.dues.is_drained(conn, tenant_id, clock.test_now):
         return False
     next_due = await store.dues.following(conn, tenant_id, clock.test_now)
-    await store.clocks.set_test(conn, tenant_id, clock.stepped(next_due))
+    await store.clocks.move(conn, tenant_id, clock.stepped(next_due))
     return True

@@ -23,6 +23,7 @@ from services.invoicing.domain.invoice import HandOver
 from services.invoicing.domain.run import BILL, HAND_OVER, TELL_METERING, BillingFailure, OpenRun, retry_delay
 from services.invoicing.finalizing import finalize
 from services.invoicing.peers import Peers
+from services.invoicing.telling import tell_billed, tell_clocks
 from services.invoicing.walking import step
 
 log = structlog.get_logger()
@@ -149,20 +150,10 @@ class Biller:
         return None in delays
 
     async def tell_metering(self) -> bool:
-        """After a run is completed, until when usage is billed: metering archives nothing that is not."""
+        """Until when usage is billed, and where test clocks are going."""
         now = self._clock()
-        leased_until = now + TELL_AGAIN_DELAY
-        async with self._pool.acquire() as conn:
-            due = await store.runs.claim_told(conn, now, leased_until)
-        told = []
-        for tenant_id, billed_end in due.items():
-            try:
-                await self._peers.set_billed_until(tenant_id, billed_end)
-                told.append(tenant_id)
-            except (BillingError, grpc.aio.AioRpcError) as error:
-                log.warning("metering not told what is billed", tenant=tenant_id, cause=str(error))
-        async with self._pool.acquire() as conn:
-            await store.runs.set_told(conn, told, leased_until)
+        for tell in (tell_clocks, tell_billed):
+            await tell(self._pool, self._peers, now, now + TELL_AGAIN_DELAY)
         return False
 
     async def _ask(self, invoice: HandOver) -> timedelta | None:

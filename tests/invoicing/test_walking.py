@@ -31,7 +31,7 @@ async def steps(acme: Tenant, run_id: str, after: str = "") -> list[tuple[str, i
         request.steps_after_time.FromDatetime(utc(after))
     found = (await acme.invoicing.GetBillingRun(request)).steps
     return [
-        (each.time.ToDatetime().date().isoformat(), each.made_count, each.finalized_count, each.failed_count)
+        (each.step_time.ToDatetime().date().isoformat(), each.made_count, each.finalized_count, each.failed_count)
         for each in found
     ]
 

@@ -40,7 +40,7 @@ def billing_run_out(run: BillingRun) -> invoicing_pb2.BillingRun:
 
 def billing_step_out(step: Step) -> invoicing_pb2.BillingStep:
     return invoicing_pb2.BillingStep(
-        time=timestamp_out(step.time),
+        step_time=timestamp_out(step.time),
         made_count=step.made_count,
         finalized_count=step.finalized_count,
         failed_count=step.failed_count,

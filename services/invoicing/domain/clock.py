@@ -17,12 +17,15 @@ class BillingClock:
         """The tenant's now."""
         return real_now if self.test_now is None else self.test_now
 
+    def furthest(self, real_now: datetime) -> datetime:
+        """How far it goes: to its target, or it stands there."""
+        return self.target or self.now(real_now)
+
     def toward(self, target: datetime, real_now: datetime) -> "BillingClock":
         """A test clock that goes from where this one stands to `target`. A clock only goes forward, and no less far
         than it was told before. Raises FailedPrecondition CLOCK_BACKWARD.
         """
-        now = self.now(real_now)
-        furthest = self.target or now
+        now, furthest = self.now(real_now), self.furthest(real_now)
         if target < furthest:
             where = "is going to" if self.target else "stands at"
             raise FailedPrecondition(

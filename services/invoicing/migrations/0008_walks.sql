@@ -17,3 +17,8 @@ CREATE TABLE billing_run_step (
     PRIMARY KEY (tenant_id, billing_run_id, step_time),
     FOREIGN KEY (tenant_id, billing_run_id) REFERENCES billing_run (tenant_id, id)
 );
+
+-- When metering is to be told where the test clock goes, or told again; unset once it knows. In real time.
+ALTER TABLE billing_clock ADD COLUMN tell_time timestamptz, ADD CHECK (mode = 'test' OR tell_time IS NULL);
+UPDATE billing_clock SET tell_time = '-infinity' WHERE mode = 'test';
+CREATE INDEX billing_clock_to_tell ON billing_clock (tell_time) WHERE tell_time IS NOT NULL;

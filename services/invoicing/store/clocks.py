@@ -1,6 +1,6 @@
 """The tenants' billing clocks."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -45,9 +45,10 @@ async def made_by(conn: Conn, tenant_id: str, request_id: UUID) -> bytes | None:
 
 
 async def start_test(conn: Conn, tenant_id: str, now: datetime, request_id: UUID, request_hash: bytes) -> None:
-    """The caller has locked the clock."""
+    """The caller has locked the clock. Metering is to be told."""
     await conn.execute(
-        "UPDATE billing_clock SET mode = 'test', now = $2, request_id = $3, request_hash = $4 WHERE tenant_id = $1",
+        "UPDATE billing_clock SET mode = 'test', now = $2, request_id = $3, request_hash = $4, tell_time = '-infinity'"
+        " WHERE tenant_id = $1",
         tenant_id,
         now,
         request_id,
@@ -55,13 +56,40 @@ async def start_test(conn: Conn, tenant_id: str, now: datetime, request_id: UUID
     )
 
 
-async def set_test(conn: Conn, tenant_id: str, clock: BillingClock) -> None:
-    """The caller has locked the clock."""
+async def send(conn: Conn, tenant_id: str, clock: BillingClock) -> None:
+    """Give a test clock its target. The caller has locked the clock. Metering is to be told."""
     await conn.execute(
-        "UPDATE billing_clock SET mode = 'test', now = $2, target = $3 WHERE tenant_id = $1",
+        "UPDATE billing_clock SET mode = 'test', now = $2, target = $3, tell_time = '-infinity' WHERE tenant_id = $1",
         tenant_id,
         clock.test_now,
         clock.target,
+    )
+
+
+async def move(conn: Conn, tenant_id: str, clock: BillingClock) -> None:
+    """Take a test clock toward its target. The caller has locked the clock."""
+    await conn.execute(
+        "UPDATE billing_clock SET now = $2, target = $3 WHERE tenant_id = $1", tenant_id, clock.test_now, clock.target
+    )
+
+
+async def claim_told(conn: Conn, now: datetime, leased_until: datetime) -> Mapping[str, datetime]:
+    """How far the test clocks go that metering is to be told of."""
+    rows = await conn.fetch(
+        "UPDATE billing_clock SET tell_time = $2 WHERE tell_time <= $1"
+        " RETURNING tenant_id, coalesce(target, now) AS furthest",
+        now,
+        leased_until,
+    )
+    return {row["tenant_id"]: row["furthest"] for row in rows}
+
+
+async def set_told(conn: Conn, tenant_id: str, furthest: datetime) -> None:
+    """Metering knows, unless the clock was sent further meanwhile."""
+    await conn.execute(
+        "UPDATE billing_clock SET tell_time = NULL WHERE tenant_id = $1 AND coalesce(target, now) = $2",
+        tenant_id,
+        furthest,
     )
 
 
