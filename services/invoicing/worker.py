@@ -110,8 +110,8 @@ class Biller:
             new_ids = [new_id("inv", now) for _ in portions]
             drafts = await store.drafts.collect(conn, run.tenant_id, run.id, portions, new_ids, create_time)
             await store.subscriptions.record_failures(conn, run.tenant_id, failures, leased_until)
-            if clock.test_now is not None:
-                new_failures = sum(each.due.failures == 0 for each in refused)
+            new_failures = sum(each.due.failures == 0 for each in refused)
+            if clock.test_now is not None and (drafts or new_failures):
                 await store.runs.count_billed(conn, run.tenant_id, run.id, clock.test_now, drafts, new_failures)
         for failure in failures:
             log.warning("subscription not billed", tenant=run.tenant_id, run=run.id, failure=failure)

@@ -21,8 +21,9 @@ async def prepared(acme: Tenant) -> None:
     await acme.plan("weekly", base_fee=700, interval=WEEKLY)
     await acme.start_clock("2023-10-02")
     await acme.customer("globex")
+    await acme.customer("initech")
     await acme.subscribe("month", "globex", "monthly", "2023-10-02")
-    await acme.subscribe("week", "globex", "weekly", "2023-10-02")
+    await acme.subscribe("week", "initech", "weekly", "2023-10-02")
 
 
 async def steps(acme: Tenant, run_id: str, after: str = "") -> list[tuple[str, int, int, int]]:
@@ -105,7 +106,7 @@ async def test_a_clock_on_its_way_stands_where_something_is_due(world: World, ac
 async def test_what_is_made_due_on_the_way_is_billed_where_the_clock_stands(world: World, acme: Tenant) -> None:
     await prepared(acme)
     run_id = await acme.advance("2023-10-20")
-    await acme.subscribe("late", "globex", "weekly", "2023-09-25")
+    await acme.subscribe("late", "initech", "weekly", "2023-09-25")
     await world.bill()
     [first, *_] = await acme.invoices(subscription_id="late")
     assert first.create_time == timestamp_out(utc("2023-10-09"))
@@ -116,7 +117,7 @@ async def test_a_subscription_that_can_not_be_billed_does_not_stop_the_walk(worl
     await prepared(acme)
     missing = pricing_pb2.Charge(code="gpu", meter_code="gpu", standard=pricing_pb2.StandardPrice(unit_price="2"))
     await acme.plan("gpu", missing)
-    await acme.subscribe("stuck", "globex", "gpu", "2023-10-02")
+    await acme.subscribe("stuck", "initech", "gpu", "2023-10-02")
     run_id = await acme.advance("2023-12-15")
     await world.bill()
     assert (await clock(acme)).now == timestamp_out(utc("2023-12-15"))
