@@ -17,6 +17,7 @@ from services.invoicing.domain.invoice import Invoice
 from services.invoicing.domain.plan import PlanVersion
 from services.invoicing.domain.run import BILL
 from services.invoicing.domain.subscription import Subscription
+from services.invoicing.late_billing import settlements_of
 from services.invoicing.peers import Peers
 from services.invoicing.subscribing import Context, found_subscription
 from weir.invoicing.v1 import changes_pb2 as pb
@@ -102,7 +103,7 @@ class PlanChangeServicer(PlanChangeServiceServicer):
                 due.append(made)
             made = made.billed()
         drafts = []
-        for draft in await preview(self._peers, tenant_id, due, now):
+        for draft in await preview(self._peers, tenant_id, due, settlements_of(self._pool, tenant_id), now):
             drafts.append(with_credits(draft, balances))
             balances = left_after(drafts[-1], balances)
         return drafts

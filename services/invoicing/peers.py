@@ -6,7 +6,7 @@ Each call carries a key of the tenant it is for. Raises the peers' errors, and U
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeAlias
 
 from libs.common.credentials import Issuer
@@ -19,13 +19,14 @@ from services.invoicing.domain.line import RatedUsage
 from services.invoicing.domain.period import Period
 from services.invoicing.domain.plan import Charge, PlanVersion, Split, UsagePart
 from services.invoicing.domain.schedule import Schedule
-from weir.metering.v1 import archive_pb2, clocks_pb2, metering_pb2
+from weir.metering.v1 import archive_pb2, clocks_pb2, late_usage_pb2, metering_pb2
 from weir.payments.v1 import payments_pb2
 from weir.pricing.v1 import pricing_pb2
 
 if TYPE_CHECKING:
     from weir.metering.v1.archive_pb2_grpc import ArchiveServiceAsyncStub
     from weir.metering.v1.clocks_pb2_grpc import ClockServiceAsyncStub
+    from weir.metering.v1.late_usage_pb2_grpc import LateUsageServiceAsyncStub
     from weir.metering.v1.metering_pb2_grpc import MeteringServiceAsyncStub
     from weir.payments.v1.payments_pb2_grpc import PaymentsServiceAsyncStub
     from weir.pricing.v1.pricing_pb2_grpc import PricingServiceAsyncStub
@@ -54,12 +55,22 @@ class UsageQuestion:
         return self.plan.by_split if self.plan else {}
 
 
+@dataclass(frozen=True, slots=True)
+class LateQuestion:
+    """What has changed of a subscription's usage since a watermark, of the time before an instant?"""
+
+    subscription_id: str
+    since_watermark: int
+    before_time: datetime
+
+
 class Peers:
     def __init__(
         self,
         metering: "MeteringServiceAsyncStub",
         archive: "ArchiveServiceAsyncStub",
         clocks: "ClockServiceAsyncStub",
+        late_usage: "LateUsageServiceAsyncStub",
         pricing: "PricingServiceAsyncStub",
         payments: "PaymentsServiceAsyncStub",
         issuer: Issuer,
@@ -67,6 +78,7 @@ class Peers:
         self._metering = metering
         self._archive = archive
         self._clocks = clocks
+        self._late_usage = late_usage
         self._pricing = pricing
         self._payments = payments
         self._issuer = issuer
@@ -137,6 +149,32 @@ class Peers:
             for each in questions
         ], watermark
 
+    async def late_usage(
+        self, tenant_id: str, questions: Sequence[LateQuestion], watermark: int
+    ) -> tuple[dict[str, datetime], int]:
+        """The time of the first event that has changed, for the subscriptions that have one, by id; and the watermark
+        of the answer: that which was asked for, or now (0). Raises FailedPrecondition USAGE_ARCHIVED.
+        """
+        found: dict[str, datetime] = {}
+        for first in range(0, len(questions), MAX_QUERIES):
+            chunk = questions[first : first + MAX_QUERIES]
+            asked = [
+                late_usage_pb2.LateUsageQuestion(
+                    subscription_id=each.subscription_id,
+                    since_watermark=each.since_watermark,
+                    before_time=timestamp_out(each.before_time),
+                )
+                for each in chunk
+            ]
+            request = late_usage_pb2.BatchFindLateUsageRequest(questions=asked, watermark=watermark)
+            response = await self._late_usage.BatchFindLateUsage(request, metadata=self._key(tenant_id))
+            watermark = response.watermark
+            for question, answer in zip(chunk, response.answers, strict=True):
+                if answer.usages:
+                    first_time = min(each.first_time.ToDatetime(UTC) for each in answer.usages)
+                    found[question.subscription_id] = first_time
+        return found, watermark
+
     async def set_billed_until(self, tenant_id: str, end: datetime) -> None:
         """All usage of the tenant before is billed: metering may archive its events. Asking again is safe."""
         request = archive_pb2.SetBilledUntilRequest(billed_end_time=timestamp_out(end))
@@ -148,9 +186,11 @@ class Peers:
         await self._clocks.SetTestClock(request, metadata=self._key(tenant_id))
 
     async def rate(
-        self, tenant_id: str, questions: Sequence[tuple[PlanVersion, Quantities, tuple[int, int]]]
+        self, tenant_id: str, questions: Sequence[tuple[PlanVersion | None, Quantities, tuple[int, int]]]
     ) -> list[list[RatedUsage]]:
-        """Every charge of each plan version, in its order, for what was used, in so many days of a period's."""
+        """Every charge of each plan version, in its order, for what was used, in so many days of a period's. Nothing is
+        asked without a plan, or for one without charges.
+        """
         requests = [
             pricing_pb2.RateRequest(
                 plan_code=plan.plan_code,
@@ -159,10 +199,17 @@ class Peers:
                 proration=None if days == period_days else pricing_pb2.Proration(days=days, period_days=period_days),
             )
             for plan, used, (days, period_days) in questions
+            if plan and plan.charges
         ]
+        if not requests:
+            return [[] for _ in questions]
         request = pricing_pb2.BatchRateRequest(requests=requests)
         response = await self._pricing.BatchRate(request, metadata=self._key(tenant_id))
-        return [[convert.rated_usage_in(charge) for charge in rated.charges] for rated in response.responses]
+        answers = iter(response.responses)
+        return [
+            [convert.rated_usage_in(charge) for charge in next(answers).charges] if plan and plan.charges else []
+            for plan, _, _ in questions
+        ]
 
     async def create_payment(self, invoice: HandOver) -> None:
         """Asking again is safe: the request's id is derived from the invoice and its version (law 7)."""

@@ -20,6 +20,7 @@ from services.invoicing.convert import subscription_in, subscription_out
 from services.invoicing.domain.credit_note import with_credits
 from services.invoicing.domain.run import BILL
 from services.invoicing.domain.subscription import Subscription, begun, closed, ended
+from services.invoicing.late_billing import settlements_of
 from services.invoicing.peers import Peers
 from weir.invoicing.v1 import invoicing_pb2 as pb
 from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceServicer
@@ -115,7 +116,8 @@ class SubscriptionMethods(InvoicingServiceServicer):
             balances = await store.balances.of_customer(conn, tenant_id, found.customer_id)
             together = [found] if found.invoiced_alone else await store.subscriptions.due_with(conn, tenant_id, found)
         steps = [step for each in together for step in each.due_at(found.due_time)]
-        drafts = await preview(self._peers, tenant_id, steps, clock.now(self._clock()))
+        settlements = settlements_of(self._pool, tenant_id)
+        drafts = await preview(self._peers, tenant_id, steps, settlements, clock.now(self._clock()))
         draft = next(each for each in drafts if any(it.source.subscription_id == found.id for it in each.settlements))
         return pb.PreviewInvoiceResponse(invoice=convert.invoice_out(with_credits(draft, balances)))
 

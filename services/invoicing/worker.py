@@ -15,13 +15,15 @@ import structlog
 from libs.common.clock import Clock
 from libs.common.errors import BillingError, ResourceExhausted, Unavailable
 from libs.common.ids import new_id
-from libs.common.postgres import Pool
+from libs.common.postgres import Conn, Pool
 from libs.common.worker import Alarm, Sweep
 from services.invoicing import store
 from services.invoicing.billing import Billed, Refused, bill_all
+from services.invoicing.correcting import are_final, give_back
 from services.invoicing.domain.invoice import HandOver
 from services.invoicing.domain.run import BILL, HAND_OVER, TELL_METERING, BillingFailure, OpenRun, retry_delay
 from services.invoicing.finalizing import finalize
+from services.invoicing.late_billing import settlements_of
 from services.invoicing.peers import Peers
 from services.invoicing.telling import tell_billed, tell_clocks
 from services.invoicing.walking import step
@@ -82,7 +84,7 @@ class Biller:
         if not due:
             return False
         try:
-            billed, refused = await bill_all(self._peers, run.tenant_id, due)
+            billed, refused = await bill_all(self._peers, run.tenant_id, due, settlements_of(self._pool, run.tenant_id))
         except (Unavailable, ResourceExhausted) as error:
             log.warning("billing waits for a peer", tenant=run.tenant_id, run=run.id, cause=str(error))
             retry_time = self._clock() + PEER_AWAY_DELAY
@@ -104,11 +106,7 @@ class Biller:
         ]
         async with self._pool.acquire() as conn, conn.transaction():
             clock = await store.clocks.hold(conn, run.tenant_id)
-            create_time = clock.now(now)
-            advanced = await store.subscriptions.advance(conn, run.tenant_id, [each.due for each in billed])
-            portions = [each.portion for each in billed if each.due.id in advanced]
-            new_ids = [new_id("inv", now) for _ in portions]
-            drafts = await store.drafts.collect(conn, run.tenant_id, run.id, portions, new_ids, create_time)
+            drafts = await self._collect(conn, run, clock.now(now), billed, leased_until)
             await store.subscriptions.record_failures(conn, run.tenant_id, failures, leased_until)
             new_failures = sum(each.due.failures == 0 for each in refused)
             if clock.test_now is not None and (drafts or new_failures):
@@ -116,6 +114,26 @@ class Biller:
         for failure in failures:
             log.warning("subscription not billed", tenant=run.tenant_id, run=run.id, failure=failure)
         log.info("billed", tenant=run.tenant_id, run=run.id, drafts=drafts, failures=len(failures))
+
+    async def _collect(
+        self, conn: Conn, run: OpenRun, create_time: datetime, billed: Sequence[Billed], leased_until: datetime
+    ) -> int:
+        """Move the subscriptions on, and put what they owe on drafts. How many drafts were made."""
+        now = self._clock()
+        waiting = [each for each in billed if not await are_final(conn, run.tenant_id, each.corrections)]
+        await store.subscriptions.release(
+            conn, run.tenant_id, [each.due.id for each in waiting], leased_until, now + PEER_AWAY_DELAY
+        )
+        ready = [each for each in billed if each not in waiting] if waiting else billed
+        advanced = await store.subscriptions.advance(
+            conn, run.tenant_id, [each.due for each in ready], [each.watermark for each in ready]
+        )
+        saved = [each for each in ready if each.due.id in advanced]
+        for each in saved:
+            await give_back(conn, run.tenant_id, each.corrections, each.due.due_time, now)
+        portions = [each.portion for each in saved if each.portion.lines or not each.due.is_closed]
+        new_ids = [new_id("inv", now) for _ in portions]
+        return await store.drafts.collect(conn, run.tenant_id, run.id, portions, new_ids, create_time)
 
     async def _finalize(self, tenant_id: str) -> bool:
         """A chunk of the tenant's drafts. True if there may be more."""

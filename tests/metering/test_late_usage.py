@@ -162,7 +162,7 @@ async def test_what_is_asked_wrongly_is_refused(metering: Client, late: Late) ->
     bad = [
         ([], "FIELD_MISSING", "questions"),
         ([LateUsageQuestion(since_watermark=1)], "FIELD_MISSING", "questions[0].subscription_id"),
-        ([question, LateUsageQuestion(subscription_id="a")], "FIELD_MISSING", "questions[1].since_watermark"),
+        ([question, LateUsageQuestion(subscription_id="a")], "FIELD_MISSING", "questions[1].before_time"),
         (
             [LateUsageQuestion(subscription_id="a", since_watermark=-1)],
             "WATERMARK_NEGATIVE",

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from libs.common.money import Money, plain
 from services.invoicing.domain.bill import InvoiceTax
 from services.invoicing.domain.invoice import Invoice
-from services.invoicing.domain.line import Line, Source
+from services.invoicing.domain.line import Line, LineKind, Source
 from services.invoicing.domain.period import Period
 from services.invoicing.domain.proration import Proration
 from services.invoicing.domain.rating import RatedTier, Rating, StepKind
@@ -29,6 +29,7 @@ def sentences(invoice: Invoice, line: Line, rating: Rating | None, schedule: Sch
         f"{line.description} is billed to customer {invoice.customer_id}{_for(line.source)}.",
         _period(line.period, schedule.tz),
         *(_usage(line, rating, invoice.bill.currency) if rating else ()),
+        *(_late(line, rating) if rating and line.kind is LineKind.LATE_USAGE else ()),
         *(_base_fee(line.proration, _NOUNS[schedule.interval]) if line.proration else ()),
         _rounding(line.unrounded_amount, line.amount),
         *_taxes(line, invoice.bill.taxes),
@@ -73,6 +74,13 @@ def _usage(line: Line, rating: Rating, currency: str) -> Iterator[str]:
         yield _tier(tier, rating.charge_model, currency, len(rating.tiers))
     if len(rating.tiers) > 1:
         yield f"Together that is {_exact(rating.unrounded_amount, currency)}."
+
+
+def _late(line: Line, rating: Rating) -> Iterator[str]:
+    yield (
+        f"{rating.amount - line.amount} were billed for it before, by the events recorded up to position"
+        f" {line.prior_watermark}; this line is the difference."
+    )
 
 
 def _which(rating: Rating) -> str:

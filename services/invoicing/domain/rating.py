@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
+from typing import TypeAlias
 
 from libs.common.money import Money
 
@@ -15,6 +16,10 @@ class StepKind(StrEnum):
     TRANSACTIONS = "transactions"
     EVENT_AMOUNTS = "event_amounts"
     LIMIT = "limit"
+
+
+PartKey: TypeAlias = tuple[str, tuple[tuple[str, str], ...], bool]
+"""A filter of a charge, a group, and whether it is neither but leads to the charge's minimum or maximum."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +58,7 @@ class Rating:
     part: str = ""
     group: tuple[tuple[str, str], ...] = ()
 
-    def is_of(self, other: "Rating") -> bool:
-        """Whether it rates the same part and group of a charge, or both lead to its minimum or maximum."""
-        limits = {"minimum", "maximum"}
-        return (self.part, self.group, self.charge_model in limits) == (
-            other.part,
-            other.group,
-            other.charge_model in limits,
-        )
+    @property
+    def part_key(self) -> PartKey:
+        """What of a charge it rates; two that lead to its minimum or maximum rate the same."""
+        return self.part, self.group, self.charge_model in {"minimum", "maximum"}

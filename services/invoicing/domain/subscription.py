@@ -6,13 +6,17 @@ The days of base fees tile the calendar: the day of a change is the new phase's,
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from libs.common.errors import FailedPrecondition
 from services.invoicing.domain.customer import Customer
-from services.invoicing.domain.period import Period, day_from, day_of, day_start, zone
+from services.invoicing.domain.period import LATEST, Period, day_from, day_of, day_start, zone
 from services.invoicing.domain.plan import PlanVersion
 from services.invoicing.domain.schedule import BillingInterval, BillingTime, Schedule, schedule
+
+LATE_CHECK_INTERVAL = timedelta(days=30)
+LATE_CHECKS = 3
+"""Usage that comes late is looked for so long after a subscription's end, and so many times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,8 @@ class Subscription:
     `fee_paid_until` is how far the phase's base fee in advance has been charged, None if none has. It ends at
     `end_time`; `is_closed` says that everything up to there is billed. `revision` counts changes by request, `failures`
     tries in a row. If it is `invoiced_alone`, what is due of it has an invoice of its own, otherwise one with what is
-    due then of the customer's other subscriptions.
+    due then of the customer's other subscriptions. What metering recorded up to `billed_watermark` for the time before
+    the current period is billed. Once it is closed, usage that comes late is looked for at the `late_check_time`.
     """
 
     id: str
@@ -61,6 +66,8 @@ class Subscription:
     revision: int = 0
     failures: int = 0
     invoiced_alone: bool = False
+    billed_watermark: int = 0
+    late_check_time: datetime | None = None
 
     @property
     def phase(self) -> Phase:
@@ -73,10 +80,18 @@ class Subscription:
 
     @property
     def due_time(self) -> datetime:
-        """When the next invoice is made."""
+        """When the next invoice is made; of one that is closed and is not looked at any more, never."""
+        if self.is_closed:
+            return self.late_check_time or LATEST
         if self.is_opening:
             return max(self.current_period.start, self.phase.fee_start_time)
         return self.current_period.end
+
+    @property
+    def billed_until(self) -> datetime:
+        """Usage before is billed, but for what comes late."""
+        begun = self.current_period.start
+        return begun if not self.is_closed or self.end_time == begun else self.current_period.end
 
     def numbered(self, number: int) -> Phase:
         return next(phase for phase in self.phases if phase.number == number)
@@ -119,12 +134,14 @@ class Subscription:
 
     def billed(self) -> "Subscription":
         """As it is once its next invoice is made."""
+        if self.is_closed:
+            return self._looked_at()
         if self.is_opening:
             fee = self.opening_fee
             return replace(self, is_opening=False, fee_paid_until=self._paid_by(fee) if fee else None)
         end = self.current_period.end
         if end == self.end_time:
-            return replace(self, is_closed=True)
+            return self.closed()
         following = self._following(self.phase)
         if following is not None and following.start_time == end:
             return self.entering(following)
@@ -134,6 +151,18 @@ class Subscription:
         if after.current_period.start < self._day_start(self.phase.fee_start_time):
             return replace(after, is_opening=True)
         return replace(after, fee_paid_until=self._paid_by(fee))
+
+    def closed(self) -> "Subscription":
+        """Once it is billed to its end, in the current period or before it."""
+        assert self.end_time is not None, "only what has an end is closed"
+        return replace(self, is_closed=True, late_check_time=self.end_time + LATE_CHECK_INTERVAL)
+
+    def _looked_at(self) -> "Subscription":
+        assert self.end_time is not None, "only what has an end is closed"
+        assert self.late_check_time is not None, "it was due"
+        again = self.late_check_time + LATE_CHECK_INTERVAL
+        is_last = again > self.end_time + LATE_CHECKS * LATE_CHECK_INTERVAL
+        return replace(self, late_check_time=None if is_last else again)
 
     def due_at(self, instant: datetime) -> "Iterator[Subscription]":
         """As it stands at each of the steps that are due at `instant`, of which it is the first."""
@@ -207,7 +236,7 @@ def ended(found: Subscription, end_time: datetime, *, keeps_fee: bool) -> Subscr
     require_fee_decided(found, end_time, day_start(day_from(end_time, tz), tz), keeps_fee=keeps_fee)
     changed = replace(found, end_time=end_time, revision=found.revision + 1)
     if end_time == begun:
-        return replace(changed, is_closed=True)
+        return changed.closed()
     phases = tuple(each for each in found.phases if each.start_time < end_time)
     return replace(changed, phases=phases).recut()
 

@@ -21,12 +21,9 @@ def questions_in(request: late_usage_pb2.BatchFindLateUsageRequest) -> list[Late
 
 
 def _question_in(question: late_usage_pb2.LateUsageQuestion, path: str) -> LateQuestion:
-    since = watermark_in(question.since_watermark, f"{path}since_watermark")
-    if since is None:
-        raise InvalidArgument("FIELD_MISSING", f"{path}since_watermark is required", field=f"{path}since_watermark")
     return LateQuestion(
         subscription_id=text_in(question.subscription_id, f"{path}subscription_id"),
-        since=since,
+        since=watermark_in(question.since_watermark, f"{path}since_watermark") or 0,
         before=timestamp_in(question.before_time, question.HasField("before_time"), f"{path}before_time"),
     )
 
