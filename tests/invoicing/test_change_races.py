@@ -82,9 +82,9 @@ async def test_a_bill_from_before_a_change_is_not_saved(world: World, acme: Tena
     async with world.database() as conn:
         found = await store.subscriptions.claim_due(conn, run, now, now, 10)
         await change(acme, "pro", effective=PlanChange.EFFECTIVE_PERIOD_END)
-        assert await store.subscriptions.advance(conn, "acme", found) == set()
+        assert await store.subscriptions.advance(conn, "acme", found, [1]) == set()
         found = await store.subscriptions.claim_due(conn, run, now, now, 10)
         await cancel(acme)
-        assert await store.subscriptions.advance(conn, "acme", found) == set()
+        assert await store.subscriptions.advance(conn, "acme", found, [1]) == set()
     invoices = await bill_until(world, acme, "2024-03-01")
     assert [summary(each)[0] for each in invoices] == ["basic", "basic"]

@@ -120,8 +120,8 @@ async def test_a_correction_waits_for_the_invoice_that_it_corrects(world: World,
 
 @pytest.mark.parametrize("seed", range(3))
 async def test_each_event_of_a_history_is_billed_exactly_once(world: World, acme: Tenant, seed: int) -> None:
-    """Across changes of plan, an end, late arrivals, replacements and deprecations: what invoices charge for usage, less
-    what notes give back, is each event at the price of the phase it belongs to.
+    """Across changes of plan, an end, late arrivals, replacements and deprecations: what invoices charge for usage,
+    less what notes give back, is each event at the price of the phase it belongs to.
     """
     chance = random.Random(seed)
     await acme.meter("tokens", "tokens")
