@@ -13,7 +13,7 @@ from cli.catalog.nodes import CatalogError, Problem
 from cli.catalog.reader import Catalog, Element
 from cli.catalog.services import SIDES
 from cli.connection import Connection
-from libs.common.errors import BillingError, InvalidArgument
+from libs.common.errors import BillingError
 
 _NAMESPACE = uuid.UUID("6f7a3c1e-0d5b-5a43-9a57-6d1f2b8c4e90")
 
@@ -32,7 +32,7 @@ async def find_changes(services: Connection, catalog: Catalog) -> list[Change]:
     for element in catalog.elements:
         try:
             normal.append(await SIDES[element.kind].checked(services, element.messages))
-        except (InvalidArgument, BillingError) as error:
+        except BillingError as error:
             problems += _problems(catalog, element, error)
     if problems:
         raise CatalogError(catalog.file, *problems)
@@ -49,7 +49,7 @@ async def apply_changes(services: Connection, catalog: Catalog, found: Sequence[
 
 def _problems(catalog: Catalog, element: Element, error: BillingError) -> list[Problem]:
     """Fields of a request begin with the name of the message, which a file does not have."""
-    if not isinstance(error, InvalidArgument) or not error.violations:
+    if not error.violations:
         return [catalog.problem(element.path, error.message)]
     places = [(each.field.partition(".")[2], each.message) for each in error.violations]
     return [catalog.problem(f"{element.path}.{place}" if place else element.path, text) for place, text in places]

@@ -35,7 +35,7 @@ METER = Kind(
     "meter", "meters", (Meter,), ("name", "description"), "make a version of it, or give the new one another code"
 )
 TAX = Kind("tax", "taxes", (Tax,), ("name", "rate_percent", "tenant_default"))
-ADD_ON = Kind("add_on", "add_ons", (AddOn,), ("name", "description", "amount", "tax_codes"))
+ADD_ON = Kind("add_on", "add_ons", (AddOn,), ("name", "description", "amount", "tax_codes", "tax_inclusive"))
 FEATURE = Kind("feature", "features", (Feature,), ("name", "description", "privileges"))
 PLAN = Kind("plan", "plans", (Plan, PlanVersion), ("name", "description"))
 EXPERIMENT = Kind("experiment", "experiments", (Experiment,), ("name", "end_time"))

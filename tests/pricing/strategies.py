@@ -337,6 +337,7 @@ def versions_of(draw: st.DrawFn) -> PlanVersion:
         tax_codes=draw(tax_codes),
         create_time=draw(instants),
         base_fee_in_advance=draw(st.booleans()),
+        tax_inclusive=draw(st.booleans()),
         fixed_charges=tuple(each for each in fixed if each.code not in taken),
         minimum_commitment=draw(
             st.none() | st.builds(MinimumCommitment, money(currency, 1), st.just("") | names, tax_codes)
