@@ -4,6 +4,7 @@ Nothing is changed before the services have said that they would take every elem
 is asked, so an `apply` that ended half way is simply repeated.
 """
 
+import asyncio
 import uuid
 from collections.abc import Sequence
 
@@ -20,7 +21,8 @@ _NAMESPACE = uuid.UUID("6f7a3c1e-0d5b-5a43-9a57-6d1f2b8c4e90")
 
 async def read_existing(services: Connection) -> Existing:
     """Everything of the tenant's catalog."""
-    return {kind: await SIDES[kind].existing(services) for kind in KINDS}
+    found = await asyncio.gather(*(SIDES[kind].existing(services) for kind in KINDS))
+    return dict(zip(KINDS, found, strict=True))
 
 
 async def find_changes(services: Connection, catalog: Catalog) -> list[Change]:

@@ -10,7 +10,7 @@ from cli.catalog.applying import apply_changes, find_changes
 from cli.catalog.difference import Change
 from cli.catalog.nodes import MAX_BYTES
 from cli.catalog.reader import Catalog, read_catalog
-from cli.connection import Connection, connected_to
+from cli.connection import connected_to
 from cli.output import console, is_interactive, print_json
 
 MARKS = {"create": "+", "update": "~", "new_version": "~", "unchanged": "="}
@@ -35,11 +35,6 @@ async def apply_file(data: Path, file: Path, *, dry_run: bool, yes: bool, as_jso
         console.print("Nothing to change.")
     else:
         console.print("Dry run: nothing was changed." if dry_run else "Applied.")
-
-
-async def apply_catalog(services: Connection, catalog: Catalog) -> None:
-    """The same without a word."""
-    await apply_changes(services, catalog, await find_changes(services, catalog))
 
 
 def load(file: Path) -> Catalog:
