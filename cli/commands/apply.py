@@ -44,7 +44,8 @@ def load(file: Path) -> Catalog:
 
 def _print_changes(found: Sequence[Change]) -> None:
     for change in found:
-        version = {"create": "", "new_version": f", new version {change.version}"}.get(change.action, "")
+        is_told = change.action == "new_version" or (change.action, change.kind) == ("create", "override")
+        version = f", new version {change.version}" if is_told else ""
         line = f"{MARKS[change.action]} {change.kind} {change.code}{version}"
         console.print(line, style=STYLES[change.action], markup=False)
         for each in change.fields:
