@@ -1,19 +1,18 @@
 """What was billed for usage that has become less is given back, in the transaction that bills the rest."""
 
-import uuid
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from libs.common.money import Money
 from libs.common.postgres import Conn
-from services.invoicing import crediting, store
+from services.invoicing import store
 from services.invoicing.domain.credit_note import Credited, Item, Kind, NoteRequest, Reason
 from services.invoicing.domain.invoice import Invoice, State
 from services.invoicing.domain.late_usage import Correction, credited
 from services.invoicing.domain.line import LineKind
+from services.invoicing.giving_back import note
 from services.invoicing.slices import key_of
 
-_REQUESTS = uuid.UUID("3f0c3a53-27b5-4d3e-8d7d-0d8a1d6f5a10")
 DESCRIPTION = "Usage that was billed has become less"
 
 
@@ -78,5 +77,4 @@ async def _note(
         description=DESCRIPTION,
         items=tuple(Item(i, Money(amount, invoice.bill.currency)) for i, amount in sorted(items.items())),
     )
-    request_id = uuid.uuid5(_REQUESTS, f"{tenant_id}/{invoice_id}/{due_time.isoformat()}")
-    await crediting.created(conn, tenant_id, asked, request_id, request_id.bytes, now)
+    await note(conn, tenant_id, f"late/{due_time.isoformat()}", asked, now)

@@ -23,6 +23,7 @@ from services.invoicing.correcting import are_final, give_back
 from services.invoicing.domain.invoice import HandOver
 from services.invoicing.domain.run import BILL, HAND_OVER, TELL_METERING, BillingFailure, OpenRun, retry_delay
 from services.invoicing.finalizing import finalize
+from services.invoicing.giving_back import give_back_unused, is_fee_final
 from services.invoicing.late_billing import settlements_of
 from services.invoicing.peers import Peers
 from services.invoicing.telling import tell_billed, tell_clocks
@@ -120,7 +121,7 @@ class Biller:
     ) -> int:
         """Move the subscriptions on, and put what they owe on drafts. How many drafts were made."""
         now = self._clock()
-        waiting = [each for each in billed if not await are_final(conn, run.tenant_id, each.corrections)]
+        waiting = [each for each in billed if not await self._can_give_back(conn, run.tenant_id, each)]
         await store.subscriptions.release(
             conn, run.tenant_id, [each.due.id for each in waiting], leased_until, now + PEER_AWAY_DELAY
         )
@@ -131,9 +132,16 @@ class Biller:
         saved = [each for each in ready if each.due.id in advanced]
         for each in saved:
             await give_back(conn, run.tenant_id, each.corrections, each.due.due_time, now)
-        portions = [each.portion for each in saved if each.portion.lines or not each.due.is_closed]
+            await give_back_unused(conn, run.tenant_id, each.due, each.due.billed(), now)
+        portions = [each.portion for each in saved if each.portion.lines or each.due.makes_invoice]
         new_ids = [new_id("inv", now) for _ in portions]
         return await store.drafts.collect(conn, run.tenant_id, run.id, portions, new_ids, create_time)
+
+    async def _can_give_back(self, conn: Conn, tenant_id: str, billed: Billed) -> bool:
+        """Whether what it gives something back of is finalized."""
+        return await are_final(conn, tenant_id, billed.corrections) and await is_fee_final(
+            conn, tenant_id, billed.due, billed.due.billed()
+        )
 
     async def _finalize(self, tenant_id: str) -> bool:
         """A chunk of the tenant's drafts. True if there may be more."""

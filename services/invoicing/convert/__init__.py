@@ -6,7 +6,13 @@ from services.invoicing.convert.invoices import invoice_out, line_out, paid_in, 
 from services.invoicing.convert.plans import latest_version_in, plan_version_in, sold_version_in, tax_in
 from services.invoicing.convert.ratings import rated_usage_in, rating_in
 from services.invoicing.convert.runs import billing_run_out, billing_step_out, clock_out
-from services.invoicing.convert.subscriptions import change_in, plan_asked_in, subscription_in, subscription_out
+from services.invoicing.convert.subscriptions import (
+    change_in,
+    plan_asked_in,
+    subscription_in,
+    subscription_out,
+    unused_fee_in,
+)
 from services.invoicing.convert.times import instant_in
 from services.invoicing.convert.usages import quantities_out
 
@@ -36,4 +42,5 @@ __all__ = [
     "subscription_in",
     "subscription_out",
     "tax_in",
+    "unused_fee_in",
 ]

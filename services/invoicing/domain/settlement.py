@@ -89,6 +89,8 @@ def settled(due: Subscription) -> Settled:
         return Settled(Period(due.billed_until, due.due_time), None, None)
     if due.is_opening:
         return Settled(period, due.opening_fee, None)
+    if not due.makes_invoice:
+        return Settled(period, None, None)
     fee = due.closing_fee
     return Settled(fee if fee and fee.start >= period.end else period, fee, period)
 

@@ -7,6 +7,7 @@ The days of base fees tile the calendar: the day of a change is the new phase's,
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from enum import StrEnum
 
 from libs.common.errors import FailedPrecondition
 from services.invoicing.domain.customer import Customer
@@ -19,12 +20,21 @@ LATE_CHECKS = 3
 """Usage that comes late is looked for so long after a subscription's end, and so many times."""
 
 
+class UnusedFee(StrEnum):
+    """What becomes of days of a base fee in advance that lie after the end of their phase."""
+
+    KEEP = "keep"
+    CREDIT = "credit"
+    """A credit note gives them back, with their taxes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Phase:
     """Billed by one plan version, from `start_time` until the next phase begins; `number` counts from 1.
 
     On the anniversary, periods begin on the day of `anchor_time`. Base fees are for the time from `fee_start_time` on,
-    and charged when a period begins if the phase is `in_advance`.
+    and charged when a period begins if the phase is `in_advance`; `on_unused_fee` says what becomes of days paid for
+    that lie after the phase's end.
     """
 
     number: int
@@ -36,6 +46,7 @@ class Phase:
     anchor_time: datetime
     fee_start_time: datetime
     in_advance: bool
+    on_unused_fee: UnusedFee = UnusedFee.CREDIT
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +59,7 @@ class Subscription:
     tries in a row. If it is `invoiced_alone`, what is due of it has an invoice of its own, otherwise one with what is
     due then of the customer's other subscriptions. What metering recorded up to `billed_watermark` for the time before
     the current period is billed. Once it is closed, usage that comes late is looked for at the `late_check_time`.
+    Without a last invoice (`has_last_invoice`), what is not billed at its end never is.
     """
 
     id: str
@@ -68,6 +80,7 @@ class Subscription:
     invoiced_alone: bool = False
     billed_watermark: int = 0
     late_check_time: datetime | None = None
+    has_last_invoice: bool = True
 
     @property
     def phase(self) -> Phase:
@@ -86,6 +99,12 @@ class Subscription:
         if self.is_opening:
             return max(self.current_period.start, self.phase.fee_start_time)
         return self.current_period.end
+
+    @property
+    def makes_invoice(self) -> bool:
+        """Whether its next bill is an invoice even without a line."""
+        is_last = self.current_period.end == self.end_time and not self.is_opening
+        return not self.is_closed and (self.has_last_invoice or not is_last)
 
     @property
     def billed_until(self) -> datetime:
@@ -164,6 +183,20 @@ class Subscription:
         is_last = again > self.end_time + LATE_CHECKS * LATE_CHECK_INTERVAL
         return replace(self, late_check_time=None if is_last else again)
 
+    def deciding(self, on_unused_fee: UnusedFee) -> "Subscription":
+        """With what becomes of unused days of the fee of each phase that has not ended."""
+        return replace(
+            self,
+            phases=tuple(
+                replace(each, on_unused_fee=on_unused_fee) if each.number >= self.phase_number else each
+                for each in self.phases
+            ),
+        )
+
+    def ending_of(self, phase: Phase) -> UnusedFee:
+        """What becomes of unused days of the fee of a phase, also of one that another has taken the place of."""
+        return next((each for each in self.phases if each.number == phase.number), phase).on_unused_fee
+
     def due_at(self, instant: datetime) -> "Iterator[Subscription]":
         """As it stands at each of the steps that are due at `instant`, of which it is the first."""
         step = self
@@ -220,24 +253,28 @@ def closed(found: Subscription) -> FailedPrecondition:
     return FailedPrecondition("SUBSCRIPTION_CLOSED", f"subscription {found.id} has ended, and is billed to its end")
 
 
-def ended(found: Subscription, end_time: datetime, *, keeps_fee: bool) -> Subscription:
+def ended(
+    found: Subscription,
+    end_time: datetime,
+    on_unused_fee: UnusedFee = UnusedFee.CREDIT,
+    *,
+    has_last_invoice: bool = True,
+) -> Subscription:
     """The subscription as it is once it is to end at `end_time`; no phase begins then or later.
     What is billed up to there already owes nothing more.
 
-    Raises FailedPrecondition SUBSCRIPTION_CLOSED, PERIOD_BILLED when it is billed beyond that already, and
-    UNUSED_FEE_UNDECIDED when days after that are paid in advance and it is not said that the fee `keeps_fee`.
+    Raises FailedPrecondition SUBSCRIPTION_CLOSED, and PERIOD_BILLED when it is billed beyond that already.
     """
     if found.is_closed:
         raise closed(found)
     begun = found.current_period.start
     if end_time < begun:
         raise period_billed(found, "end")
-    tz = zone(found.time_zone)
-    require_fee_decided(found, end_time, day_start(day_from(end_time, tz), tz), keeps_fee=keeps_fee)
-    changed = replace(found, end_time=end_time, revision=found.revision + 1)
+    changed = replace(found, end_time=end_time, revision=found.revision + 1, has_last_invoice=has_last_invoice)
+    changed = changed.deciding(on_unused_fee)
     if end_time == begun:
         return changed.closed()
-    phases = tuple(each for each in found.phases if each.start_time < end_time)
+    phases = tuple(each for each in changed.phases if each.start_time < end_time)
     return replace(changed, phases=phases).recut()
 
 
@@ -248,15 +285,6 @@ def period_billed(found: Subscription, verb: str) -> FailedPrecondition:
         f"subscription {found.id} is billed up to {begun}; it can {verb} then or later",
         billed_until=begun,
     )
-
-
-def require_fee_decided(found: Subscription, at: datetime, unused_from: datetime, *, keeps_fee: bool) -> None:
-    paid = found.fee_paid_until
-    if paid is not None and unused_from < paid and not keeps_fee:
-        raise FailedPrecondition(
-            "UNUSED_FEE_UNDECIDED",
-            f"subscription {found.id} is paid until {paid.isoformat()}, beyond {at.isoformat()}: say on_unused_fee",
-        )
 
 
 def begun(

@@ -136,6 +136,20 @@ async def invoices_of(conn: Conn, tenant_id: str, source: Source, period: Period
     return [row["invoice_id"] for row in rows]
 
 
+async def fees_of(conn: Conn, tenant_id: str, subscription_id: str, phase_number: int, period: Period) -> Sequence[str]:
+    """The ids of the invoices that have lines for a phase's base fee in a period, in order."""
+    rows = await conn.fetch(
+        "SELECT DISTINCT invoice_id FROM invoice_line WHERE tenant_id = $1 AND subscription_id = $2"
+        " AND phase_number = $3 AND kind = 'base_fee' AND period_start < $5 AND period_end > $4 ORDER BY invoice_id",
+        tenant_id,
+        subscription_id,
+        phase_number,
+        period.start,
+        period.end,
+    )
+    return [row["invoice_id"] for row in rows]
+
+
 async def taxes(conn: Conn, tenant_id: str, currencies: Mapping[str, str]) -> Mapping[str, Sequence[InvoiceTax]]:
     """By the ids of `currencies`."""
     found: dict[str, list[InvoiceTax]] = {invoice_id: [] for invoice_id in currencies}

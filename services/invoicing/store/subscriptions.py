@@ -17,7 +17,7 @@ from services.invoicing.store import phases
 _COLUMNS = (
     "s.id, s.customer_id, c.time_zone, s.billing_time, s.start_time, s.phase_number, s.period_start, s.period_end,"
     " s.opening_time, s.create_time, s.fee_paid_until, s.end_time, s.is_closed, s.revision, s.failure_count,"
-    " s.invoiced_alone, s.billed_watermark, s.late_check_time"
+    " s.invoiced_alone, s.billed_watermark, s.late_check_time, s.has_last_invoice"
 )
 _FROM = "FROM subscription s JOIN customer c ON c.tenant_id = s.tenant_id AND c.id = s.customer_id"
 
@@ -190,6 +190,7 @@ async def save(conn: Conn, tenant_id: str, changed: Subscription) -> None:
     await conn.execute(
         "UPDATE subscription SET phase_number = $3, period_start = $4, period_end = $5, opening_time = $6,"
         " fee_paid_until = $7, end_time = $8, is_closed = $9, revision = $10, late_check_time = $11,"
+        " has_last_invoice = $12,"
         " available_time = '-infinity'"
         " WHERE tenant_id = $1 AND id = $2",
         tenant_id,
@@ -203,6 +204,7 @@ async def save(conn: Conn, tenant_id: str, changed: Subscription) -> None:
         changed.is_closed,
         changed.revision,
         changed.late_check_time,
+        changed.has_last_invoice,
     )
     await phases.replace(conn, tenant_id, changed.id, changed.phases)
 
@@ -293,4 +295,5 @@ def _subscription(row: asyncpg.Record, its_phases: tuple[Phase, ...]) -> Subscri
         invoiced_alone=row["invoiced_alone"],
         billed_watermark=row["billed_watermark"],
         late_check_time=row["late_check_time"],
+        has_last_invoice=row["has_last_invoice"],
     )
