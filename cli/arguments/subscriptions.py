@@ -55,7 +55,9 @@ def subscriptions_terminate(
     """Say when a subscription ends. What was used until then is billed."""
     from cli.commands.subscriptions import terminate_subscription
 
-    execute(terminate_subscription(data, subscription_id, at, keep_fee=keep_fee, skip_invoice=skip_invoice, as_json=as_json))
+    execute(
+        terminate_subscription(data, subscription_id, at, keep_fee=keep_fee, skip_invoice=skip_invoice, as_json=as_json)
+    )
 
 
 @subscriptions.command("show")
