@@ -1,17 +1,22 @@
 """What subscriptions would have paid under other plan versions.
 
-A bill here is what the lines of an invoice come to: the base fee for the days of the period, and every charge; without
-taxes, coupons and credits.
+A bill here is what the lines of an invoice come to: the base fee for the days of the period that no trial has, every
+charge, fixed charges, and what is missing to a minimum commitment; without taxes, coupons and credits.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import NamedTuple, TypeAlias
+from zoneinfo import ZoneInfo
 
 from libs.common.errors import InvalidArgument
 from libs.common.money import Money
+from services.pricing.domain.calendar import Period, dates
+from services.pricing.domain.fixed_charges import FixedUnits, rate_fixed_charges
 from services.pricing.domain.graduated import GraduatedPrice
 from services.pricing.domain.graduated_percentage import GraduatedPercentagePrice
+from services.pricing.domain.intervals import months_between
 from services.pricing.domain.limits import Proration
 from services.pricing.domain.needs import MeteredVersion, Source
 from services.pricing.domain.plans import BillingInterval, PlanVersion, Price
@@ -40,13 +45,48 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """`period` is the part of `whole`, an interval of the calendar of `tz`, in which a contract runs that began at
+    `start`.
+    """
+
+    start: datetime
+    period: Period
+    whole: Period
+    tz: ZoneInfo
+
+    @property
+    def proration(self) -> Proration | None:
+        """None for all of it."""
+        return None if self.period == self.whole else self._days(self.period)
+
+    @property
+    def month(self) -> int:
+        """Of the contract, in which the period begins; counted from 0."""
+        return months_between(self.start, self.period.start, self.tz)
+
+    def after_trial(self, days: int) -> Proration | None:
+        """What of the interval a base fee is for; 0 days when the trial goes on. None for all of it."""
+        end = self.start + timedelta(days=days)
+        if end <= self.period.start:
+            return self.proration
+        if end >= self.period.end:
+            return Proration(0, self._days(self.whole).period_days)
+        return self._days(Period(end, self.period.end))
+
+    def _days(self, part: Period) -> Proration:
+        return Proration(dates(part, self.tz), dates(self.whole, self.tz))
+
+
+@dataclass(frozen=True, slots=True)
 class Subject:
-    """A subscription with something to bill: the version that bills it, and the part of the month (None: all of it)."""
+    """A subscription with something to bill: the version that bills it, and for what time."""
 
     subscription_id: str
     customer_id: str
     metered: MeteredVersion
-    proration: Proration | None
+    span: Span
+    interval: BillingInterval
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,19 +102,26 @@ class Change:
 def change_of(subject: Subject, candidates: Sequence[MeteredVersion], told: Told) -> Change:
     """What the prices refuse to rate is a failure of this subscription alone."""
     try:
-        before = cost(subject.metered, told, subject.proration)
-        return Change(subject, before, tuple(cost(each, told, subject.proration) for each in candidates))
+        require_simulated(subject.metered.version, subject.interval)
+        before = cost(subject.metered, told, subject.span)
+        return Change(subject, before, tuple(cost(each, told, subject.span) for each in candidates))
     except InvalidArgument as failure:
         return Change(subject, failure=failure)
 
 
-def cost(metered: MeteredVersion, told: Told, proration: Proration | None) -> Cost:
-    """Raises what `rate_version` and `require_simulated` raise."""
-    version = metered.version
-    require_simulated(version)
+def cost(metered: MeteredVersion, told: Told, span: Span) -> Cost:
+    """Raises what `rate_version` and `rate_fixed_charges` raise."""
+    if metered.in_phases:
+        metered = metered.in_month(span.month)
+    version, proration = metered.version, span.proration
     rated = rate_version(version, _usages(metered, told), proration)
     minor_units = sum(charge.amount.minor_units for charge in rated)
-    minor_units += base_fee(version, proration).minor_units
+    minor_units += base_fee(version, span.after_trial(version.trial_days)).minor_units
+    if version.fixed_charges:
+        fixed = rate_fixed_charges(version, (FixedUnits(each.code) for each in version.fixed_charges), proration)
+        minor_units += sum(charge.amount.minor_units for charge in fixed)
+    if (minimum := version.minimum_commitment) is not None:
+        minor_units += minimum.missing(Money(minor_units, version.currency), proration).minor_units
     return Cost(Money(minor_units, version.currency), tuple(_reached(rated)))
 
 
@@ -90,18 +137,29 @@ def base_fee(version: PlanVersion, proration: Proration | None) -> Money:
     return fee if proration is None else Money.rounded(proration.of(fee.amount), fee.currency)
 
 
-def require_simulated(version: PlanVersion) -> None:
-    """Raises InvalidArgument PLAN_UNSUPPORTED for what a simulation would leave out, or not bill as invoices do."""
-    terms = ("fixed_charges", "minimum_commitment", "trial_days", "phases")
-    found = [term for term in terms if getattr(version, term)]
-    found += ["billing_interval"] * (version.billing_interval is not BillingInterval.MONTHLY)
-    for index, charge in enumerate(version.charges):
-        found += [f"charges[{index}].{term}" for term in ("in_advance", "prorated") if getattr(charge, term)]
+def require_simulated(version: PlanVersion, interval: BillingInterval) -> None:
+    """Raises InvalidArgument PERIOD_NOT_WHOLE for a version that is not billed by this interval, and PLAN_UNSUPPORTED
+    for what a period alone does not tell: what was billed of it in advance, or held since before it.
+    """
+    if version.billing_interval is not interval:
+        raise InvalidArgument(
+            "PERIOD_NOT_WHOLE",
+            f"version {version.version} of plan {version.plan_code} is billed {version.billing_interval}; the period is"
+            f" one that is billed {interval}",
+            plan_code=version.plan_code,
+            version=str(version.version),
+        )
+    found = [
+        f"charges[{index}].{term}"
+        for index, charge in enumerate(version.charges)
+        for term in ("in_advance", "prorated")
+        if getattr(charge, term)
+    ]
     if found:
         raise InvalidArgument(
             "PLAN_UNSUPPORTED",
-            f"version {version.version} of plan {version.plan_code} has {', '.join(found)}, which can't be simulated"
-            " yet",
+            f"version {version.version} of plan {version.plan_code} has {', '.join(found)}, which a period alone does"
+            " not tell what to bill for",
             plan_code=version.plan_code,
             version=str(version.version),
             fields=",".join(found),
