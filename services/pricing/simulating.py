@@ -8,13 +8,14 @@ from datetime import date
 from itertools import islice
 from typing import TypeVar
 
+from libs.common.errors import InvalidArgument
 from libs.common.wire import timestamp_in
 from services.pricing.convert.metered import Stretch, hours_in, hours_query, told_in, usage_queries
 from services.pricing.domain.calendar import Period, zone
 from services.pricing.domain.intervals import whole
 from services.pricing.domain.needs import MeteredVersion, Needs, Source, needs_of
 from services.pricing.domain.plans import BillingInterval
-from services.pricing.domain.simulation import Span, Subject, Told
+from services.pricing.domain.simulation import Span, Subject, Told, refusal_of
 from services.pricing.domain.usage import Usage
 from services.pricing.peers import Peers
 from services.pricing.versions import Versions
@@ -58,7 +59,7 @@ class Replay:
         self._first_day = first_day
         self._interval = interval
         self._candidates = candidates
-        self._known: dict[tuple[str, int], tuple[MeteredVersion, Needs]] = {}
+        self._known: dict[tuple[str, int], tuple[MeteredVersion, Needs, InvalidArgument | None]] = {}
 
     async def chunks(self, plan_code: str, version: int) -> AsyncGenerator[list[tuple[Subject, Told]], None]:
         """By subscription id."""
@@ -89,16 +90,17 @@ class Replay:
         return Stretch(each.id, start, Period(first, after), full, each.time_zone)
 
     async def _question(self, each: invoicing_pb2.Subscription, stretch: Stretch) -> _Question:
-        metered, needs = await self._metered(each.plan_code, each.plan_version)
+        metered, needs, refusal = await self._metered(each.plan_code, each.plan_version)
         span = Span(stretch.start, stretch.period, stretch.full_period, zone(each.time_zone))
-        subject = Subject(each.id, each.customer_id, metered, span, self._interval)
+        subject = Subject(each.id, each.customer_id, metered, span, refusal)
         return _Question(subject, stretch, needs, tuple(usage_queries(stretch, needs)))
 
-    async def _metered(self, plan_code: str, number: int) -> tuple[MeteredVersion, Needs]:
-        """A version, and what has to be told of usage under it and the candidates."""
+    async def _metered(self, plan_code: str, number: int) -> tuple[MeteredVersion, Needs, InvalidArgument | None]:
+        """A version, what has to be told of usage under it and the candidates, and why it can't be simulated."""
         if (known := self._known.get((plan_code, number))) is None:
             metered = MeteredVersion.of(await self._versions.whole(self._tenant_id, plan_code, number))
-            self._known[plan_code, number] = known = metered, needs_of((metered, *self._candidates))
+            refusal = refusal_of(metered.version, self._interval)
+            self._known[plan_code, number] = known = metered, needs_of((metered, *self._candidates)), refusal
         return known
 
     async def _answered(self, questions: Sequence[_Question]) -> list[tuple[Subject, Told]]:

@@ -18,7 +18,7 @@ from services.pricing.convert.simulation import (
 )
 from services.pricing.domain.needs import MeteredVersion
 from services.pricing.domain.plans import BillingInterval
-from services.pricing.domain.simulation import Change, Subject, Told, change_of, require_simulated
+from services.pricing.domain.simulation import Change, Subject, Told, change_of, refusal_of
 from services.pricing.domain.simulation_sums import Sums
 from services.pricing.peers import Peers
 from services.pricing.simulating import Replay
@@ -62,8 +62,9 @@ class SimulationServicer(SimulationServiceServicer):
             for code, number in asked.candidates
         ]
         require_different(versions)
-        for version in versions:
-            require_simulated(version, BillingInterval.MONTHLY if asked.is_month else versions[0].billing_interval)
+        interval = BillingInterval.MONTHLY if asked.is_month else versions[0].billing_interval
+        if refusals := [refusal for version in versions if (refusal := refusal_of(version, interval))]:
+            raise refusals[0]
         return [MeteredVersion.of(version) for version in versions]
 
 

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.common.errors import InvalidArgument
 from libs.common.money import Money
 from services.pricing.domain.calendar import Period, zone
 from services.pricing.domain.commitments import FixedCharge, MinimumCommitment
@@ -16,7 +15,7 @@ from services.pricing.domain.intervals import whole
 from services.pricing.domain.needs import MeteredVersion, needs_of
 from services.pricing.domain.percentage import PercentagePrice
 from services.pricing.domain.plans import BillingInterval, Charge, Phase, PlanVersion, PriceChange
-from services.pricing.domain.simulation import Span, cost, require_simulated
+from services.pricing.domain.simulation import Span, cost, refusal_of
 from services.pricing.domain.standard import StandardPrice
 from services.pricing.domain.usage import Usage
 from tests.pricing.conftest import NOW
@@ -105,5 +104,7 @@ def test_a_phase_holds_by_the_month_of_the_contract_and_its_prices_are_asked_for
     ],
 )
 def test_what_a_period_alone_does_not_tell_is_refused(version: PlanVersion, reason: str) -> None:
-    with pytest.raises(InvalidArgument, match=reason):
-        require_simulated(version, BillingInterval.MONTHLY)
+    refused = refusal_of(version, BillingInterval.MONTHLY)
+    assert refused is not None
+    assert refused.reason == reason
+    assert refusal_of(PLAN, BillingInterval.MONTHLY) is None

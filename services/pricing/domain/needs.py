@@ -1,7 +1,7 @@
 """What a plan version needs to be told of usage before its charges can be rated."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
 from services.pricing.domain.accumulation import Accumulation
@@ -25,6 +25,15 @@ class Split:
     first_events: int = 0
     accumulates: bool = False
     hours: TimeOfDayPrice | None = None
+    _hash: int = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        told = (self.parts, self.group_by, self.first_events, self.accumulates, self.hours)
+        object.__setattr__(self, "_hash", hash(told))
+
+    def __hash__(self) -> int:
+        """Computed once: usage is looked up by it for every charge of every subscription."""
+        return self._hash
 
 
 class Source(NamedTuple):

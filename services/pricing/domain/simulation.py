@@ -5,7 +5,7 @@ charge, fixed charges, and what is missing to a minimum commitment; without taxe
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple, TypeAlias
 from zoneinfo import ZoneInfo
@@ -23,6 +23,8 @@ from services.pricing.domain.plans import BillingInterval, PlanVersion, Price
 from services.pricing.domain.rating import RatedCharge, rate_version
 from services.pricing.domain.usage import Usage
 from services.pricing.domain.volume import VolumePrice
+
+_TIERED = (GraduatedPrice, VolumePrice, GraduatedPercentagePrice)
 
 Told: TypeAlias = Mapping[Source, Sequence[Usage]]
 """Usage by its source, with the meter's code in the place of a charge's."""
@@ -54,11 +56,11 @@ class Span:
     period: Period
     whole: Period
     tz: ZoneInfo
+    proration: Proration | None = field(init=False)
+    """None for all of it."""
 
-    @property
-    def proration(self) -> Proration | None:
-        """None for all of it."""
-        return None if self.period == self.whole else self._days(self.period)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "proration", None if self.period == self.whole else self._days(self.period))
 
     @property
     def month(self) -> int:
@@ -80,13 +82,15 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A subscription with something to bill: the version that bills it, and for what time."""
+    """A subscription with something to bill: the version that bills it, and for what time; why it can't be simulated
+    under that version, if so.
+    """
 
     subscription_id: str
     customer_id: str
     metered: MeteredVersion
     span: Span
-    interval: BillingInterval
+    refusal: InvalidArgument | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +105,9 @@ class Change:
 
 def change_of(subject: Subject, candidates: Sequence[MeteredVersion], told: Told) -> Change:
     """What the prices refuse to rate is a failure of this subscription alone."""
+    if subject.refusal is not None:
+        return Change(subject, failure=subject.refusal)
     try:
-        require_simulated(subject.metered.version, subject.interval)
         before = cost(subject.metered, told, subject.span)
         return Change(subject, before, tuple(cost(each, told, subject.span) for each in candidates))
     except InvalidArgument as failure:
@@ -116,7 +121,9 @@ def cost(metered: MeteredVersion, told: Told, span: Span) -> Cost:
     version, proration = metered.version, span.proration
     rated = rate_version(version, _usages(metered, told), proration)
     minor_units = sum(charge.amount.minor_units for charge in rated)
-    minor_units += base_fee(version, span.after_trial(version.trial_days)).minor_units
+    if version.base_fee is not None:
+        part = span.after_trial(version.trial_days) if version.trial_days else proration
+        minor_units += base_fee(version.base_fee, part).minor_units
     if version.fixed_charges:
         fixed = rate_fixed_charges(version, (FixedUnits(each.code) for each in version.fixed_charges), proration)
         minor_units += sum(charge.amount.minor_units for charge in fixed)
@@ -131,18 +138,17 @@ def _usages(metered: MeteredVersion, told: Told) -> Iterator[Usage]:
             yield usage if usage.charge_code == code else replace(usage, charge_code=code)
 
 
-def base_fee(version: PlanVersion, proration: Proration | None) -> Money:
-    """Of the days of the month that are billed, rounded once."""
-    fee = version.base_fee or Money(0, version.currency)
+def base_fee(fee: Money, proration: Proration | None) -> Money:
+    """Of the days of the period that are billed, rounded once."""
     return fee if proration is None else Money.rounded(proration.of(fee.amount), fee.currency)
 
 
-def require_simulated(version: PlanVersion, interval: BillingInterval) -> None:
-    """Raises InvalidArgument PERIOD_NOT_WHOLE for a version that is not billed by this interval, and PLAN_UNSUPPORTED
-    for what a period alone does not tell: what was billed of it in advance, or held since before it.
+def refusal_of(version: PlanVersion, interval: BillingInterval) -> InvalidArgument | None:
+    """PERIOD_NOT_WHOLE for a version that is not billed by this interval, and PLAN_UNSUPPORTED for what a period alone
+    does not tell: what was billed of it in advance, or held since before it.
     """
     if version.billing_interval is not interval:
-        raise InvalidArgument(
+        return InvalidArgument(
             "PERIOD_NOT_WHOLE",
             f"version {version.version} of plan {version.plan_code} is billed {version.billing_interval}; the period is"
             f" one that is billed {interval}",
@@ -156,7 +162,7 @@ def require_simulated(version: PlanVersion, interval: BillingInterval) -> None:
         if getattr(charge, term)
     ]
     if found:
-        raise InvalidArgument(
+        return InvalidArgument(
             "PLAN_UNSUPPORTED",
             f"version {version.version} of plan {version.plan_code} has {', '.join(found)}, which a period alone does"
             " not tell what to bill for",
@@ -164,6 +170,7 @@ def require_simulated(version: PlanVersion, interval: BillingInterval) -> None:
             version=str(version.version),
             fields=",".join(found),
         )
+    return None
 
 
 def _reached(rated: Sequence[RatedCharge]) -> Iterator[Reached]:
@@ -177,6 +184,6 @@ def _reached(rated: Sequence[RatedCharge]) -> Iterator[Reached]:
 
 def _tier(price: Price, usage: Usage) -> int:
     """0 where the price has none."""
-    if not isinstance(price, GraduatedPrice | VolumePrice | GraduatedPercentagePrice):
+    if not isinstance(price, _TIERED):
         return 0
     return price.table.index(usage.quantity if usage.full_quantity is None else usage.full_quantity) + 1
