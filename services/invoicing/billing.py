@@ -16,10 +16,11 @@ from services.invoicing.domain.invoice import Invoice, PaymentStatus, State, iss
 from services.invoicing.domain.late_usage import Correction
 from services.invoicing.domain.line import RatedUsage, Source
 from services.invoicing.domain.plan import PlanVersion
+from services.invoicing.domain.question import usage_question
 from services.invoicing.domain.settlement import InvoiceKey, Portion, Settled, Settlement, by_invoice, lines_of, settled
 from services.invoicing.domain.subscription import Subscription
 from services.invoicing.late_billing import Late, SettlementsOf, late_of
-from services.invoicing.peers import Peers, UsageQuestion
+from services.invoicing.peers import Peers
 
 _NOTHING_LATE = Late((), ())
 
@@ -105,7 +106,7 @@ async def _bill_together(
     used, watermark = await peers.usage(
         tenant_id,
         [
-            UsageQuestion(each.id, plan if part.usage else None, each.current_period, each.schedule)
+            usage_question(each, each.phase, plan if part.usage else None, each.current_period)
             for each, plan, part in zip(due, plans, settles, strict=True)
         ],
     )

@@ -4,21 +4,21 @@ Each call carries a key of the tenant it is for. Raises the peers' errors, and U
 """
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeAlias
 
 from libs.common.credentials import Issuer
+from libs.common.errors import FailedPrecondition
 from libs.common.rpc.client import credential
-from libs.common.wire import money_out, period_out, timestamp_out
+from libs.common.wire import money_out, timestamp_out
 from services.invoicing import convert
 from services.invoicing.domain.bill import Tax
 from services.invoicing.domain.invoice import HandOver
 from services.invoicing.domain.line import RatedUsage
-from services.invoicing.domain.period import Period
-from services.invoicing.domain.plan import Charge, PlanVersion, Split, UsagePart
-from services.invoicing.domain.schedule import Schedule
+from services.invoicing.domain.plan import PlanVersion
+from services.invoicing.domain.question import UsageQuestion
 from weir.metering.v1 import archive_pb2, clocks_pb2, late_usage_pb2, metering_pb2
 from weir.payments.v1 import payments_pb2
 from weir.pricing.v1 import pricing_pb2
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from weir.pricing.v1.pricing_pb2_grpc import PricingServiceAsyncStub
 
 PLAN_VERSIONS_KEPT = 4096
+METERS_KEPT = 4096
+_ADDITIVE = (metering_pb2.Meter.AGGREGATION_COUNT, metering_pb2.Meter.AGGREGATION_SUM)
 _PAYMENT_REQUESTS = uuid.UUID("5d2f0a3e-9c41-4f0e-8b0f-6f1f3c1f7a52")
 
 Quantities: TypeAlias = Sequence[pricing_pb2.ChargeQuantity]
@@ -39,20 +41,6 @@ Quantities: TypeAlias = Sequence[pricing_pb2.ChargeQuantity]
 
 MAX_QUERIES = 10_000
 """As many does metering take at once."""
-
-
-@dataclass(frozen=True, slots=True)
-class UsageQuestion:
-    """What a subscription used in a period under a plan; without a plan, nothing is asked."""
-
-    subscription_id: str
-    plan: PlanVersion | None
-    period: Period
-    schedule: Schedule
-
-    @property
-    def splits(self) -> Mapping[Split, list[Charge]]:
-        return self.plan.by_split if self.plan else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +71,7 @@ class Peers:
         self._payments = payments
         self._issuer = issuer
         self._plan_versions: dict[tuple[str, str, int], PlanVersion] = {}
+        self._meters: dict[tuple[str, str], metering_pb2.Meter] = {}
 
     async def latest_version(self, tenant_id: str, plan_code: str) -> PlanVersion:
         """Raises NotFound PLAN_NOT_FOUND, and FailedPrecondition PLAN_NOT_ACTIVE or PLAN_UNSUPPORTED."""
@@ -124,14 +113,11 @@ class Peers:
         self, tenant_id: str, questions: Sequence[UsageQuestion], watermark: int = 0
     ) -> tuple[list[Quantities], int]:
         """What each subscription used in its period under its plan, as recorded at `watermark`, or now (0); and the
-        watermark common to all answers, 0 when there is nothing to ask. Raises NotFound METER_NOT_FOUND, and
-        InvalidArgument DIMENSION_UNKNOWN.
+        watermark common to all answers, 0 when there is nothing to ask. Raises NotFound METER_NOT_FOUND,
+        InvalidArgument DIMENSION_UNKNOWN or PRORATION_UNSUPPORTED, and FailedPrecondition HOURS_NOT_ADDITIVE.
         """
-        queries = [
-            _query(each.subscription_id, split, charges, each.period, each.schedule)
-            for each in questions
-            for split, charges in each.splits.items()
-        ]
+        await self._require_hours_add_up(tenant_id, questions)
+        queries = [query for each in questions for query in convert.usage_queries(each)]
         answers: list[metering_pb2.GetUsageResponse] = []
         for first in range(0, len(queries), MAX_QUERIES):
             chunk = queries[first : first + MAX_QUERIES]
@@ -140,14 +126,36 @@ class Peers:
             answers += response.answers
             watermark = response.watermark
         answered = iter(answers)
-        return [
-            [
-                quantity
-                for charges in each.splits.values()
-                for quantity in convert.quantities_out(charges, next(answered))
-            ]
+        return [list(convert.quantities_in(each, answered)) for each in questions], watermark
+
+    async def _require_hours_add_up(self, tenant_id: str, questions: Iterable[UsageQuestion]) -> None:
+        """Raises FailedPrecondition HOURS_NOT_ADDITIVE: what is no count or sum can't be split by time of day."""
+        asked = {
+            charge.meter_code
             for each in questions
-        ], watermark
+            for split in each.splits
+            if split.hours
+            for charge in each.splits[split]
+        }
+        for code in sorted(asked):
+            meter = await self._meter(tenant_id, code)
+            if meter.recurring or meter.aggregation not in _ADDITIVE:
+                raise FailedPrecondition(
+                    "HOURS_NOT_ADDITIVE",
+                    f"meter {code} does not add up by the hour: it can't be priced by time of day",
+                    meter_code=code,
+                )
+
+    async def _meter(self, tenant_id: str, code: str) -> metering_pb2.Meter:
+        """Asked once and kept: how a meter adds up never changes."""
+        if (kept := self._meters.get((tenant_id, code))) is not None:
+            return kept
+        request = metering_pb2.GetMeterRequest(code=code)
+        response = await self._metering.GetMeter(request, metadata=self._key(tenant_id))
+        if len(self._meters) >= METERS_KEPT:
+            self._meters.pop(next(iter(self._meters)))
+        self._meters[tenant_id, code] = response.meter
+        return response.meter
 
     async def late_usage(
         self, tenant_id: str, questions: Sequence[LateQuestion], watermark: int
@@ -237,25 +245,3 @@ class Peers:
 
     def _key(self, tenant_id: str) -> tuple[tuple[str, str], ...]:
         return credential(self._issuer.internal_key(tenant_id))
-
-
-def _query(
-    subscription_id: str, split: Split, charges: Sequence[Charge], period: Period, schedule: Schedule
-) -> metering_pb2.GetUsageRequest:
-    """A first period that is not whole is told so: a weighted sum is averaged over all of it."""
-    whole = schedule.period_of(period.start)
-    return metering_pb2.GetUsageRequest(
-        subscription_id=subscription_id,
-        meter_codes=dict.fromkeys(charge.meter_code for charge in charges),
-        period=period_out(period.start, period.end),
-        full_period=None if whole == period else period_out(whole.start, whole.end),
-        time_zone="" if whole == period else schedule.tz.key,
-        parts=[_part_out(part) for part in split.parts],
-        group_by=split.group_keys,
-        first_events=split.first_events,
-    )
-
-
-def _part_out(part: UsagePart) -> metering_pb2.UsagePart:
-    filters = [metering_pb2.DimensionFilter(property=name, values=values) for name, values in part.filters]
-    return metering_pb2.UsagePart(code=part.code, filters=filters)

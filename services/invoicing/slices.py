@@ -8,8 +8,9 @@ from services.invoicing import convert
 from services.invoicing.domain.late_usage import RatingKey
 from services.invoicing.domain.line import Line, RatedUsage, Source
 from services.invoicing.domain.period import Period
+from services.invoicing.domain.question import UsageQuestion, usage_question
 from services.invoicing.domain.subscription import Subscription
-from services.invoicing.peers import Peers, Quantities, UsageQuestion
+from services.invoicing.peers import Peers, Quantities
 
 Slice: TypeAlias = tuple[Source, Period, int]
 """The usage of a phase in a period, as of a watermark."""
@@ -51,7 +52,7 @@ async def _question(
 ) -> UsageQuestion:
     found = subscriptions[source.subscription_id]
     plan = await peers.plan_version(tenant_id, source.plan_code, source.plan_version)
-    return UsageQuestion(found.id, plan, period, found.schedule_of(found.numbered(source.phase_number)))
+    return usage_question(found, found.numbered(source.phase_number), plan, period)
 
 
 def _watermark(part: Slice) -> int:

@@ -10,7 +10,6 @@ COMMITMENT = "minimum commitments on invoices"
 FIXED_CHARGES = "fixed charges on invoices"
 DRAFTS = "grace periods: drafts that are finalized later or by request"
 PROGRESSIVE = "progressive billing: invoices at usage thresholds"
-PRORATED = "charges that are prorated on invoices"
 TAXES = "taxes of the tenant on lines that have no others"
 ONE_OFF = "one-off invoices"
 WALLETS = "wallets"
@@ -21,7 +20,6 @@ LATER = {
     "sc-pia-06": IN_ADVANCE,
     "sc-pia-07": IN_ADVANCE,
     "sc-pia-09": IN_ADVANCE,
-    "sc-cross-01": PRORATED,
     "sc-adv-02": f"{IN_ADVANCE}, without an invoice until they are paid (regroup_paid_fees)",
     "sc-commit-03": COMMITMENT,
     "sc-commit-04": COMMITMENT,
@@ -34,7 +32,7 @@ LATER = {
     "sc-fc-03": f"{FIXED_CHARGES}, with other units within a period",
     "sc-upgrade-fc-03": FIXED_CHARGES,
     "sc-adjust-02": f"{DRAFTS}; fees that are adjusted",
-    "sc-inv-18": f"{DRAFTS}; fees that are adjusted; {PRORATED}",
+    "sc-inv-18": f"{DRAFTS}; fees that are adjusted",
     "sc-inv-21": f"{DRAFTS}; {TAXES}",
     "sc-void-01": f"{TAXES}; credit notes of invoices that are voided",
     "sc-pb-02": f"{PROGRESSIVE}; {DRAFTS}",
@@ -46,7 +44,7 @@ LATER = {
     "sc-termadv-01": TAXES,
     "sc-termadv-04": TAXES,
     "sc-inv-07": TAXES,
-    "sc-inv-13": PRORATED,
+    "sc-inv-17": UNUSED,
     "sc-trial-06": COMMITMENT,
     "sc-tax-01": "taxes of charges; coupons on invoices",
     "sc-oneoff-02": f"{ONE_OFF}; {TAXES}",

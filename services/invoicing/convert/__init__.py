@@ -14,7 +14,7 @@ from services.invoicing.convert.subscriptions import (
     unused_fee_in,
 )
 from services.invoicing.convert.times import instant_in
-from services.invoicing.convert.usages import quantities_out
+from services.invoicing.convert.usages import quantities_in, usage_queries
 
 __all__ = [
     "applied_out",
@@ -34,7 +34,7 @@ __all__ = [
     "payment_status_in",
     "plan_asked_in",
     "plan_version_in",
-    "quantities_out",
+    "quantities_in",
     "rated_usage_in",
     "rating_in",
     "revision_in",
@@ -43,4 +43,5 @@ __all__ = [
     "subscription_out",
     "tax_in",
     "unused_fee_in",
+    "usage_queries",
 ]

@@ -18,8 +18,8 @@ class StepKind(StrEnum):
     LIMIT = "limit"
 
 
-PartKey: TypeAlias = tuple[str, tuple[tuple[str, str], ...], bool]
-"""A filter of a charge, a group, and whether it is neither but leads to the charge's minimum or maximum."""
+PartKey: TypeAlias = tuple[str, tuple[tuple[str, str], ...], str | None, bool]
+"""A filter of a charge, a group, a window, and whether it is none but leads to the charge's minimum or maximum."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +42,22 @@ class RatedTier:
 
 
 @dataclass(frozen=True, slots=True)
+class PricedUnits:
+    """An amount in a pricing unit, and what one of it is worth in major units of the currency."""
+
+    code: str
+    amount: Decimal
+    conversion_rate: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class Rating:
-    """`quantity` of `meter_code` under a charge of `charge_model`; the tiers' amounts add up to `unrounded_amount`.
+    """`quantity` of `meter_code` under a charge of `charge_model`; the tiers' amounts add up to `unrounded_amount`, or
+    in a pricing unit to what converts to that.
 
     `part` is the charge's filter that the usage belongs to, "" if none, and `group` its values of the charge's group
-    keys.
+    keys. `window` is that of a price by time of day, "" for the hours that none has, None for other prices. Of units
+    that are prorated, there are `full_quantity`; where tiers go on over the contract, `quantity_before` was used.
     """
 
     meter_code: str
@@ -57,8 +68,12 @@ class Rating:
     tiers: tuple[RatedTier, ...]
     part: str = ""
     group: tuple[tuple[str, str], ...] = ()
+    window: str | None = None
+    full_quantity: Decimal | None = None
+    quantity_before: Decimal | None = None
+    pricing_unit: PricedUnits | None = None
 
     @property
     def part_key(self) -> PartKey:
         """What of a charge it rates; two that lead to its minimum or maximum rate the same."""
-        return self.part, self.group, self.charge_model in {"minimum", "maximum"}
+        return self.part, self.group, self.window, self.charge_model in {"minimum", "maximum"}
