@@ -51,7 +51,7 @@ class RatedCharge(NamedTuple):
 
     @property
     def unit_amount(self) -> Decimal:
-        """`unrounded_amount` by the unit, to 12 digits after the point; 0 without units. Computed when it is asked for."""
+        """`unrounded_amount` by the unit, to 12 digits after the point; 0 without units."""
         if not self.unrounded_amount or self.units <= 0:
             return ZERO
         return ROUNDING.divide(self.unrounded_amount, self.units).quantize(_UNIT_AMOUNT, context=ROUNDING)
