@@ -5,13 +5,10 @@ commits, locks and several connections behave as they do in production.
 """
 
 import asyncio
-import os
 import secrets
-import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -25,12 +22,6 @@ from libs.embedded.valkey import Valkey
 from services.__main__ import SERVICES, migrations
 
 TEMPLATE = "weir_template"
-
-# Every process that a test starts would compile a thousand modules where nothing may be written beside them.
-if sys.dont_write_bytecode:
-    sys.dont_write_bytecode = False
-    sys.pycache_prefix = os.environ["PYTHONPYCACHEPREFIX"] = str(Path(__file__).parents[1] / ".pytest_cache/bytecode")
-    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 @dataclass(frozen=True, slots=True)
