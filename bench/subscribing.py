@@ -28,9 +28,9 @@ async def subscribe(
     await conn.execute(
         """
         INSERT INTO subscription (tenant_id, id, customer_id, billing_time, start_time, period_start, period_end,
-            create_time, request_id, request_hash)
+            create_time, request_id, request_hash, turn)
         SELECT 'bench', 'sub_' || n, 'customer_' || n % $2::int, 'calendar', '2023-10-01', '2023-11-01', '2023-12-01',
-            now(), gen_random_uuid(), ''
+            now(), gen_random_uuid(), '', floor(log(2, n / $2::int + 1))
         FROM generate_series(0, $1::int - 1) AS n
         """,
         subscriptions,
