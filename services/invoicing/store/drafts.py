@@ -10,9 +10,11 @@ from services.invoicing.domain.settlement import InvoiceKey, Portion, by_invoice
 from services.invoicing.store import lines
 
 _COMPLETE = (
-    "i.state = 'draft' AND NOT EXISTS (SELECT FROM subscription s WHERE s.tenant_id = i.tenant_id"
-    " AND s.customer_id = i.customer_id AND s.due_time = i.due_time AND s.failure_count = 0"
-    " AND CASE WHEN s.invoiced_alone THEN s.id ELSE '' END = i.alone_subscription_id)"
+    "i.state = 'draft' AND CASE i.alone_subscription_id"
+    " WHEN '' THEN (SELECT s.id FROM subscription s WHERE s.tenant_id = i.tenant_id AND s.customer_id = i.customer_id"
+    "  AND s.due_time = i.due_time AND s.failure_count = 0 AND NOT s.invoiced_alone LIMIT 1)"
+    " ELSE (SELECT s.id FROM subscription s WHERE s.tenant_id = i.tenant_id AND s.id = i.alone_subscription_id"
+    "  AND s.due_time = i.due_time AND s.failure_count = 0) END IS NULL"
 )
 """Whether nothing is to come: no subscription that is due then waits to be billed on this draft. One that failed is not
 waited for."""

@@ -11,8 +11,8 @@ _WAITING = (
     "SELECT min(due_time) FROM subscription WHERE tenant_id = $1 AND failure_count = 0",
     "SELECT min(due_time) FROM invoice WHERE tenant_id = $1 AND state = 'draft'",
 )
-"""The earliest that is still to be done: a test clock waits for it where it is due. It does not wait for a subscription that could not
-be billed: that is tried again, and billed as soon as it can be, wherever the clock stands by then.
+"""The earliest that is still to be done: a test clock waits for it where it is due. It does not wait for a subscription
+that could not be billed: that is tried again, and billed as soon as it can be, wherever the clock stands by then.
 """
 
 
