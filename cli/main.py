@@ -16,6 +16,7 @@ from cli.arguments import (
     billing,
     catalog,
     corrections,
+    coupons,
     credit_notes,
     dead_letters,
     events,
@@ -50,6 +51,7 @@ PARTS = (
     billing,
     subscriptions,
     credit_notes,
+    coupons,
     keys,
 )
 for part in PARTS:

@@ -2,10 +2,12 @@
 
 from libs.common.postgres import Conn
 from services.invoicing.store import (
+    applied_coupons,
     balances,
     clocks,
     credit_notes,
     customers,
+    discounts,
     drafts,
     dues,
     hand_overs,
@@ -13,16 +15,19 @@ from services.invoicing.store import (
     lines,
     phases,
     runs,
+    standings,
     subscriptions,
     voids,
 )
 
 __all__ = [
+    "applied_coupons",
     "balances",
     "check",
     "clocks",
     "credit_notes",
     "customers",
+    "discounts",
     "drafts",
     "dues",
     "hand_overs",
@@ -30,6 +35,7 @@ __all__ = [
     "lines",
     "phases",
     "runs",
+    "standings",
     "subscriptions",
     "voids",
 ]
