@@ -155,7 +155,6 @@ UNSUPPORTED = {
     "minimum_commitment": pricing_pb2.PlanVersion(
         minimum_commitment=pricing_pb2.MinimumCommitment(amount=Money(currency_code="USD", minor_units=1))
     ),
-    "tax_inclusive": pricing_pb2.PlanVersion(tax_inclusive=True),
     "charges[0].in_advance": pricing_pb2.PlanVersion(charges=[pricing_pb2.Charge(in_advance=True)]),
 }
 

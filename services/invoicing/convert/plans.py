@@ -77,9 +77,7 @@ def _interval_name(message: pricing_pb2.PlanVersion) -> str:
 
 def _unsupported(message: pricing_pb2.PlanVersion) -> list[str]:
     """The fields that invoices have no lines for."""
-    found = [
-        name for name in ("fixed_charges", "usage_thresholds", "phases", "tax_inclusive") if getattr(message, name)
-    ]
+    found = [name for name in ("fixed_charges", "usage_thresholds", "phases") if getattr(message, name)]
     if message.HasField("minimum_commitment"):
         found.append("minimum_commitment")
     for index, charge in enumerate(message.charges):
