@@ -37,17 +37,9 @@ DIFFERENCES = """
             FROM series
         ) AS rollups USING (tenant_id, event_code)
         WHERE sequence <= (SELECT folded FROM rollup_progress) AND series_no <= built_series_no
-            AND ($1 = '' OR tenant_id = $1)
-    ), added_up AS (
-        SELECT tenant_no, series_no, rollup_no, width,
-            date_trunc((ARRAY['month', 'day', 'hour', 'minute'])[width + 1], event_time, 'UTC') AS start_time, cell,
-            count(*) AS event_count, trim_scale(sum(value)) AS total,
-            trim_scale(min(value)) AS smallest, trim_scale(max(value)) AS largest,
-            CASE WHEN rollup_no = 0 THEN max(sequence) END AS last_sequence,
-            trim_scale(sum(value * extract(epoch FROM event_time)) FILTER (WHERE kept = 'moments')) AS moment,
-            (array_agg(transaction_id ORDER BY event_time DESC, transaction_id COLLATE "C" DESC)
-                FILTER (WHERE kept = 'latest'))[1] AS latest
-        FROM folded CROSS JOIN generate_series(0, depth) AS width CROSS JOIN LATERAL (
+            AND event.tenant_no = ANY(ARRAY(SELECT tenant_no FROM tenant WHERE $1 IN ('', tenant_id)))
+    ), counted AS MATERIALIZED (
+        SELECT folded.*, value FROM folded CROSS JOIN LATERAL (
             SELECT CASE WHEN value_property = '' THEN 1
                 WHEN properties ->> value_property ~ '^-?[0-9]{1,26}(\\.[0-9]{1,12})?$'
                 THEN (properties ->> value_property)::numeric END AS value
@@ -56,12 +48,22 @@ DIFFERENCES = """
             SELECT FROM jsonb_array_elements(filters) AS filter
             WHERE NOT coalesce(filter -> 'values' ? (properties ->> (filter ->> 'property')), false)
         )
+    ), added_up AS (
+        SELECT tenant_no, series_no, rollup_no, width,
+            date_trunc((ARRAY['month', 'day', 'hour', 'minute'])[width + 1], event_time, 'UTC') AS start_time, cell,
+            count(*) AS event_count, trim_scale(sum(value)) AS total,
+            trim_scale(min(value)) AS smallest, trim_scale(max(value)) AS largest,
+            CASE WHEN rollup_no = 0 THEN max(sequence) END AS last_sequence,
+            trim_scale(sum(value * extract(epoch FROM event_time)) FILTER (WHERE kept = 'moments')) AS moment,
+            (max(ARRAY[to_char(event_time, 'YYYYMMDDHH24MISSUS'), transaction_id] COLLATE "C")
+                FILTER (WHERE kept = 'latest'))[2] AS latest
+        FROM counted CROSS JOIN generate_series(0, depth) AS width
         GROUP BY 1, 2, 3, 4, 5, 6
     ), kept AS (
         SELECT bucket.tenant_no, series_no, rollup_no, width::int, start_time, properties, event_count,
             trim_scale(total), trim_scale(smallest), trim_scale(largest), last_sequence, trim_scale(moment), latest[2]
         FROM bucket LEFT JOIN cell USING (cell_no)
-        WHERE $1 = '' OR bucket.tenant_no = (SELECT tenant_no FROM tenant WHERE tenant_id = $1)
+        WHERE bucket.tenant_no = ANY(ARRAY(SELECT tenant_no FROM tenant WHERE $1 IN ('', tenant_id)))
     )
     (TABLE kept EXCEPT TABLE added_up) UNION ALL (TABLE added_up EXCEPT TABLE kept)
 """
