@@ -12,13 +12,23 @@ import grpc
 from libs.common.errors import BillingError, ResourceExhausted, Unavailable
 from libs.common.money import Money
 from services.invoicing.domain.bill import Bill, totalled
+from services.invoicing.domain.commitment import commitment_line
 from services.invoicing.domain.discount import discounted
 from services.invoicing.domain.invoice import Invoice, PaymentStatus, State, issue_date
 from services.invoicing.domain.late_usage import Correction
 from services.invoicing.domain.line import RatedUsage, Source, bearing
 from services.invoicing.domain.plan import PlanVersion
 from services.invoicing.domain.question import usage_question
-from services.invoicing.domain.settlement import InvoiceKey, Portion, Settled, Settlement, by_invoice, lines_of, settled
+from services.invoicing.domain.settlement import (
+    InvoiceKey,
+    Portion,
+    Settled,
+    Settlement,
+    by_invoice,
+    lines_of,
+    require_statable,
+    settled,
+)
 from services.invoicing.domain.standing import Standing
 from services.invoicing.domain.subscription import Subscription
 from services.invoicing.domain.tax import Taxes
@@ -140,7 +150,9 @@ async def _bill_together(
     for each, plan, part, usage in zip(due, plans, settles, usages, strict=True):
         portion = _portion(each, plan, part, usage, watermark)
         its_late = late.get(each.id, _NOTHING_LATE) if closing.get(each.id) is each else _NOTHING_LATE
-        portion = replace(portion, lines=portion.lines + its_late.lines)
+        missing = commitment_line(each, plan, portion.settlement.source, portion.lines) if part.usage else None
+        portion = replace(portion, lines=(*portion.lines, *((missing,) if missing else ()), *its_late.lines))
+        require_statable(portion.lines)
         billed.append(Billed(each, portion, 0 if each.is_opening else watermark, its_late.corrections))
     return billed
 

@@ -1,8 +1,10 @@
 """From lines back to their amounts: computed again from what they recorded."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from libs.common.money import Money
+from services.invoicing.domain.commitment import base_fee, missing_to, reconciled
 from services.invoicing.domain.line import Line, LineKind, RatedUsage, Source
 from services.invoicing.domain.proration import Proration
 from services.invoicing.domain.subscription import Subscription
@@ -15,7 +17,37 @@ async def recomputed(
 ) -> list[Money]:
     """The lines' amounts, in their order; `subscriptions` has at least theirs, by id."""
     usages = await rated_slices(peers, tenant_id, (each for line in lines for each in _slices(line)), subscriptions)
-    return [await _amount(peers, tenant_id, line, subscriptions, usages) for line in lines]
+    amounts = {
+        i: await _amount(peers, tenant_id, line, subscriptions, usages)
+        for i, line in enumerate(lines)
+        if line.kind is not LineKind.COMMITMENT
+    }
+    again = [replace(lines[i], amount=amount) for i, amount in amounts.items()]
+    return [
+        amounts[i] if i in amounts else await _commitment(peers, tenant_id, line, subscriptions, again)
+        for i, line in enumerate(lines)
+    ]
+
+
+def computed_from(line: Line, lines: Sequence[Line]) -> list[Line]:
+    """Those of an invoice's lines that a line's amount is a matter of, then itself."""
+    if line.kind is not LineKind.COMMITMENT:
+        return [line]
+    return [*reconciled(lines, _source(line), line.period), line]
+
+
+async def _commitment(
+    peers: Peers, tenant_id: str, line: Line, subscriptions: Mapping[str, Subscription], again: Sequence[Line]
+) -> Money:
+    """`again` are the lines of its invoice, computed again."""
+    source = _source(line)
+    found = subscriptions[source.subscription_id]
+    phase = found.numbered(source.phase_number)
+    plan = await peers.plan_version(tenant_id, source.plan_code, source.plan_version)
+    assert plan.commitment is not None, "a plan version never changes"
+    part = Proration(plan.commitment.amount, *found.days_in(phase, line.period))
+    fee = base_fee(found, phase, plan, line.period)
+    return Money.rounded(missing_to(part, fee, reconciled(again, source, line.period)), plan.currency)
 
 
 async def _amount(

@@ -12,7 +12,7 @@ from services.invoicing.crediting import Till, void_invoice
 from services.invoicing.domain.explain import sentences
 from services.invoicing.domain.invoice import Invoice, State
 from services.invoicing.explaining import find_line, replay
-from services.invoicing.recomputing import recomputed
+from services.invoicing.recomputing import computed_from, recomputed
 from services.invoicing.subscribing import (
     Context,
     SubscriptionMethods,
@@ -81,7 +81,8 @@ class InvoicingServicer(SubscriptionMethods, ClockMethods):
             source = line.source
             assert source is not None, "every line bills a subscription"
             subscription = await found_subscription(conn, tenant_id, source.subscription_id)
-        [amount] = await recomputed(self._peers, tenant_id, [line], {subscription.id: subscription})
+        lines = computed_from(line, invoice.bill.lines)
+        *_, amount = await recomputed(self._peers, tenant_id, lines, {subscription.id: subscription})
         periods = subscription.schedule_of(subscription.numbered(source.phase_number))
         rating = None if line.rating is None else convert.rating_in(line.rating)
         return pb.ExplainLineResponse(

@@ -6,7 +6,6 @@ An entry is a kind, or the beginning of an id, with what it waits for. `--cases 
 from tests.reference.cases import Case
 
 IN_ADVANCE = "charges in advance: usage that is billed as it happens"
-COMMITMENT = "minimum commitments on invoices"
 FIXED_CHARGES = "fixed charges on invoices"
 DRAFTS = "grace periods: drafts that are finalized later or by request"
 PROGRESSIVE = "progressive billing: invoices at usage thresholds"
@@ -19,11 +18,7 @@ LATER = {
     "sc-pia-07": IN_ADVANCE,
     "sc-pia-09": IN_ADVANCE,
     "sc-adv-02": f"{IN_ADVANCE}, without an invoice until they are paid (regroup_paid_fees)",
-    "sc-commit-03": COMMITMENT,
-    "sc-commit-04": COMMITMENT,
-    "sc-commit-05": COMMITMENT,
-    "sc-commit-12": COMMITMENT,
-    "sc-commit-16": COMMITMENT,
+    "sc-commit-12": "nothing: decision 35 says why a day that has not begun commits to nothing",
     "sc-cn-03": f"{ONE_OFF}; refunds",
     "sc-cn-06": "payments that are recorded",
     "sc-downgrade-fc-02": FIXED_CHARGES,
@@ -38,7 +33,6 @@ LATER = {
     "sc-pb-06": PROGRESSIVE,
     "sc-term-02": "refunds",
     "sc-term-04": "ends without an invoice",
-    "sc-trial-06": COMMITMENT,
     "sc-inv-13": "an invoice that is both of the old and the new phase",
     "sc-oneoff-02": ONE_OFF,
     "sc-wallet": WALLETS,

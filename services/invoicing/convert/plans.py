@@ -8,7 +8,7 @@ from typing import TypeAlias
 from libs.common.errors import FailedPrecondition
 from libs.common.money import Money
 from services.invoicing.domain.hours import Hours, TimeWindow
-from services.invoicing.domain.plan import Charge, PlanVersion, Split, UsagePart
+from services.invoicing.domain.plan import Charge, Commitment, PlanVersion, Split, UsagePart
 from services.invoicing.domain.schedule import BillingInterval
 from services.invoicing.domain.tax import Tax, Taxes
 from weir.pricing.v1 import pricing_pb2
@@ -67,7 +67,13 @@ def plan_version_in(message: pricing_pb2.PlanVersion) -> PlanVersion:
         tax_codes=tuple(message.tax_codes),
         trial=timedelta(days=message.trial_days),
         is_tax_inclusive=message.tax_inclusive,
+        commitment=_commitment_in(message.minimum_commitment) if message.HasField("minimum_commitment") else None,
     )
+
+
+def _commitment_in(message: pricing_pb2.MinimumCommitment) -> Commitment:
+    amount = Money(message.amount.minor_units, message.amount.currency_code)
+    return Commitment(amount, message.name, tuple(message.tax_codes))
 
 
 def _interval_name(message: pricing_pb2.PlanVersion) -> str:
@@ -78,8 +84,6 @@ def _interval_name(message: pricing_pb2.PlanVersion) -> str:
 def _unsupported(message: pricing_pb2.PlanVersion) -> list[str]:
     """The fields that invoices have no lines for."""
     found = [name for name in ("fixed_charges", "usage_thresholds", "phases") if getattr(message, name)]
-    if message.HasField("minimum_commitment"):
-        found.append("minimum_commitment")
     for index, charge in enumerate(message.charges):
         found += [f"charges[{index}].in_advance"] * charge.in_advance
     return found

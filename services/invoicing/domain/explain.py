@@ -5,7 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
-from libs.common.money import Money, plain
+from libs.common.money import EXACT, Money, plain
 from services.invoicing.domain.bill import Bill
 from services.invoicing.domain.invoice import Invoice
 from services.invoicing.domain.line import Line, LineKind, Source
@@ -31,7 +31,7 @@ def sentences(invoice: Invoice, position: int, rating: Rating | None, schedule: 
         _period(line.period, schedule.tz),
         *(_usage(line, rating, invoice.bill.currency) if rating else ()),
         *(_late(line, rating) if rating and line.kind is LineKind.LATE_USAGE else ()),
-        *(_base_fee(line.proration, _NOUNS[schedule.interval]) if line.proration else ()),
+        *(_part(line, line.proration, _NOUNS[schedule.interval]) if line.proration else ()),
         _rounding(line.unrounded_amount, line.amount),
         *_discounts(position, invoice.bill),
         *_taxes(line, invoice.bill),
@@ -47,6 +47,23 @@ def _for(source: Source | None) -> str:
 def _period(period: Period, tz: ZoneInfo) -> str:
     return (
         f"The period runs from {_instant(period.start, tz)} to just before {_instant(period.end, tz)} ({tz.key} time)."
+    )
+
+
+def _part(line: Line, part: Proration, interval: str) -> Iterator[str]:
+    return _base_fee(part, interval) if line.kind is LineKind.BASE_FEE else _commitment(line, part, interval)
+
+
+def _commitment(line: Line, part: Proration, interval: str) -> Iterator[str]:
+    currency = line.amount.currency
+    spent = EXACT.subtract(part.unrounded_amount, line.unrounded_amount)
+    yield (
+        f"The plan commits to {part.fee} a {interval} at least; {part.days} of its {part.period_days} days count, for"
+        f" which that is {_exact(part.unrounded_amount, currency)}."
+    )
+    yield (
+        f"The base fee of these days and what this invoice bills for them come to {_exact(spent, currency)} before"
+        f" coupons and taxes: {_exact(line.unrounded_amount, currency)} are missing."
     )
 
 

@@ -47,6 +47,15 @@ class Charge:
 
 
 @dataclass(frozen=True, slots=True)
+class Commitment:
+    """What a whole billing interval comes to at least. Its line has taxes of its own, or else the plan's."""
+
+    amount: Money
+    name: str
+    tax_codes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class PlanVersion:
     """`base_fee` is for a whole billing interval, None if there is none, and charged when a period begins if it is
     `in_advance`, otherwise when it has ended. None is for the time of the `trial`, from the subscription's start on.
@@ -63,6 +72,7 @@ class PlanVersion:
     tax_codes: tuple[str, ...]
     trial: timedelta = timedelta(0)
     is_tax_inclusive: bool = False
+    commitment: Commitment | None = None
 
     def tax_codes_of(self, charge_code: str) -> tuple[str, ...]:
         """A charge's own, or else the plan's."""

@@ -122,9 +122,14 @@ def lines_of(
             if settles.usage is not None and (each.quantity or each.amount.minor_units)
         ),
     )
+    require_statable(lines)
+    return lines
+
+
+def require_statable(lines: Iterable[Line]) -> None:
+    """Raises FailedPrecondition AMOUNT_TOO_LARGE."""
     if sum(line.amount.minor_units for line in lines) > MAX_SUBTOTAL:
         raise FailedPrecondition("AMOUNT_TOO_LARGE", "the invoice comes to more than an amount can state")
-    return lines
 
 
 def _base_fee(source: Source, plan: PlanVersion, settles: Settled, schedule: Schedule) -> Iterator[Line]:

@@ -224,6 +224,14 @@ class Subscription:
         cut = replace(self, current_period=period)
         return replace(cut, is_opening=self.phase.in_advance and not is_paid and cut.opening_fee is not None)
 
+    def fee_days(self, phase: Phase, period: Period) -> Period | None:
+        """What of a period of `phase` its base fee is for, paid or not. None where no day is left."""
+        days = self.owned_days(period)
+        if days is None or phase.is_paused:
+            return None
+        start = max(days.start, phase.fee_start_time)
+        return Period(start, days.end) if start < days.end else None
+
     def _fee(self, period: Period) -> Period | None:
         days = self.owned_days(period)
         if days is None or self.phase.is_paused:

@@ -16,6 +16,8 @@ STATUSES = {
     Invoice.STATE_VOIDED: "voided",
 }
 
+FEES = {InvoiceLine.KIND_COMMITMENT: "commitment"}
+
 
 def invoice_view(invoice: Invoice, books: Books) -> Json:
     fees = fee_views(invoice)
@@ -53,7 +55,7 @@ def _fee(line: InvoiceLine) -> Json:
     rating = line.rating
     is_usage = line.HasField("rating")
     return {
-        "type": "charge" if is_usage else "subscription",
+        "type": "charge" if is_usage else FEES.get(line.kind, "subscription"),
         "metric": rating.meter_code,
         "true_up": _is_true_up(line),
         "amount_cents": line.amount.minor_units,
@@ -78,6 +80,7 @@ def _is_parent(line: InvoiceLine, true_up: InvoiceLine) -> bool:
 def _fee_figures(fees: Sequence[Json]) -> Json:
     usage = [each for each in fees if each["type"] == "charge"]
     true_ups = [each for each in usage if each["true_up"]]
+    commitments = [each["amount_cents"] for each in fees if each["type"] == "commitment"]
     subscription = [each["amount_cents"] for each in fees if each["type"] == "subscription"]
     return {
         "fees": fees,
@@ -88,6 +91,8 @@ def _fee_figures(fees: Sequence[Json]) -> Json:
         "true_up_fee": true_ups[0] if true_ups else None,
         "subscription_fee_cents": sum(subscription),
         "subscription_fees_count": len(subscription),
+        "commitment_fee_cents": sum(commitments),
+        "commitment_fees_count": len(commitments),
     }
 
 
