@@ -1,4 +1,4 @@
-"""`weir customers`, `invoices` and `payments`."""
+"""`weir invoices` and `payments`."""
 
 from typing import Annotated
 
@@ -6,7 +6,6 @@ import typer
 
 from cli.arguments.options import Data, Json, OfCustomer, execute
 
-customers = typer.Typer(help="Who is billed.")
 invoices = typer.Typer(help="What is owed.")
 payments = typer.Typer(help="What has been collected.")
 
@@ -15,33 +14,8 @@ Account = Annotated[str, typer.Option("--account", metavar="ID", help="The proce
 
 
 def add_to(root: typer.Typer) -> None:
-    root.add_typer(customers, name="customers")
     root.add_typer(invoices, name="invoices")
     root.add_typer(payments, name="payments")
-
-
-@customers.command("list")
-def customers_list(data: Data, as_json: Json = False) -> None:
-    """List customers."""
-    from cli.commands.customers import list_customers
-
-    execute(list_customers(data, as_json=as_json))
-
-
-@customers.command("create")
-def customers_create(
-    data: Data,
-    customer_id: Annotated[str, typer.Argument(metavar="ID", help="The customer's name in your system.")],
-    name: Annotated[str, typer.Option(help="The name on invoices.")],
-    email: Annotated[str, typer.Option(help="Where documents go.")] = "",
-    time_zone: Annotated[str, typer.Option(metavar="ZONE", help="Where the customer's months begin.")] = "UTC",
-    tax: Annotated[list[str] | None, typer.Option(metavar="CODE", help="A tax of the customer's; may repeat.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Make a customer."""
-    from cli.commands.customers import create_customer
-
-    execute(create_customer(data, customer_id, name, email, time_zone, tax or [], as_json=as_json))
 
 
 @invoices.command("list")

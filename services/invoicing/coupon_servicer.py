@@ -36,7 +36,7 @@ class AppliedCouponServicer(AppliedCouponServiceServicer):
         coupon = await self._peers.coupon(tenant_id, code_in(request.coupon_code, "coupon_code"))
         override = override_in(request, coupon)
         async with self._pool.acquire() as conn, conn.transaction():
-            if not await store.customers.hold(conn, tenant_id, customer_id):
+            if await store.customers.lock(conn, tenant_id, customer_id) is None:
                 raise customer_not_found(customer_id)
             if (made := await store.applied_coupons.made_by(conn, tenant_id, request_id)) is not None:
                 require_same(made[1], request_hash, request.request_id)

@@ -50,17 +50,19 @@ class SubscriptionMethods(InvoicingServiceServicer):
         )
         async with self._pool.acquire() as conn:
             made = await store.subscriptions.made_by(conn, tenant_id, request_id)
-            customer = await store.customers.get(conn, tenant_id, customer_id)
+            known = await store.customers.get(conn, tenant_id, customer_id)
         if made is not None:
             subscription = first_answer(made, request_hash, request.request_id, taken)
             return pb.CreateSubscriptionResponse(subscription=subscription_out(subscription))
-        if customer is None:
+        if known is None:
             raise customer_not_found(customer_id)
         plan = await self._peers.latest_version(tenant_id, plan_code)
-        subscription = begun(subscription_id, customer, plan, billing_time, start_time, self._clock())
-        subscription = replace(subscription, invoiced_alone=request.subscription.invoiced_alone)
         async with self._pool.acquire() as conn, conn.transaction():
             await store.clocks.hold(conn, tenant_id)
+            customer = await store.customers.hold(conn, tenant_id, customer_id)
+            assert customer is not None, "customers are kept"
+            subscription = begun(subscription_id, customer, plan, billing_time, start_time, self._clock())
+            subscription = replace(subscription, invoiced_alone=request.subscription.invoiced_alone)
             if not await store.subscriptions.insert(conn, tenant_id, subscription, request_id, request_hash):
                 made = await store.subscriptions.made_by(conn, tenant_id, request_id)
                 subscription = first_answer(made, request_hash, request.request_id, taken)

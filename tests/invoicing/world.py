@@ -23,6 +23,7 @@ from weir.invoicing.v1 import invoicing_pb2
 from weir.invoicing.v1.changes_pb2_grpc import PlanChangeServiceStub
 from weir.invoicing.v1.coupons_pb2_grpc import AppliedCouponServiceStub
 from weir.invoicing.v1.credit_notes_pb2_grpc import CreditNoteServiceStub
+from weir.invoicing.v1.customers_pb2_grpc import CustomerServiceStub
 from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceStub
 from weir.invoicing.v1.pauses_pb2_grpc import PauseServiceStub
 from weir.metering.v1 import metering_pb2
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from weir.invoicing.v1.changes_pb2_grpc import PlanChangeServiceAsyncStub
     from weir.invoicing.v1.coupons_pb2_grpc import AppliedCouponServiceAsyncStub
     from weir.invoicing.v1.credit_notes_pb2_grpc import CreditNoteServiceAsyncStub
+    from weir.invoicing.v1.customers_pb2_grpc import CustomerServiceAsyncStub
     from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceAsyncStub
     from weir.invoicing.v1.pauses_pb2_grpc import PauseServiceAsyncStub
     from weir.metering.v1.corrections_pb2_grpc import CorrectionServiceAsyncStub
@@ -97,6 +99,7 @@ class Tenant:
     pauses: "PauseServiceAsyncStub"
     applied_coupons: "AppliedCouponServiceAsyncStub"
     coupons: "CouponServiceAsyncStub"
+    customers: "CustomerServiceAsyncStub"
 
     async def meter(self, code: str, property_name: str = "") -> None:
         kind = metering_pb2.Meter.AGGREGATION_SUM if property_name else metering_pb2.Meter.AGGREGATION_COUNT
@@ -233,6 +236,7 @@ class World:
             PauseServiceStub(self._channel(f"127.0.0.1:{self.invoicing_port}", key)),
             AppliedCouponServiceStub(self._channel(f"127.0.0.1:{self.invoicing_port}", key)),
             CouponServiceStub(self._channel(self.settings.pricing_target, key)),
+            CustomerServiceStub(self._channel(f"127.0.0.1:{self.invoicing_port}", key)),
         )
 
     @asynccontextmanager

@@ -2,7 +2,7 @@
 
 from services.invoicing.convert.coupons import applied_coupon_out, coupon_in, override_in
 from services.invoicing.convert.credit_notes import applied_out, note_in, note_out
-from services.invoicing.convert.customers import customer_in, customer_out
+from services.invoicing.convert.customers import customer_change_in, customer_in, customer_out
 from services.invoicing.convert.invoices import invoice_out, line_out, paid_in, payment_status_in, revision_in
 from services.invoicing.convert.plans import latest_version_in, plan_version_in, sold_version_in, taxes_in
 from services.invoicing.convert.ratings import rated_usage_in, rating_in
@@ -25,6 +25,7 @@ __all__ = [
     "change_in",
     "clock_out",
     "coupon_in",
+    "customer_change_in",
     "customer_in",
     "customer_out",
     "instant_in",

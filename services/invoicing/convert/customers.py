@@ -1,42 +1,142 @@
 """Customers."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
 from datetime import datetime
 
+from google.protobuf.field_mask_pb2 import FieldMask
+
 from libs.common.errors import InvalidArgument
-from libs.common.wire import code_in, text_in, timestamp_out
-from services.invoicing.domain.customer import Customer
+from libs.common.wire import code_in, currency_in, text_in, timestamp_out
+from services.invoicing.domain.customer import Address, Customer
 from services.invoicing.domain.period import is_time_zone
 from weir.invoicing.v1 import invoicing_pb2
 
+MAX_NET_PAYMENT_TERM_DAYS = 1000
+MAX_GRACE_PERIOD_DAYS = 365
+MAX_METADATA_KEYS = 50
 MAX_TAX_CODES = 100
+MAX_TAX_IDS = 10
+
+_LOCALE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,4}", re.ASCII)
+_COUNTRY = re.compile(r"[A-Z]{2}", re.ASCII)
+_SKIPS = {
+    invoicing_pb2.Customer.ZERO_AMOUNT_INVOICES_UNSPECIFIED: False,
+    invoicing_pb2.Customer.ZERO_AMOUNT_INVOICES_FINALIZE: False,
+    invoicing_pb2.Customer.ZERO_AMOUNT_INVOICES_SKIP: True,
+}
+_MASKED = {
+    "name": "name",
+    "email": "email",
+    "time_zone": "time_zone",
+    "currency_code": "currency",
+    "locale": "locale",
+    "address": "address",
+    "tax_ids": "tax_ids",
+    "net_payment_term_days": "net_payment_term_days",
+    "grace_period_days": "grace_period_days",
+    "zero_amount_invoices": "skips_zero_amounts",
+    "metadata": "metadata",
+    "tax_codes": "tax_codes",
+}
+"""What a caller sets: the contract's field, and the domain's."""
 
 
 def customer_in(message: invoicing_pb2.Customer, create_time: datetime) -> Customer:
-    time_zone = message.time_zone or "UTC"
-    if not is_time_zone(time_zone):
-        raise InvalidArgument(
-            "TIME_ZONE_UNKNOWN", f"{time_zone[:64]!r} is not an IANA time zone", field="customer.time_zone"
-        )
     return Customer(
         id=text_in(message.id, "customer.id"),
         name=text_in(message.name, "customer.name"),
         email=text_in(message.email, "customer.email", required=False),
-        time_zone=time_zone,
+        time_zone=_time_zone_in(message.time_zone or "UTC"),
         create_time=create_time,
+        currency=currency_in(message.currency_code, "customer.currency_code") if message.currency_code else "",
+        locale=_locale_in(message.locale),
+        address=_address_in(message.address),
+        tax_ids=_tax_ids_in(message.tax_ids),
+        net_payment_term_days=_days_in(
+            message.net_payment_term_days, "customer.net_payment_term_days", MAX_NET_PAYMENT_TERM_DAYS
+        ),
+        grace_period_days=_days_in(message.grace_period_days, "customer.grace_period_days", MAX_GRACE_PERIOD_DAYS),
+        skips_zero_amounts=_skips_in(message.zero_amount_invoices),
+        metadata=_metadata_in(message.metadata),
         tax_codes=_tax_codes_in(message.tax_codes),
     )
 
 
+def customer_change_in(message: invoicing_pb2.Customer, mask: FieldMask, old: Customer) -> Customer:
+    """`old` with what `mask` names, or all that a caller sets. What is left as it is may be missing in `message`."""
+    unknown = [path for path in mask.paths if path not in _MASKED]
+    if unknown:
+        known = ", ".join(_MASKED)
+        raise InvalidArgument(
+            "MASK_PATH_UNKNOWN", f"update_mask names {unknown[0]!r}; only {known} can change", field="update_mask"
+        )
+    paths = list(mask.paths) or list(_MASKED)
+    complete = invoicing_pb2.Customer()
+    complete.CopyFrom(message)
+    for path in _MASKED.keys() - set(paths):
+        complete.ClearField(path)  # type: ignore[arg-type]
+    if "name" not in paths:
+        complete.name = old.name
+    new = customer_in(complete, old.create_time)
+    return replace(old, **{_MASKED[path]: getattr(new, _MASKED[path]) for path in paths})
+
+
 def customer_out(customer: Customer) -> invoicing_pb2.Customer:
+    skips = invoicing_pb2.Customer.ZERO_AMOUNT_INVOICES_SKIP
+    finalizes = invoicing_pb2.Customer.ZERO_AMOUNT_INVOICES_FINALIZE
     return invoicing_pb2.Customer(
         id=customer.id,
         name=customer.name,
         email=customer.email,
         time_zone=customer.time_zone,
         create_time=timestamp_out(customer.create_time),
+        currency_code=customer.currency,
+        locale=customer.locale,
+        address=_address_out(customer.address),
+        tax_ids=[invoicing_pb2.TaxId(type=kind, value=value) for kind, value in customer.tax_ids.items()],
+        net_payment_term_days=customer.net_payment_term_days,
+        grace_period_days=customer.grace_period_days,
+        zero_amount_invoices=skips if customer.skips_zero_amounts else finalizes,
+        metadata=customer.metadata,
         tax_codes=customer.tax_codes,
+        erase_time=timestamp_out(customer.erase_time),
     )
+
+
+def _time_zone_in(value: str) -> str:
+    if not is_time_zone(value):
+        raise InvalidArgument(
+            "TIME_ZONE_UNKNOWN", f"{value[:64]!r} is not an IANA time zone", field="customer.time_zone"
+        )
+    return value
+
+
+def _locale_in(value: str) -> str:
+    if value and not _LOCALE.fullmatch(value):
+        raise InvalidArgument(
+            "LOCALE_MALFORMED", f"{value[:64]!r} is not a language tag such as de-CH", field="customer.locale"
+        )
+    return value
+
+
+def _address_in(message: invoicing_pb2.Address) -> Address:
+    country = message.country_code
+    if country and not _COUNTRY.fullmatch(country):
+        raise InvalidArgument(
+            "COUNTRY_MALFORMED",
+            f"{country[:64]!r} is not two capital letters",
+            field="customer.address.country_code",
+        )
+    names = [each.name for each in fields(Address)]
+    return Address(**{it: text_in(getattr(message, it), f"customer.address.{it}", required=False) for it in names})
+
+
+def _address_out(address: Address) -> invoicing_pb2.Address | None:
+    if address == Address():
+        return None
+    return invoicing_pb2.Address(**{each.name: getattr(address, each.name) for each in fields(Address)})
 
 
 def _tax_codes_in(codes: Sequence[str]) -> tuple[str, ...]:
@@ -48,3 +148,41 @@ def _tax_codes_in(codes: Sequence[str]) -> tuple[str, ...]:
         if found.count(code) > 1:
             raise InvalidArgument("TAX_CODE_DUPLICATE", f"{code} stands twice in {field}", field=field)
     return found
+
+
+def _tax_ids_in(messages: Sequence[invoicing_pb2.TaxId]) -> dict[str, str]:
+    if len(messages) > MAX_TAX_IDS:
+        raise InvalidArgument(
+            "TOO_MANY_TAX_IDS", f"there are {len(messages)} tax ids, {MAX_TAX_IDS} at most", field="customer.tax_ids"
+        )
+    found: dict[str, str] = {}
+    for i, each in enumerate(messages):
+        kind = code_in(each.type, f"customer.tax_ids[{i}].type")
+        if kind in found:
+            raise InvalidArgument(
+                "TAX_ID_REPEATED", f"there are two tax ids {kind}", field=f"customer.tax_ids[{i}].type"
+            )
+        found[kind] = text_in(each.value, f"customer.tax_ids[{i}].value")
+    return found
+
+
+def _days_in(value: int, field: str, most: int) -> int:
+    if not 0 <= value <= most:
+        raise InvalidArgument("DAYS_OUT_OF_RANGE", f"{field} is {value}; it must be 0 to {most}", field=field)
+    return value
+
+
+def _skips_in(value: "invoicing_pb2.Customer.ZeroAmountInvoices.ValueType") -> bool:
+    if (skips := _SKIPS.get(value)) is None:
+        field = "customer.zero_amount_invoices"
+        raise InvalidArgument("ENUM_VALUE_UNKNOWN", f"{field} is {value}, which names no choice", field=field)
+    return skips
+
+
+def _metadata_in(metadata: Mapping[str, str]) -> dict[str, str]:
+    field = "customer.metadata"
+    if len(metadata) > MAX_METADATA_KEYS:
+        raise InvalidArgument(
+            "TOO_MANY_METADATA_KEYS", f"{field} has {len(metadata)} keys, {MAX_METADATA_KEYS} at most", field=field
+        )
+    return {text_in(key, field): text_in(metadata[key], field, required=False) for key in sorted(metadata)}

@@ -1,13 +1,33 @@
 """Who is billed."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+
+from libs.common.errors import FailedPrecondition
+
+ERASED_NAME = "erased"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """`country_code` is ISO 3166-1 alpha-2; what is "" is not known."""
+
+    line1: str = ""
+    line2: str = ""
+    city: str = ""
+    postal_code: str = ""
+    region: str = ""
+    country_code: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Customer:
     """Somebody who is billed. `time_zone` is an IANA name: where the customer's days and months begin.
-    Lines that no plan, charge or request names taxes for bear `tax_codes`.
+
+    `tax_codes` are the taxes on lines that no plan, charge or request names any for.
+    `currency` is that of one-off invoices that name none, "" without one. `tax_ids` are numbers by type. Invoices that
+    come to nothing are finalized, unless the customer `skips_zero_amounts`.
     """
 
     id: str
@@ -15,4 +35,37 @@ class Customer:
     email: str
     time_zone: str
     create_time: datetime
+    currency: str = ""
+    locale: str = ""
+    address: Address = Address()
+    tax_ids: Mapping[str, str] = field(default_factory=dict)
+    net_payment_term_days: int = 0
+    grace_period_days: int = 0
+    skips_zero_amounts: bool = False
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    erase_time: datetime | None = None
     tax_codes: tuple[str, ...] = ()
+
+
+def updated(old: Customer, new: Customer, *, has_subscriptions: bool) -> Customer:
+    """`new`, if it may take the place of `old`. Raises FailedPrecondition CUSTOMER_ERASED, or TIME_ZONE_IN_USE: the
+    periods of subscriptions are days of the old time zone.
+    """
+    if old.erase_time is not None:
+        raise FailedPrecondition(
+            "CUSTOMER_ERASED", f"the personal data of customer {old.id} was erased", customer_id=old.id
+        )
+    if has_subscriptions and new.time_zone != old.time_zone:
+        raise FailedPrecondition(
+            "TIME_ZONE_IN_USE",
+            f"customer {old.id} has subscriptions, whose periods are days of {old.time_zone}",
+            customer_id=old.id,
+        )
+    return new
+
+
+def erased(customer: Customer, now: datetime) -> Customer:
+    """Without what says who it is; what invoices are a matter of stays."""
+    if customer.erase_time is not None:
+        return customer
+    return replace(customer, name=ERASED_NAME, email="", address=Address(), tax_ids={}, metadata={}, erase_time=now)

@@ -1,27 +1,36 @@
 """Customers."""
 
+# ruff: noqa: S608 what is interpolated is the list of columns below
+
+import json
 from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import asyncpg
 
 from libs.common.paging import Page
 from libs.common.postgres import Conn
-from services.invoicing.domain.customer import Customer
+from services.invoicing.domain.customer import Address, Customer
 
-_COLUMNS = "id, name, email, time_zone, create_time, tax_codes"
+_SET = (
+    "name, email, time_zone, currency, locale, address, tax_ids, net_payment_term_days, grace_period_days,"
+    " skips_zero_amounts, metadata, erase_time, tax_codes"
+)
+_COLUMNS = f"id, create_time, {_SET}"
+_PLACES = ", ".join(f"${i}" for i in range(3, 16))
 
 
 async def insert(conn: Conn, tenant_id: str, customer: Customer, request_id: UUID, request_hash: bytes) -> bool:
     """False when the id or the request_id is taken."""
     made = await conn.fetchval(
-        "INSERT INTO customer (tenant_id, id, name, email, time_zone, create_time, tax_codes, request_id, request_hash)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING RETURNING true",
+        f"INSERT INTO customer (tenant_id, id, {_SET}, create_time, request_id, request_hash)"
+        f" VALUES ($1, $2, {_PLACES}, $16, $17, $18) ON CONFLICT DO NOTHING RETURNING true",
         tenant_id,
         customer.id,
-        customer.name,
-        customer.email,
-        customer.time_zone,
+        *_values(customer),
         customer.create_time,
         customer.tax_codes,
         request_id,
@@ -33,7 +42,7 @@ async def insert(conn: Conn, tenant_id: str, customer: Customer, request_id: UUI
 async def made_by(conn: Conn, tenant_id: str, request_id: UUID) -> tuple[Customer, bytes] | None:
     """The customer that a request made, and that request's hash."""
     row = await conn.fetchrow(
-        f"SELECT {_COLUMNS}, request_hash FROM customer WHERE tenant_id = $1 AND request_id = $2",  # noqa: S608
+        f"SELECT {_COLUMNS}, request_hash FROM customer WHERE tenant_id = $1 AND request_id = $2",
         tenant_id,
         request_id,
     )
@@ -41,27 +50,61 @@ async def made_by(conn: Conn, tenant_id: str, request_id: UUID) -> tuple[Custome
 
 
 async def get(conn: Conn, tenant_id: str, customer_id: str) -> Customer | None:
-    row = await conn.fetchrow(
-        f"SELECT {_COLUMNS} FROM customer WHERE tenant_id = $1 AND id = $2",  # noqa: S608
+    return await _read(conn, tenant_id, customer_id, "")
+
+
+async def hold(conn: Conn, tenant_id: str, customer_id: str) -> Customer | None:
+    """The customer, who stays as he is until the transaction ends; others may hold him too."""
+    return await _read(conn, tenant_id, customer_id, "FOR SHARE")
+
+
+async def lock(conn: Conn, tenant_id: str, customer_id: str) -> Customer | None:
+    """The customer, whom only this transaction may change now."""
+    return await _read(conn, tenant_id, customer_id, "FOR NO KEY UPDATE")
+
+
+async def save(conn: Conn, tenant_id: str, customer: Customer) -> None:
+    """What a request has changed of the locked customer."""
+    await conn.execute(
+        f"UPDATE customer SET ({_SET}) = ROW ({_PLACES}) WHERE tenant_id = $1 AND id = $2",
         tenant_id,
+        customer.id,
+        *_values(customer),
+    )
+
+
+async def has_subscriptions(conn: Conn, tenant_id: str, customer_id: str) -> bool:
+    found: bool = await conn.fetchval(
+        "SELECT EXISTS (SELECT FROM subscription WHERE tenant_id = $1 AND customer_id = $2)", tenant_id, customer_id
+    )
+    return found
+
+
+async def record_change(
+    conn: Conn, tenant_id: str, customer_id: str, request_id: UUID, request_hash: bytes, now: datetime
+) -> bytes | None:
+    """The hash of the request that had this request_id before, if there is one."""
+    recorded = await conn.fetchval(
+        "INSERT INTO customer_change (tenant_id, request_id, request_hash, customer_id, create_time)"
+        " VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING RETURNING request_hash",
+        tenant_id,
+        request_id,
+        request_hash,
         customer_id,
+        now,
     )
-    return _customer(row) if row else None
-
-
-async def hold(conn: Conn, tenant_id: str, customer_id: str) -> bool:
-    """Lock the customer until the transaction ends; False if there is none."""
-    row = await conn.fetchrow(
-        "SELECT FROM customer WHERE tenant_id = $1 AND id = $2 FOR NO KEY UPDATE", tenant_id, customer_id
+    if recorded is not None:
+        return None
+    before: bytes = await conn.fetchval(
+        "SELECT request_hash FROM customer_change WHERE tenant_id = $1 AND request_id = $2", tenant_id, request_id
     )
-    return row is not None
+    return before
 
 
 async def page(conn: Conn, tenant_id: str, page: Page) -> Sequence[Customer]:
     """By id; one more than the page has, if there is one."""
     rows = await conn.fetch(
-        f"SELECT {_COLUMNS} FROM customer"  # noqa: S608
-        " WHERE tenant_id = $1 AND id > coalesce($2, '') ORDER BY id LIMIT $3",
+        f"SELECT {_COLUMNS} FROM customer WHERE tenant_id = $1 AND id > coalesce($2, '') ORDER BY id LIMIT $3",
         tenant_id,
         page.after,
         page.size + 1,
@@ -69,5 +112,41 @@ async def page(conn: Conn, tenant_id: str, page: Page) -> Sequence[Customer]:
     return [_customer(row) for row in rows]
 
 
+async def _read(conn: Conn, tenant_id: str, customer_id: str, lock_clause: str) -> Customer | None:
+    row = await conn.fetchrow(
+        f"SELECT {_COLUMNS} FROM customer WHERE tenant_id = $1 AND id = $2 {lock_clause}", tenant_id, customer_id
+    )
+    return _customer(row) if row else None
+
+
+def _values(customer: Customer) -> tuple[Any, ...]:
+    """In the order of _SET."""
+    known = {name: value for name, value in asdict(customer.address).items() if value}
+    return (
+        customer.name,
+        customer.email,
+        customer.time_zone,
+        customer.currency,
+        customer.locale,
+        json.dumps(known),
+        json.dumps(customer.tax_ids),
+        customer.net_payment_term_days,
+        customer.grace_period_days,
+        customer.skips_zero_amounts,
+        json.dumps(customer.metadata),
+        customer.erase_time,
+        customer.tax_codes,
+    )
+
+
 def _customer(row: asyncpg.Record) -> Customer:
-    return Customer(row["id"], row["name"], row["email"], row["time_zone"], row["create_time"], tuple(row["tax_codes"]))
+    kept = {name: row[name] for name in _COLUMNS.split(", ")}
+    return Customer(
+        **kept
+        | {
+            "address": Address(**json.loads(row["address"])),
+            "tax_codes": tuple(row["tax_codes"]),
+            "tax_ids": dict(sorted(json.loads(row["tax_ids"]).items())),
+            "metadata": dict(sorted(json.loads(row["metadata"]).items())),
+        }
+    )

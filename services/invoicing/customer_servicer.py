@@ -1,0 +1,51 @@
+"""The RPCs on customers that are there."""
+
+from libs.common.clock import Clock
+from libs.common.idempotency import fingerprint, require_same
+from libs.common.postgres import Pool
+from libs.common.rpc.server import caller
+from libs.common.wire import request_id_in, text_in
+from services.invoicing import convert, store
+from services.invoicing.domain.customer import erased, updated
+from services.invoicing.subscribing import Context, customer_not_found
+from weir.invoicing.v1 import customers_pb2 as pb
+from weir.invoicing.v1.customers_pb2_grpc import CustomerServiceServicer
+
+
+class CustomerServicer(CustomerServiceServicer):
+    def __init__(self, pool: Pool, clock: Clock) -> None:
+        self._pool = pool
+        self._clock = clock
+
+    async def UpdateCustomer(self, request: pb.UpdateCustomerRequest, context: Context) -> pb.UpdateCustomerResponse:
+        tenant_id, customer_id = caller().tenant_id, text_in(request.customer.id, "customer.id")
+        request_id, request_hash = request_id_in(request.request_id), fingerprint(request)
+        async with self._pool.acquire() as conn, conn.transaction():
+            if (customer := await store.customers.lock(conn, tenant_id, customer_id)) is None:
+                raise customer_not_found(customer_id)
+            before = await store.customers.record_change(
+                conn, tenant_id, customer_id, request_id, request_hash, self._clock()
+            )
+            if before is not None:
+                require_same(before, request_hash, request.request_id)
+            else:
+                new = convert.customer_change_in(request.customer, request.update_mask, customer)
+                has_subscriptions = await store.customers.has_subscriptions(conn, tenant_id, customer_id)
+                customer = updated(customer, new, has_subscriptions=has_subscriptions)
+                await store.customers.save(conn, tenant_id, customer)
+        return pb.UpdateCustomerResponse(customer=convert.customer_out(customer))
+
+    async def EraseCustomer(self, request: pb.EraseCustomerRequest, context: Context) -> pb.EraseCustomerResponse:
+        tenant_id, customer_id = caller().tenant_id, text_in(request.id, "id")
+        request_id, request_hash = request_id_in(request.request_id), fingerprint(request)
+        async with self._pool.acquire() as conn, conn.transaction():
+            if (customer := await store.customers.lock(conn, tenant_id, customer_id)) is None:
+                raise customer_not_found(customer_id)
+            now = self._clock()
+            before = await store.customers.record_change(conn, tenant_id, customer_id, request_id, request_hash, now)
+            if before is not None:
+                require_same(before, request_hash, request.request_id)
+            else:
+                customer = erased(customer, now)
+                await store.customers.save(conn, tenant_id, customer)
+        return pb.EraseCustomerResponse(customer=convert.customer_out(customer))
