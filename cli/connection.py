@@ -14,6 +14,7 @@ from weir.invoicing.v1.changes_pb2_grpc import PlanChangeServiceStub
 from weir.invoicing.v1.coupons_pb2_grpc import AppliedCouponServiceStub
 from weir.invoicing.v1.credit_notes_pb2_grpc import CreditNoteServiceStub
 from weir.invoicing.v1.customers_pb2_grpc import CustomerServiceStub
+from weir.invoicing.v1.drafts_pb2_grpc import DraftServiceStub
 from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceStub
 from weir.invoicing.v1.pauses_pb2_grpc import PauseServiceStub
 from weir.metering.v1.alerts_pb2_grpc import AlertServiceStub
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from weir.invoicing.v1.coupons_pb2_grpc import AppliedCouponServiceAsyncStub
     from weir.invoicing.v1.credit_notes_pb2_grpc import CreditNoteServiceAsyncStub
     from weir.invoicing.v1.customers_pb2_grpc import CustomerServiceAsyncStub
+    from weir.invoicing.v1.drafts_pb2_grpc import DraftServiceAsyncStub
     from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceAsyncStub
     from weir.invoicing.v1.pauses_pb2_grpc import PauseServiceAsyncStub
     from weir.metering.v1.alerts_pb2_grpc import AlertServiceAsyncStub
@@ -130,6 +132,10 @@ class Connection:
     @property
     def customers(self) -> "CustomerServiceAsyncStub":
         return CustomerServiceStub(self._channel("invoicing"))
+
+    @property
+    def drafts(self) -> "DraftServiceAsyncStub":
+        return DraftServiceStub(self._channel("invoicing"))
 
     @property
     def credit_notes(self) -> "CreditNoteServiceAsyncStub":

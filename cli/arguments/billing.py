@@ -75,6 +75,22 @@ def invoices_void(data: Data, invoice: Invoice, as_json: Json = False) -> None:
     execute(void_invoice(data, invoice, as_json=as_json))
 
 
+@invoices.command("refresh")
+def invoices_refresh(data: Data, invoice: Invoice, as_json: Json = False) -> None:
+    """Bill a draft again, with what was used since."""
+    from cli.commands.drafts import refresh_invoice
+
+    execute(refresh_invoice(data, invoice, as_json=as_json))
+
+
+@invoices.command("finalize")
+def invoices_finalize(data: Data, invoice: Invoice, as_json: Json = False) -> None:
+    """Finalize a draft now, without waiting for the end of its grace period."""
+    from cli.commands.drafts import finalize_invoice
+
+    execute(finalize_invoice(data, invoice, as_json=as_json))
+
+
 @payments.command("list")
 def payments_list(data: Data, customer: OfCustomer = "", as_json: Json = False) -> None:
     """List payments, newest first."""

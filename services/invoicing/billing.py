@@ -35,19 +35,20 @@ from services.invoicing.domain.tax import Taxes
 from services.invoicing.late_billing import Late, SettlementsOf, late_of
 from services.invoicing.peers import Peers
 
-_NOTHING_LATE = Late((), ())
+_NOTHING_LATE = Late((), (), frozenset())
 
 
 @dataclass(frozen=True, slots=True)
 class Billed:
     """What a subscription that is `due` owes, with all usage that was recorded up to `watermark`, and what is given
-    back of what was billed before.
+    back of what was billed before. What came late of usage that is still on drafts, `to_refresh`, is left to them.
     """
 
     due: Subscription
     portion: Portion
     watermark: int
     corrections: tuple[Correction, ...]
+    to_refresh: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +154,9 @@ async def _bill_together(
         missing = commitment_line(each, plan, portion.settlement.source, portion.lines) if part.usage else None
         portion = replace(portion, lines=(*portion.lines, *((missing,) if missing else ()), *its_late.lines))
         require_statable(portion.lines)
-        billed.append(Billed(each, portion, 0 if each.is_opening else watermark, its_late.corrections))
+        billed.append(
+            Billed(each, portion, 0 if each.is_opening else watermark, its_late.corrections, its_late.to_refresh)
+        )
     return billed
 
 
@@ -164,7 +167,7 @@ def _portion(
     return Portion(
         customer_id=due.customer_id,
         invoiced_alone=due.invoiced_alone,
-        settlement=Settlement(source, settles.period, due.due_time, due.is_opening),
+        settlement=Settlement(source, settles.period, due.due_time, due.is_opening, settles.fee, settles.usage),
         currency=plan.currency,
         lines=lines_of(source, plan, settles, due.schedule, usage, watermark),
         issue_date=issue_date(due.due_time, due.schedule.tz),

@@ -17,11 +17,12 @@ DESCRIPTION = "Usage that was billed has become less"
 
 
 async def are_final(conn: Conn, tenant_id: str, corrections: Iterable[Correction]) -> bool:
-    """Whether every invoice that they concern is finalized; a draft is soon."""
+    """Whether every invoice that they concern is finalized; a draft is soon, whatever its grace period."""
     for each in corrections:
         for invoice_id in await store.lines.invoices_of(conn, tenant_id, each.source, each.period):
             invoice = await store.invoices.get(conn, tenant_id, invoice_id)
             if invoice is not None and invoice.state is State.DRAFT:
+                await store.refreshes.end_grace(conn, tenant_id, invoice_id, invoice.due_time)
                 return False
     return True
 

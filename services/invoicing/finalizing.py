@@ -14,34 +14,46 @@ from services.invoicing.domain.discount import discounted
 from services.invoicing.domain.invoice import number
 from services.invoicing.domain.tax import Taxes
 from services.invoicing.peers import Peers
-from services.invoicing.store.drafts import Draft
+from services.invoicing.refreshing import refresh_each
+from services.invoicing.store.drafts import Due
 
 log = structlog.get_logger()
 
 CHUNK = 500
 
 
-async def finalize(pool: Pool, peers: Peers, clock: Clock, tenant_id: str) -> bool:
-    """Total, number and freeze a chunk of drafts. True if there may be more.
+async def finalize(pool: Pool, peers: Peers, clock: Clock, tenant_id: str, only: str | None = None) -> bool:
+    """Refresh what has waited, then total, number and freeze a chunk of drafts, or `only` one. True if there may
+    be more.
 
     Pricing is asked for the taxes with no transaction open; a draft that has got another one meanwhile is left for the
     next time.
     """
     now = clock()
     async with pool.acquire() as conn:
-        tax_codes = await store.drafts.complete(conn, tenant_id, CHUNK)
+        tenant_now = (await store.clocks.get(conn, tenant_id)).now(now)
+        stale = await store.refreshes.due(conn, tenant_id, tenant_now, CHUNK, only)
+    fresh = bool(stale) and await refresh_each(pool, peers, tenant_id, stale)
+    async with pool.acquire() as conn:
+        tax_codes = await store.drafts.complete(conn, tenant_id, tenant_now, CHUNK, only)
     if not tax_codes:
-        return False
+        return fresh
     taxes = await peers.taxes(tenant_id, {code for codes in tax_codes.values() for code in codes})
     async with pool.acquire() as conn, conn.transaction():
         billing_clock = await store.clocks.hold(conn, tenant_id)
-        drafts = await store.drafts.take(conn, tenant_id, list(tax_codes))
+        drafts = await store.drafts.take(conn, tenant_id, list(tax_codes), tenant_now)
         fees = await store.lines.fees(conn, tenant_id, {draft.id: draft.currency for draft in drafts})
         drafts = [draft for draft in drafts if taxes.by_code.keys() >= _codes(draft, fees[draft.id])]
         if not drafts:
             return False
         coupons = await store.applied_coupons.lock(conn, tenant_id, [draft.customer_id for draft in drafts])
-        await store.drafts.total(conn, tenant_id, _totals(drafts, fees, taxes, coupons))
+        totals = _totals(drafts, fees, taxes, coupons)
+        await store.drafts.total(conn, tenant_id, totals)
+        nothing = [each.id for each in drafts if each.is_closed_at_zero and not totals[each.id].subtotal.minor_units]
+        await store.drafts.close(conn, tenant_id, nothing, billing_clock.now(now))
+        drafts = [draft for draft in drafts if draft.id not in nothing]
+        if not drafts:
+            return True
         await use_credits(conn, tenant_id, [draft.id for draft in drafts])
         sequences = await store.drafts.take_sequences(conn, tenant_id, len(drafts))
         numbered = [
@@ -54,12 +66,12 @@ async def finalize(pool: Pool, peers: Peers, clock: Clock, tenant_id: str) -> bo
     return True
 
 
-def _codes(draft: Draft, fees: Sequence[Fee]) -> set[str]:
+def _codes(draft: Due, fees: Sequence[Fee]) -> set[str]:
     return {*draft.tax_codes, *(code for fee in fees for code in fee.tax_codes)}
 
 
 def _totals(
-    drafts: Sequence[Draft],
+    drafts: Sequence[Due],
     fees: Mapping[str, Sequence[Fee]],
     taxes: Taxes,
     coupons: Mapping[str, Sequence[AppliedCoupon]],

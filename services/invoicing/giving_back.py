@@ -34,14 +34,19 @@ async def note(conn: Conn, tenant_id: str, cause: str, asked: NoteRequest, now: 
 
 
 async def is_fee_final(conn: Conn, tenant_id: str, before: Subscription, after: Subscription) -> bool:
-    """Whether no invoice is a draft still that charged days that are to be given back."""
+    """Whether no invoice is a draft still that charged days that are to be given back; a draft is not for long,
+    whatever its grace period.
+    """
     if (unused := unused_days(before, after)) is None:
         return True
     invoices = [
         await store.invoices.get(conn, tenant_id, each)
         for each in await store.lines.fees_of(conn, tenant_id, before.id, before.phase_number, unused)
     ]
-    return all(each is None or each.state is not State.DRAFT for each in invoices)
+    drafts = [each for each in invoices if each is not None and each.state is State.DRAFT]
+    for each in drafts:
+        await store.refreshes.end_grace(conn, tenant_id, each.id, each.due_time)
+    return not drafts
 
 
 async def unused_fees(conn: Conn, tenant_id: str, before: Subscription, after: Subscription) -> list[NoteRequest]:

@@ -2,36 +2,38 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TypeAlias
 
 from libs.common.postgres import Pool
 from services.invoicing import store
 from services.invoicing.domain.late_usage import Correction, Slice, late_usage
 from services.invoicing.domain.line import Line
-from services.invoicing.domain.settlement import Settlement
+from services.invoicing.domain.settlement import SettledUsage
 from services.invoicing.domain.subscription import Subscription
 from services.invoicing.peers import LateQuestion, Peers
 from services.invoicing.slices import key_of, rated_slices
 
-SettlementsOf: TypeAlias = Callable[[Sequence[str]], Awaitable[Mapping[str, Sequence[Settlement]]]]
-"""What has been settled of subscriptions, by their ids."""
+SettlementsOf: TypeAlias = Callable[[Sequence[str]], Awaitable[Mapping[str, Sequence[SettledUsage]]]]
+"""The usage that has been settled of subscriptions, by their ids."""
 
 
 def settlements_of(pool: Pool, tenant_id: str) -> SettlementsOf:
-    async def read(subscription_ids: Sequence[str]) -> Mapping[str, Sequence[Settlement]]:
+    async def read(subscription_ids: Sequence[str]) -> Mapping[str, Sequence[SettledUsage]]:
         async with pool.acquire() as conn:
-            return await store.lines.settlements_of(conn, tenant_id, subscription_ids)
+            return await store.settlements.usage_of(conn, tenant_id, subscription_ids)
 
     return read
 
 
 @dataclass(frozen=True, slots=True)
 class Late:
-    """What the usage that came late of a subscription comes to, and what is given back of what was billed."""
+    """What the usage that came late of a subscription comes to, and what is given back of what was billed.
+    What came late of usage that is on drafts, `to_refresh`, is not in it.
+    """
 
     lines: tuple[Line, ...]
     corrections: tuple[Correction, ...]
+    to_refresh: frozenset[str]
 
 
 async def late_of(
@@ -52,10 +54,13 @@ async def late_of(
         return {}, watermark
     subscriptions = {each.id: each for each in due if each.id in first_times}
     settlements = await settlements_of(list(subscriptions))
-    slices = {
-        found.id: _slices(found, settlements[found.id], first_times[found.id], watermark)
+    changed = {
+        found.id: [
+            each for each in settlements[found.id] if first_times[found.id] < each.period.end <= found.billed_until
+        ]
         for found in subscriptions.values()
     }
+    slices = {found.id: _slices(found, changed[found.id], watermark) for found in subscriptions.values()}
     usages = await rated_slices(
         peers,
         tenant_id,
@@ -77,16 +82,17 @@ async def late_of(
             more_lines, more_corrections = late_usage(each, before, now, key_of, plan)
             lines += more_lines
             corrections += more_corrections
-        late[subscription_id] = Late(tuple(lines), tuple(corrections))
+        late[subscription_id] = Late(
+            tuple(lines),
+            tuple(corrections),
+            frozenset(each.draft_id for each in changed[subscription_id] if each.draft_id),
+        )
     return late, watermark
 
 
-def _slices(of: Subscription, settlements: Sequence[Settlement], first_time: datetime, watermark: int) -> list[Slice]:
-    """The usage that was billed of the time from `first_time` on: what is carried from period to period, and tiers that
-    go on over the contract, make a late event count in every later one, too.
+def _slices(of: Subscription, changed: Sequence[SettledUsage], watermark: int) -> list[Slice]:
+    """The usage that was billed of the time from the first late event on: what is carried from period to period, and
+    tiers that go on over the contract, make a late event count in every later one, too.
     """
-    return [
-        Slice(each.source, each.period, of.billed_watermark, watermark)
-        for each in settlements
-        if not each.is_opening and first_time < each.period.end <= of.billed_until
-    ]
+    billed = ((each, max(of.billed_watermark, each.watermark)) for each in changed if not each.draft_id)
+    return [Slice(each.source, each.period, prior, watermark) for each, prior in billed if prior < watermark]

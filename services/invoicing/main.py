@@ -20,15 +20,25 @@ from services.invoicing.coupon_servicer import AppliedCouponServicer
 from services.invoicing.credit_note_servicer import CreditNoteServicer
 from services.invoicing.crediting import Till
 from services.invoicing.customer_servicer import CustomerServicer
+from services.invoicing.draft_servicer import DraftServicer
 from services.invoicing.pause_servicer import PauseServicer
 from services.invoicing.peers import Peers
 from services.invoicing.servicer import InvoicingServicer
 from services.invoicing.worker import Biller
-from weir.invoicing.v1 import changes_pb2, coupons_pb2, credit_notes_pb2, customers_pb2, invoicing_pb2, pauses_pb2
+from weir.invoicing.v1 import (
+    changes_pb2,
+    coupons_pb2,
+    credit_notes_pb2,
+    customers_pb2,
+    drafts_pb2,
+    invoicing_pb2,
+    pauses_pb2,
+)
 from weir.invoicing.v1.changes_pb2_grpc import add_PlanChangeServiceServicer_to_server
 from weir.invoicing.v1.coupons_pb2_grpc import add_AppliedCouponServiceServicer_to_server
 from weir.invoicing.v1.credit_notes_pb2_grpc import add_CreditNoteServiceServicer_to_server
 from weir.invoicing.v1.customers_pb2_grpc import add_CustomerServiceServicer_to_server
+from weir.invoicing.v1.drafts_pb2_grpc import add_DraftServiceServicer_to_server
 from weir.invoicing.v1.invoicing_pb2_grpc import add_InvoicingServiceServicer_to_server
 from weir.invoicing.v1.pauses_pb2_grpc import add_PauseServiceServicer_to_server
 from weir.metering.v1.archive_pb2_grpc import ArchiveServiceStub
@@ -46,6 +56,7 @@ SERVICES = (
     credit_notes_pb2.DESCRIPTOR.services_by_name["CreditNoteService"].full_name,
     coupons_pb2.DESCRIPTOR.services_by_name["AppliedCouponService"].full_name,
     customers_pb2.DESCRIPTOR.services_by_name["CustomerService"].full_name,
+    drafts_pb2.DESCRIPTOR.services_by_name["DraftService"].full_name,
     changes_pb2.DESCRIPTOR.services_by_name["PlanChangeService"].full_name,
     pauses_pb2.DESCRIPTOR.services_by_name["PauseService"].full_name,
 )
@@ -84,6 +95,7 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[int]:
             add_CreditNoteServiceServicer_to_server(CreditNoteServicer(pool, Till(pool, peers, clock), clock), server)
             add_AppliedCouponServiceServicer_to_server(AppliedCouponServicer(pool, peers, clock), server)
             add_CustomerServiceServicer_to_server(CustomerServicer(pool, clock), server)
+            add_DraftServiceServicer_to_server(DraftServicer(pool, peers, alarm, clock), server)
             add_PlanChangeServiceServicer_to_server(PlanChangeServicer(pool, peers, alarm, clock), server)
             add_PauseServiceServicer_to_server(PauseServicer(pool, alarm, clock), server)
 

@@ -1,9 +1,8 @@
 """The RPCs: decode, one transaction, encode."""
 
-from libs.common.errors import Conflict, FailedPrecondition, NotFound
+from libs.common.errors import Conflict, FailedPrecondition
 from libs.common.idempotency import fingerprint, require_same
 from libs.common.paging import page_in
-from libs.common.postgres import Conn
 from libs.common.rpc.server import caller
 from libs.common.wire import money_out, request_id_in, text_in
 from services.invoicing import convert, store
@@ -12,6 +11,7 @@ from services.invoicing.crediting import Till, void_invoice
 from services.invoicing.domain.explain import sentences
 from services.invoicing.domain.invoice import Invoice, State
 from services.invoicing.explaining import find_line, replay
+from services.invoicing.reading import found_invoice, shown
 from services.invoicing.recomputing import computed_from, recomputed
 from services.invoicing.subscribing import (
     Context,
@@ -58,7 +58,8 @@ class InvoicingServicer(SubscriptionMethods, ClockMethods):
     async def GetInvoice(self, request: pb.GetInvoiceRequest, context: Context) -> pb.GetInvoiceResponse:
         invoice_id = text_in(request.id, "id")
         async with self._pool.acquire() as conn:
-            invoice = await _invoice(conn, caller().tenant_id, invoice_id)
+            found = await found_invoice(conn, caller().tenant_id, invoice_id)
+        [invoice] = await shown(self._pool, self._peers, caller().tenant_id, [found])
         return pb.GetInvoiceResponse(invoice=convert.invoice_out(invoice))
 
     async def ListInvoices(self, request: pb.ListInvoicesRequest, context: Context) -> pb.ListInvoicesResponse:
@@ -68,7 +69,8 @@ class InvoicingServicer(SubscriptionMethods, ClockMethods):
         number = text_in(request.number, "number", required=False) or None
         async with self._pool.acquire() as conn:
             found = await store.invoices.page(conn, caller().tenant_id, customer_id, subscription_id, number, page)
-        invoices, token = page.cut(found, lambda each: each.id)
+        cut, token = page.cut(found, lambda each: each.id)
+        invoices = await shown(self._pool, self._peers, caller().tenant_id, cut)
         return pb.ListInvoicesResponse(invoices=map(convert.invoice_out, invoices), next_page_token=token)
 
     async def ExplainLine(self, request: pb.ExplainLineRequest, context: Context) -> pb.ExplainLineResponse:
@@ -76,7 +78,7 @@ class InvoicingServicer(SubscriptionMethods, ClockMethods):
         invoice_id = text_in(request.invoice_id, "invoice_id")
         line_code = text_in(request.line_code, "line_code", required=not request.line_number)
         async with self._pool.acquire() as conn:
-            invoice = await _invoice(conn, tenant_id, invoice_id)
+            invoice = await found_invoice(conn, tenant_id, invoice_id)
             number, line = find_line(invoice, line_code, request.line_number)
             source = line.source
             assert source is not None, "every line bills a subscription"
@@ -95,7 +97,7 @@ class InvoicingServicer(SubscriptionMethods, ClockMethods):
     async def ReplayInvoice(self, request: pb.ReplayInvoiceRequest, context: Context) -> pb.ReplayInvoiceResponse:
         tenant_id, invoice_id = caller().tenant_id, text_in(request.id, "id")
         async with self._pool.acquire() as conn:
-            invoice = await _invoice(conn, tenant_id, invoice_id)
+            invoice = await found_invoice(conn, tenant_id, invoice_id)
             ids = {line.source.subscription_id for line in invoice.bill.lines if line.source}
             subscriptions = await store.subscriptions.by_ids(conn, tenant_id, ids)
         again = await replay(self._peers, tenant_id, invoice, subscriptions)
@@ -122,7 +124,7 @@ class InvoicingServicer(SubscriptionMethods, ClockMethods):
                     require_same(before, request_hash, request.request_id)
                 else:
                     await void_invoice(conn, tenant_id, invoice_id)
-                return await _invoice(conn, tenant_id, invoice_id)
+                return await found_invoice(conn, tenant_id, invoice_id)
 
         invoice = await Till(self._pool, self._peers, self._clock).taken_back(tenant_id, invoice_id, void)
         return pb.VoidInvoiceResponse(invoice=convert.invoice_out(invoice))
@@ -133,18 +135,12 @@ class InvoicingServicer(SubscriptionMethods, ClockMethods):
         revision = convert.revision_in(request.revision, "revision")
         status = convert.payment_status_in(request.payment_status, "payment_status")
         async with self._pool.acquire() as conn, conn.transaction():
-            invoice = await _invoice(conn, tenant_id, invoice_id)
-            if invoice.state is State.DRAFT:
+            invoice = await found_invoice(conn, tenant_id, invoice_id)
+            if invoice.state in (State.DRAFT, State.CLOSED):
                 raise FailedPrecondition(
-                    "INVOICE_NOT_FINALIZED", f"invoice {invoice_id} is still a draft", invoice_id=invoice_id
+                    "INVOICE_NOT_FINALIZED", f"invoice {invoice_id} is not finalized", invoice_id=invoice_id
                 )
             paid = convert.paid_in(request.amount_paid, request.HasField("amount_paid"), invoice.bill.currency)
             await store.invoices.record_payment(conn, tenant_id, invoice_id, payment_id, revision, status, paid)
-            invoice = await _invoice(conn, tenant_id, invoice_id)
+            invoice = await found_invoice(conn, tenant_id, invoice_id)
         return pb.RecordPaymentResponse(invoice=convert.invoice_out(invoice))
-
-
-async def _invoice(conn: Conn, tenant_id: str, invoice_id: str) -> Invoice:
-    if (invoice := await store.invoices.get(conn, tenant_id, invoice_id)) is None:
-        raise NotFound("INVOICE_NOT_FOUND", f"there is no invoice {invoice_id}", invoice_id=invoice_id)
-    return invoice

@@ -63,7 +63,7 @@ class Biller:
         await self._start_runs()
         async with self._pool.acquire() as conn:
             runs = await store.runs.open_runs(conn)
-            tenants = await store.drafts.tenants(conn)
+            tenants = await store.drafts.tenants(conn, self._clock())
         progress = await _some_at_once(
             [partial(self._bill_chunk, run) for run in runs for _ in range(CHUNKS_OF_RUN)]
             + [partial(self._finalize, tenant_id) for tenant_id in tenants]
@@ -127,7 +127,7 @@ class Biller:
     ) -> int:
         """Move the subscriptions on, and put what they owe on drafts. How many drafts were made."""
         now = self._clock()
-        waiting = [each for each in billed if not await self._can_give_back(conn, run.tenant_id, each)]
+        waiting = [each for each in billed if not await self._may_be_saved(conn, run.tenant_id, each)]
         await store.subscriptions.release(
             conn, run.tenant_id, [each.due.id for each in waiting], leased_until, now + PEER_AWAY_DELAY
         )
@@ -143,10 +143,12 @@ class Biller:
         new_ids = [new_id("inv", now) for _ in portions]
         return await store.drafts.collect(conn, run.tenant_id, run.id, portions, new_ids, create_time)
 
-    async def _can_give_back(self, conn: Conn, tenant_id: str, billed: Billed) -> bool:
-        """Whether what it gives something back of is finalized."""
-        return await are_final(conn, tenant_id, billed.corrections) and await is_fee_final(
-            conn, tenant_id, billed.due, billed.due.billed()
+    async def _may_be_saved(self, conn: Conn, tenant_id: str, billed: Billed) -> bool:
+        """Not while something is given back of a draft, or when one was finalized that was to be refreshed."""
+        return (
+            await are_final(conn, tenant_id, billed.corrections)
+            and await is_fee_final(conn, tenant_id, billed.due, billed.due.billed())
+            and await store.refreshes.require(conn, tenant_id, billed.to_refresh)
         )
 
     async def _finalize(self, tenant_id: str) -> bool:

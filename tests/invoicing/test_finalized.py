@@ -68,9 +68,9 @@ async def draft(world: World, acme: Tenant) -> str:
     async with world.database() as conn:
         draft_id: str = await conn.fetchval(
             "INSERT INTO invoice (tenant_id, id, customer_id, due_time, billing_run_id, currency, subtotal_minor,"
-            " tax_minor, total_minor, issue_date, create_time)"
+            " tax_minor, total_minor, issue_date, create_time, draft_until)"
             " SELECT tenant_id, 'inv_draft', customer_id, due_time + interval '30 days', billing_run_id, currency, 0,"
-            " 0, 0, issue_date, create_time FROM invoice LIMIT 1 RETURNING id"
+            " 0, 0, issue_date, create_time, due_time FROM invoice LIMIT 1 RETURNING id"
         )
     return draft_id
 

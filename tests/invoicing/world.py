@@ -24,6 +24,7 @@ from weir.invoicing.v1.changes_pb2_grpc import PlanChangeServiceStub
 from weir.invoicing.v1.coupons_pb2_grpc import AppliedCouponServiceStub
 from weir.invoicing.v1.credit_notes_pb2_grpc import CreditNoteServiceStub
 from weir.invoicing.v1.customers_pb2_grpc import CustomerServiceStub
+from weir.invoicing.v1.drafts_pb2_grpc import DraftServiceStub
 from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceStub
 from weir.invoicing.v1.pauses_pb2_grpc import PauseServiceStub
 from weir.metering.v1 import metering_pb2
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from weir.invoicing.v1.coupons_pb2_grpc import AppliedCouponServiceAsyncStub
     from weir.invoicing.v1.credit_notes_pb2_grpc import CreditNoteServiceAsyncStub
     from weir.invoicing.v1.customers_pb2_grpc import CustomerServiceAsyncStub
+    from weir.invoicing.v1.drafts_pb2_grpc import DraftServiceAsyncStub
     from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceAsyncStub
     from weir.invoicing.v1.pauses_pb2_grpc import PauseServiceAsyncStub
     from weir.metering.v1.corrections_pb2_grpc import CorrectionServiceAsyncStub
@@ -100,6 +102,7 @@ class Tenant:
     applied_coupons: "AppliedCouponServiceAsyncStub"
     coupons: "CouponServiceAsyncStub"
     customers: "CustomerServiceAsyncStub"
+    drafts: "DraftServiceAsyncStub"
 
     async def meter(self, code: str, property_name: str = "") -> None:
         kind = metering_pb2.Meter.AGGREGATION_SUM if property_name else metering_pb2.Meter.AGGREGATION_COUNT
@@ -151,8 +154,8 @@ class Tenant:
         request = pricing_pb2.CreatePlanRequest(request_id=new_request_id(), plan=plan, version=version)
         await self.pricing.CreatePlan(request)
 
-    async def customer(self, customer_id: str, time_zone: str = "") -> None:
-        made = invoicing_pb2.Customer(id=customer_id, name=customer_id, time_zone=time_zone)
+    async def customer(self, customer_id: str, time_zone: str = "", **fields: object) -> None:
+        made = invoicing_pb2.Customer(id=customer_id, name=customer_id, time_zone=time_zone, **fields)  # type: ignore[arg-type]
         request = invoicing_pb2.CreateCustomerRequest(request_id=new_request_id(), customer=made)
         await self.invoicing.CreateCustomer(request)
 
@@ -237,6 +240,7 @@ class World:
             AppliedCouponServiceStub(self._channel(f"127.0.0.1:{self.invoicing_port}", key)),
             CouponServiceStub(self._channel(self.settings.pricing_target, key)),
             CustomerServiceStub(self._channel(f"127.0.0.1:{self.invoicing_port}", key)),
+            DraftServiceStub(self._channel(f"127.0.0.1:{self.invoicing_port}", key)),
         )
 
     @asynccontextmanager

@@ -26,6 +26,7 @@ _STATES = {
     State.DRAFT: invoicing_pb2.Invoice.STATE_DRAFT,
     State.FINALIZED: invoicing_pb2.Invoice.STATE_FINALIZED,
     State.VOIDED: invoicing_pb2.Invoice.STATE_VOIDED,
+    State.CLOSED: invoicing_pb2.Invoice.STATE_CLOSED,
 }
 _PAYMENT_STATUSES = {
     PaymentStatus.PENDING: invoicing_pb2.Invoice.PAYMENT_STATUS_PENDING,
@@ -66,6 +67,7 @@ def invoice_out(invoice: Invoice) -> invoicing_pb2.Invoice:
         discounts=map(_discount_out, invoice.bill.discounts),
         discount=money_out(invoice.bill.discount),
         included_tax=money_out(invoice.bill.included_tax),
+        draft_until_time=timestamp_out(invoice.draft_until) if invoice.state is State.DRAFT else None,
     )
 
 

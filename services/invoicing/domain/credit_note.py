@@ -245,9 +245,9 @@ def number(invoice_number: str, sequence: int) -> str:
 
 def require_owed(invoice: Invoice) -> None:
     """Raises FailedPrecondition INVOICE_NOT_FINALIZED or INVOICE_VOIDED."""
-    if invoice.state is State.DRAFT:
+    if invoice.state in (State.DRAFT, State.CLOSED):
         raise FailedPrecondition(
-            "INVOICE_NOT_FINALIZED", f"invoice {invoice.id} is still a draft", invoice_id=invoice.id
+            "INVOICE_NOT_FINALIZED", f"invoice {invoice.id} is not finalized", invoice_id=invoice.id
         )
     if invoice.state is State.VOIDED:
         raise FailedPrecondition("INVOICE_VOIDED", f"invoice {invoice.number} is void", invoice_id=invoice.id)

@@ -16,6 +16,7 @@ class State(StrEnum):
     DRAFT = "draft"
     FINALIZED = "finalized"
     VOIDED = "voided"
+    CLOSED = "closed"
 
 
 class PaymentStatus(StrEnum):
@@ -38,6 +39,7 @@ class AppliedCredit:
 class Invoice:
     """`number` and `finalize_time` are None in a draft; times are the tenant's.
 
+    What came to nothing may be closed without a number. `draft_until` is when a draft is finalized at the latest.
     `due_time` is when what it settles fell due to be billed. `credits` are there from finalization on. `offset` is what
     notes of this invoice took off what is due since then. `is_with_payments` says that payments was asked to collect
     it, and may have it.
@@ -58,6 +60,7 @@ class Invoice:
     offset: Money
     credits: tuple[AppliedCredit, ...] = ()
     is_with_payments: bool = False
+    draft_until: datetime | None = None
 
     @property
     def period(self) -> Period | None:

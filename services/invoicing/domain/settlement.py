@@ -31,13 +31,32 @@ class Settled:
 @dataclass(frozen=True, slots=True)
 class Settlement:
     """What an invoice bills a subscription for. No phase has two of one `due_time`, unless one `is_opening`: it charges
-    the phase's first base fee in advance.
+    the phase's first base fee in advance. `fee` is the time that a base fee is charged for, `usage` that whose usage is
+    billed.
     """
 
     source: Source
     period: Period
     due_time: datetime
     is_opening: bool
+    fee: Period | None = None
+    usage: Period | None = None
+
+    @property
+    def settled(self) -> Settled:
+        return Settled(self.period, self.fee, self.usage)
+
+
+@dataclass(frozen=True, slots=True)
+class SettledUsage:
+    """Usage of a phase in a period that is billed up to `watermark`, if its invoice was refreshed as a draft, otherwise
+    (0) as far as its subscription's is. While it is on a draft it may be refreshed again: `draft_id`.
+    """
+
+    source: Source
+    period: Period
+    watermark: int
+    draft_id: str | None
 
 
 class InvoiceKey(NamedTuple):

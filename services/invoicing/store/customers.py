@@ -3,17 +3,19 @@
 # ruff: noqa: S608 what is interpolated is the list of columns below
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import asyncpg
 
 from libs.common.paging import Page
 from libs.common.postgres import Conn
 from services.invoicing.domain.customer import Address, Customer
+from services.invoicing.domain.period import zone
 
 _SET = (
     "name, email, time_zone, currency, locale, address, tax_ids, net_payment_term_days, grace_period_days,"
@@ -71,6 +73,26 @@ async def save(conn: Conn, tenant_id: str, customer: Customer) -> None:
         customer.id,
         *_values(customer),
     )
+
+
+async def graces(conn: Conn, tenant_id: str, customer_ids: Collection[str]) -> Mapping[str, tuple[int, ZoneInfo]]:
+    """How many days, in which zone, drafts of those are kept that have a grace period."""
+    rows = await conn.fetch(
+        "SELECT id, grace_period_days, time_zone FROM customer"
+        " WHERE tenant_id = $1 AND id = ANY($2::text[]) AND grace_period_days > 0",
+        tenant_id,
+        list(customer_ids),
+    )
+    return {row["id"]: (row["grace_period_days"], zone(row["time_zone"])) for row in rows}
+
+
+async def tax_codes(conn: Conn, tenant_id: str, customer_ids: Collection[str]) -> Mapping[str, tuple[str, ...]]:
+    rows = await conn.fetch(
+        "SELECT id, tax_codes FROM customer WHERE tenant_id = $1 AND id = ANY($2::text[])",
+        tenant_id,
+        list(customer_ids),
+    )
+    return {row["id"]: tuple(row["tax_codes"]) for row in rows}
 
 
 async def has_subscriptions(conn: Conn, tenant_id: str, customer_id: str) -> bool:

@@ -6,23 +6,27 @@ from datetime import date, datetime
 
 from libs.common.postgres import Conn
 from services.invoicing.domain.bill import Totals
+from services.invoicing.domain.draft import draft_until
+from services.invoicing.domain.period import zone
 from services.invoicing.domain.settlement import InvoiceKey, Portion, by_invoice
-from services.invoicing.store import discounts, lines
+from services.invoicing.store import customers, discounts, lines, settlements
+
+_NO_GRACE = 0, zone("UTC")
 
 _COMPLETE = (
-    "i.state = 'draft' AND CASE i.alone_subscription_id"
+    "i.state = 'draft' AND NOT i.needs_refresh AND i.draft_until <= $3 AND CASE i.alone_subscription_id"
     " WHEN '' THEN (SELECT s.id FROM subscription s WHERE s.tenant_id = i.tenant_id AND s.customer_id = i.customer_id"
     "  AND s.due_time = i.due_time AND s.failure_count = 0 AND NOT s.invoiced_alone LIMIT 1)"
     " ELSE (SELECT s.id FROM subscription s WHERE s.tenant_id = i.tenant_id AND s.id = i.alone_subscription_id"
     "  AND s.due_time = i.due_time AND s.failure_count = 0) END IS NULL"
 )
-"""Whether nothing is to come: no subscription that is due then waits to be billed on this draft. One that failed is not
-waited for."""
+"""Whether it is time to finalize, by the tenant's $3, and nothing is to come: no subscription that is due
+then waits to be billed on this draft. One that failed is not waited for."""
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
-    """A draft to be finalized by its run; `tax_codes` are its customer's."""
+class Due:
+    """A draft to be finalized, in the books of a run; `tax_codes` are its customer's."""
 
     id: str
     run_id: str
@@ -30,6 +34,7 @@ class Draft:
     currency: str
     issue_date: date
     tax_codes: tuple[str, ...]
+    is_closed_at_zero: bool
 
 
 async def collect(
@@ -45,16 +50,20 @@ async def collect(
     """
     groups = by_invoice(portions)
     keys = sorted(groups)  # two workers lock them in one order
+    graces = await customers.graces(conn, tenant_id, {key.customer_id for key in keys})
+    until = [draft_until(key.due_time, *graces.get(key.customer_id, _NO_GRACE)) for key in keys]
     rows = await conn.fetch(
         "INSERT INTO invoice (tenant_id, id, customer_id, billing_run_id, currency, subtotal_minor, tax_minor,"
-        " total_minor, due_time, issue_date, create_time, alone_subscription_id, line_count)"
+        " total_minor, due_time, issue_date, create_time, alone_subscription_id, line_count, draft_until,"
+        " needs_refresh)"
         " SELECT $1, d.id, d.customer_id, $2, d.currency, d.subtotal, 0, d.subtotal, d.due_time, d.issue_date, $3,"
-        " d.alone, d.line_count FROM unnest($4::text[], $5::text[], $6::text[], $7::bigint[], $8::timestamptz[],"
-        "  $9::date[], $10::text[], $11::integer[])"
-        "  AS d (id, customer_id, currency, subtotal, due_time, issue_date, alone, line_count)"
+        " d.alone, d.line_count, d.until, d.until > d.due_time"
+        " FROM unnest($4::text[], $5::text[], $6::text[], $7::bigint[], $8::timestamptz[],"
+        "  $9::date[], $10::text[], $11::integer[], $12::timestamptz[])"
+        "  AS d (id, customer_id, currency, subtotal, due_time, issue_date, alone, line_count, until)"
         " ON CONFLICT (tenant_id, customer_id, currency, due_time, alone_subscription_id)"
         "  WHERE state = 'draft' AND kind = 'subscription'"
-        " DO UPDATE SET line_count = invoice.line_count + excluded.line_count,"
+        " DO UPDATE SET revision = invoice.revision + 1, line_count = invoice.line_count + excluded.line_count,"
         "  subtotal_minor = invoice.subtotal_minor + excluded.subtotal_minor,"
         "  total_minor = invoice.total_minor + excluded.total_minor"
         " RETURNING id, customer_id, currency, due_time, alone_subscription_id, line_count",
@@ -69,6 +78,7 @@ async def collect(
         [groups[key][0].issue_date for key in keys],
         [key.alone_subscription_id for key in keys],
         [sum(len(each.lines) for each in groups[key]) for key in keys],
+        until,
     )
     settled: list[tuple[str, Portion]] = []
     placed = []
@@ -78,51 +88,67 @@ async def collect(
         settled += ((row["id"], each) for each in group)
         first = row["line_count"] - len(its_lines)
         placed += [(row["id"], position, line) for position, line in enumerate(its_lines, first)]
-    await lines.insert_settlements(conn, tenant_id, settled)
+    await settlements.insert(conn, tenant_id, settled)
     await lines.insert(conn, tenant_id, placed)
     return len({row["id"] for row in rows} & set(new_ids))
 
 
-async def tenants(conn: Conn) -> Sequence[str]:
-    """Those that have drafts."""
-    rows = await conn.fetch("SELECT DISTINCT tenant_id FROM invoice WHERE state = 'draft'")
+async def tenants(conn: Conn, now: datetime) -> Sequence[str]:
+    """Those that have drafts to be finalized; `now` is real."""
+    rows = await conn.fetch(
+        "SELECT tenant_id FROM billing_clock c WHERE EXISTS (SELECT FROM invoice i WHERE i.tenant_id = c.tenant_id"
+        " AND i.state = 'draft' AND i.draft_until <= coalesce(c.now, $1))",
+        now,
+    )
     return [row["tenant_id"] for row in rows]
 
 
-async def complete(conn: Conn, tenant_id: str, limit: int) -> Mapping[str, Sequence[str]]:
-    """Up to `limit` drafts that nothing is to come for, the longest due first, with the codes of the taxes that they
-    name and their customers have.
+async def complete(
+    conn: Conn, tenant_id: str, now: datetime, limit: int, only: str | None = None
+) -> Mapping[str, Sequence[str]]:
+    """Up to `limit` drafts that are to be finalized by the tenant's `now` and that nothing is to come for, the longest
+    due first, with the codes of the taxes that they name and their customers have; or if it is among them, `only` one.
     """
     rows = await conn.fetch(
         "SELECT i.id, c.tax_codes || coalesce((SELECT array_agg(DISTINCT t.code)"  # noqa: S608
         "  FROM invoice_line l, unnest(l.tax_codes) AS t (code)"
         "  WHERE l.tenant_id = i.tenant_id AND l.invoice_id = i.id), '{}') AS tax_codes"
         " FROM invoice i JOIN customer c ON c.tenant_id = i.tenant_id AND c.id = i.customer_id"
-        f" WHERE i.tenant_id = $1 AND {_COMPLETE} ORDER BY i.due_time, i.id LIMIT $2",
+        f" WHERE i.tenant_id = $1 AND {_COMPLETE} AND ($4::text IS NULL OR i.id = $4)"
+        " ORDER BY i.draft_until, i.id LIMIT $2",
         tenant_id,
         limit,
+        now,
+        only,
     )
     return {row["id"]: row["tax_codes"] for row in rows}
 
 
-async def take(conn: Conn, tenant_id: str, ids: Sequence[str]) -> Sequence[Draft]:
-    """Lock those that nothing is to come for and that nobody else is at, in the order that they are numbered in."""
+async def take(conn: Conn, tenant_id: str, ids: Sequence[str], now: datetime) -> Sequence[Due]:
+    """Lock those that are to be finalized by the tenant's `now`, that nothing is to come for and that nobody else is
+    at, in the order that they are numbered in. Where the run that made one is over, it goes into the books of the run
+    that has brought the clock there.
+    """
     rows = await conn.fetch(
-        "SELECT i.id, i.billing_run_id, i.customer_id, i.currency, i.issue_date, c.tax_codes FROM invoice i"  # noqa: S608
-        " JOIN customer c ON c.tenant_id = i.tenant_id AND c.id = i.customer_id"
+        "SELECT i.id, coalesce((SELECT r.id FROM billing_run r WHERE r.tenant_id = i.tenant_id AND r.state = 'running'"  # noqa: S608
+        "  AND (r.id = i.billing_run_id OR r.as_of >= $3) ORDER BY r.id <> i.billing_run_id, r.as_of LIMIT 1),"
+        "  i.billing_run_id) AS run_id, i.customer_id, i.currency, i.issue_date, c.tax_codes, c.skips_zero_amounts"
+        " FROM invoice i JOIN customer c ON c.tenant_id = i.tenant_id AND c.id = i.customer_id"
         f" WHERE i.tenant_id = $1 AND i.id = ANY($2::text[]) AND {_COMPLETE}"
         " ORDER BY i.due_time, i.id FOR UPDATE OF i SKIP LOCKED",
         tenant_id,
         ids,
+        now,
     )
     return [
-        Draft(
-            row["id"],
-            row["billing_run_id"],
-            row["customer_id"],
-            row["currency"],
-            row["issue_date"],
-            tuple(row["tax_codes"]),
+        Due(
+            id=row["id"],
+            run_id=row["run_id"],
+            customer_id=row["customer_id"],
+            currency=row["currency"],
+            issue_date=row["issue_date"],
+            tax_codes=tuple(row["tax_codes"]),
+            is_closed_at_zero=row["skips_zero_amounts"],
         )
         for row in rows
     ]
@@ -178,4 +204,15 @@ async def finalize(
         [number for _, _, number in numbered],
         finalize_time,
         now,
+    )
+
+
+async def close(conn: Conn, tenant_id: str, ids: Sequence[str], finalize_time: datetime) -> None:
+    """Close locked drafts that come to nothing, without a number."""
+    await conn.execute(
+        "UPDATE invoice SET state = 'closed', payment_status = 'succeeded', finalize_time = $3"
+        " WHERE tenant_id = $1 AND id = ANY($2::text[]) AND state = 'draft'",
+        tenant_id,
+        ids,
+        finalize_time,
     )

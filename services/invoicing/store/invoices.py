@@ -12,11 +12,12 @@ from services.invoicing.domain.bill import Bill
 from services.invoicing.domain.invoice import AppliedCredit, Invoice, PaymentStatus, State
 from services.invoicing.domain.line import bearing
 from services.invoicing.domain.settlement import Settlement
-from services.invoicing.store import balances, discounts, lines
+from services.invoicing.store import balances, discounts, lines, settlements
 
 _INVOICE = (
     "SELECT tenant_id, id, number, customer_id, currency, state, payment_status, amount_paid_minor, due_time,"
-    " issue_date, create_time, finalize_time, offset_minor, is_with_payments, default_tax_codes FROM invoice i"
+    " issue_date, create_time, finalize_time, offset_minor, is_with_payments, default_tax_codes,"
+    " draft_until FROM invoice i"
 )
 
 
@@ -113,7 +114,7 @@ async def _invoices(conn: Conn, tenant_id: str, rows: Sequence[asyncpg.Record]) 
     currencies = {row["id"]: row["currency"] for row in rows}
     its_lines = await lines.of_invoices(conn, tenant_id, currencies)
     taxes = await lines.taxes(conn, tenant_id, currencies)
-    settled = await lines.settlements(conn, tenant_id, currencies)
+    settled = await settlements.of_invoices(conn, tenant_id, currencies)
     used = await balances.of_invoices(conn, tenant_id, currencies)
     taken_off = await discounts.of_invoices(conn, tenant_id, currencies)
     return [
@@ -149,4 +150,5 @@ def _invoice(row: asyncpg.Record, bill: Bill, settled: Sequence[Settlement], use
         offset=Money(row["offset_minor"], row["currency"]),
         credits=tuple(used),
         is_with_payments=row["is_with_payments"],
+        draft_until=row["draft_until"],
     )

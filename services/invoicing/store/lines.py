@@ -1,4 +1,4 @@
-"""The lines and taxes of invoices, and what they settle."""
+"""The lines and taxes of invoices."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -11,15 +11,14 @@ from services.invoicing.domain.bill import Fee
 from services.invoicing.domain.line import Line, LineKind, Source
 from services.invoicing.domain.period import Period
 from services.invoicing.domain.proration import Proration
-from services.invoicing.domain.settlement import Portion, Settlement
 from services.invoicing.domain.tax import InvoiceTax
 
-_SOURCE = "subscription_id, phase_number, plan_code, plan_version"
+SOURCE = "subscription_id, phase_number, plan_code, plan_version"
 
 
 async def insert(conn: Conn, tenant_id: str, lines: Iterable[tuple[str, int, Line]]) -> None:
     """On drafts: (invoice's id, position, line)."""
-    await _copy(
+    await copy(
         conn,
         "invoice_line",
         "tenant_id, invoice_id, position, kind, code, description, subscription_id, phase_number, plan_code,"
@@ -29,21 +28,9 @@ async def insert(conn: Conn, tenant_id: str, lines: Iterable[tuple[str, int, Lin
     )
 
 
-async def insert_settlements(conn: Conn, tenant_id: str, portions: Iterable[tuple[str, Portion]]) -> None:
-    """On drafts: (invoice's id, portion). Raises UniqueViolationError when something is settled already;
-    `subscriptions.advance` rules that out.
-    """
-    await _copy(
-        conn,
-        "invoice_settlement",
-        f"tenant_id, invoice_id, {_SOURCE}, period_start, period_end, due_time, is_opening",
-        ((tenant_id, invoice_id, *_settlement_values(portion.settlement)) for invoice_id, portion in portions),
-    )
-
-
 async def insert_taxes(conn: Conn, tenant_id: str, taxes: Iterable[tuple[str, Sequence[InvoiceTax]]]) -> None:
     """On drafts: (invoice's id, its taxes)."""
-    await _copy(
+    await copy(
         conn,
         "invoice_tax",
         "tenant_id, invoice_id, position, code, name, rate_percent, taxable_minor, amount_minor, unrounded_amount,"
@@ -64,6 +51,13 @@ async def insert_taxes(conn: Conn, tenant_id: str, taxes: Iterable[tuple[str, Se
             for invoice_id, its_taxes in taxes
             for position, tax in enumerate(its_taxes)
         ),
+    )
+
+
+async def delete(conn: Conn, tenant_id: str, invoice_ids: Sequence[str]) -> None:
+    """All that are on drafts."""
+    await conn.execute(
+        "DELETE FROM invoice_line WHERE tenant_id = $1 AND invoice_id = ANY($2::text[])", tenant_id, invoice_ids
     )
 
 
@@ -93,7 +87,7 @@ async def of_invoices(conn: Conn, tenant_id: str, currencies: Mapping[str, str])
     """By the ids of `currencies`."""
     found: dict[str, list[Line]] = {invoice_id: [] for invoice_id in currencies}
     for row in await conn.fetch(
-        f"SELECT invoice_id, kind, code, description, {_SOURCE}, period_start, period_end, amount_minor,"  # noqa: S608
+        f"SELECT invoice_id, kind, code, description, {SOURCE}, period_start, period_end, amount_minor,"  # noqa: S608
         " unrounded_amount, tax_codes, fee_minor, days, period_days, rating, watermark, prior_watermark, meter_code,"
         " is_tax_inclusive FROM invoice_line"
         " WHERE tenant_id = $1 AND invoice_id = ANY($2::text[]) ORDER BY invoice_id, position",
@@ -101,35 +95,6 @@ async def of_invoices(conn: Conn, tenant_id: str, currencies: Mapping[str, str])
         list(currencies),
     ):
         found[row["invoice_id"]].append(_line(row, currencies[row["invoice_id"]]))
-    return found
-
-
-async def settlements(conn: Conn, tenant_id: str, invoice_ids: Iterable[str]) -> Mapping[str, Sequence[Settlement]]:
-    """By invoice, in the order of their subscriptions and phases."""
-    found: dict[str, list[Settlement]] = {invoice_id: [] for invoice_id in invoice_ids}
-    for row in await conn.fetch(
-        f"SELECT invoice_id, {_SOURCE}, period_start, period_end, due_time, is_opening"  # noqa: S608
-        " FROM invoice_settlement WHERE tenant_id = $1 AND invoice_id = ANY($2::text[])"
-        " ORDER BY invoice_id, subscription_id, phase_number, due_time, is_opening",
-        tenant_id,
-        list(found),
-    ):
-        found[row["invoice_id"]].append(_settlement(row))
-    return found
-
-
-async def settlements_of(
-    conn: Conn, tenant_id: str, subscription_ids: Sequence[str]
-) -> Mapping[str, Sequence[Settlement]]:
-    """By subscription, in the order of time."""
-    found: dict[str, list[Settlement]] = {subscription_id: [] for subscription_id in subscription_ids}
-    for row in await conn.fetch(
-        f"SELECT {_SOURCE}, period_start, period_end, due_time, is_opening FROM invoice_settlement"  # noqa: S608
-        " WHERE tenant_id = $1 AND subscription_id = ANY($2::text[]) ORDER BY subscription_id, phase_number, due_time",
-        tenant_id,
-        subscription_ids,
-    ):
-        found[row["subscription_id"]].append(_settlement(row))
     return found
 
 
@@ -175,7 +140,8 @@ async def taxes(conn: Conn, tenant_id: str, currencies: Mapping[str, str]) -> Ma
     return found
 
 
-async def _copy(conn: Conn, table: str, columns: str, records: Iterable[tuple[Any, ...]]) -> None:
+async def copy(conn: Conn, table: str, columns: str, records: Iterable[tuple[Any, ...]]) -> None:
+    """Insert many rows; `columns` are separated by ", "."""
     await conn.copy_records_to_table(table, records=records, columns=columns.split(", "))
 
 
@@ -185,7 +151,7 @@ def _line_values(line: Line) -> tuple[Any, ...]:
         line.kind,
         line.code,
         line.description,
-        *(_source_values(line.source) if line.source else (None, None, None, None)),
+        *(source_values(line.source) if line.source else (None, None, None, None)),
         line.period.start,
         line.period.end,
         line.amount.minor_units,
@@ -202,22 +168,14 @@ def _line_values(line: Line) -> tuple[Any, ...]:
     )
 
 
-def _settlement_values(settlement: Settlement) -> tuple[Any, ...]:
-    period = settlement.period
-    return *_source_values(settlement.source), period.start, period.end, settlement.due_time, settlement.is_opening
-
-
-def _source_values(source: Source) -> tuple[Any, ...]:
+def source_values(source: Source) -> tuple[Any, ...]:
+    """In the order of SOURCE."""
     return source.subscription_id, source.phase_number, source.plan_code, source.plan_version
 
 
-def _source(row: asyncpg.Record) -> Source:
+def source_of(row: asyncpg.Record) -> Source:
+    """Of a row with SOURCE."""
     return Source(row["subscription_id"], row["phase_number"], row["plan_code"], row["plan_version"])
-
-
-def _settlement(row: asyncpg.Record) -> Settlement:
-    period = Period(row["period_start"], row["period_end"])
-    return Settlement(_source(row), period, row["due_time"], row["is_opening"])
 
 
 def _line(row: asyncpg.Record, currency: str) -> Line:
@@ -226,7 +184,7 @@ def _line(row: asyncpg.Record, currency: str) -> Line:
         kind=LineKind(row["kind"]),
         code=row["code"],
         description=row["description"],
-        source=_source(row) if row["subscription_id"] is not None else None,
+        source=source_of(row) if row["subscription_id"] is not None else None,
         period=Period(row["period_start"], row["period_end"]),
         amount=Money(row["amount_minor"], currency),
         unrounded_amount=row["unrounded_amount"],

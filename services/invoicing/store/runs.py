@@ -21,7 +21,7 @@ _PROGRESS = (
     "  AND coalesce((SELECT min(s.due_time) FROM subscription s WHERE s.tenant_id = r.tenant_id"
     "   AND s.failure_count = 0) > r.as_of, true)"
     "  AND NOT EXISTS (SELECT FROM invoice i WHERE i.tenant_id = r.tenant_id AND i.state = 'draft'"
-    "   AND i.billing_run_id = r.id) AS is_drained"
+    "   AND i.billing_run_id = r.id AND i.draft_until <= r.as_of) AS is_drained"
     " FROM billing_run r JOIN billing_clock c USING (tenant_id)"
 )
 
@@ -157,7 +157,8 @@ async def complete(conn: Conn, now: datetime) -> None:
         " AND NOT EXISTS (SELECT FROM billing_clock c WHERE c.tenant_id = r.tenant_id AND c.now < r.as_of)"
         " AND coalesce((SELECT min(due_time) FROM subscription s WHERE s.tenant_id = r.tenant_id) > r.as_of, true)"
         " AND NOT EXISTS (SELECT FROM invoice i"
-        "  WHERE i.tenant_id = r.tenant_id AND i.billing_run_id = r.id AND i.state = 'draft')",
+        "  WHERE i.tenant_id = r.tenant_id AND i.billing_run_id = r.id AND i.state = 'draft'"
+        "  AND i.draft_until <= r.as_of)",
         now,
     )
 
@@ -171,7 +172,7 @@ async def claim_told(conn: Conn, now: datetime, leased_until: datetime) -> Mappi
         " SELECT tenant_id, least("
         "  (SELECT coalesce(min(period_start) FILTER (WHERE NOT is_closed), max(period_end))"
         "   FROM subscription s WHERE s.tenant_id = due.tenant_id),"
-        "  (SELECT min(l.period_start) FROM invoice i JOIN invoice_settlement l"
+        "  (SELECT min(coalesce(l.usage_start, l.period_start)) FROM invoice i JOIN invoice_settlement l"
         "   ON l.tenant_id = i.tenant_id AND l.invoice_id = i.id"
         "   WHERE i.tenant_id = due.tenant_id AND i.state = 'draft')"
         " ) AS billed_end FROM (SELECT DISTINCT tenant_id FROM due) AS due",

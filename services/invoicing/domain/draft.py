@@ -1,0 +1,53 @@
+"""An invoice until it is finalized: its lines may still be replaced."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import groupby
+from zoneinfo import ZoneInfo
+
+from libs.common.errors import FailedPrecondition
+from services.invoicing.domain.invoice import Invoice, State
+from services.invoicing.domain.line import Line, LineKind
+from services.invoicing.domain.settlement import Settlement
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """`revision` moves with every change of its contents; usage is on it up to `watermark` if it was refreshed."""
+
+    id: str
+    revision: int
+    currency: str
+    watermark: int
+    settlements: tuple[Settlement, ...]
+    lines: tuple[Line, ...]
+
+
+def draft_until(due_time: datetime, grace_period_days: int, tz: ZoneInfo) -> datetime:
+    """When a draft is finalized: so many days after it fell due, at the same time of the customer's day."""
+    if not grace_period_days:
+        return due_time
+    return (due_time.astimezone(tz) + timedelta(days=grace_period_days)).astimezone(UTC)
+
+
+def refreshed(draft: Draft, fresh: Mapping[Settlement, Iterable[Line]]) -> tuple[Line, ...]:
+    """What the settlements come to now. What came late for earlier periods stays: it is billed up to a watermark of its
+    own.
+    """
+    return tuple(line for part in _parts(draft, fresh) for line in part)
+
+
+def require_draft(invoice: Invoice) -> None:
+    """Raises FailedPrecondition INVOICE_NOT_DRAFT."""
+    if invoice.state is not State.DRAFT:
+        raise FailedPrecondition(
+            "INVOICE_NOT_DRAFT", f"invoice {invoice.number or invoice.id} is a draft no more", invoice_id=invoice.id
+        )
+
+
+def _parts(draft: Draft, fresh: Mapping[Settlement, Iterable[Line]]) -> Iterator[Iterable[Line]]:
+    late = [line for line in draft.lines if line.kind is LineKind.LATE_USAGE]
+    for subscription_id, settlements in groupby(draft.settlements, lambda each: each.source.subscription_id):
+        yield from (fresh[each] for each in settlements)
+        yield (line for line in late if line.source and line.source.subscription_id == subscription_id)
