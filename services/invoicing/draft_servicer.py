@@ -1,5 +1,6 @@
 """The RPCs on drafts."""
 
+from collections.abc import Awaitable, Callable, Sequence
 from uuid import UUID
 
 from libs.common.clock import Clock
@@ -9,9 +10,13 @@ from libs.common.rpc.server import caller
 from libs.common.wire import request_id_in, text_in
 from libs.common.worker import Alarm
 from services.invoicing import convert, store
+from services.invoicing.adjusting import adjust, replace_line, unadjusted
+from services.invoicing.domain.adjustment import require_adjustable
 from services.invoicing.domain.draft import require_draft
 from services.invoicing.domain.invoice import Invoice
+from services.invoicing.domain.line import Line
 from services.invoicing.domain.run import BILL, HAND_OVER
+from services.invoicing.explaining import find_line
 from services.invoicing.finalizing import finalize
 from services.invoicing.peers import Peers
 from services.invoicing.reading import found_invoice, shown
@@ -43,6 +48,56 @@ class DraftServicer(DraftServiceServicer):
             async with self._pool.acquire() as conn, conn.transaction():
                 await self._record(conn, tenant_id, invoice_id, request_id, request_hash)
         return pb.RefreshInvoiceResponse(invoice=convert.invoice_out(await self._shown(tenant_id, invoice_id)))
+
+    async def AdjustLine(self, request: pb.AdjustLineRequest, context: Context) -> pb.AdjustLineResponse:
+        tenant_id, invoice_id = caller().tenant_id, text_in(request.invoice_id, "invoice_id")
+        asked = convert.adjustment_in(request)
+
+        async def change(line: Line) -> Line:
+            async with self._pool.acquire() as conn:
+                ids = [line.source.subscription_id] if line.source else []
+                subscriptions = await store.subscriptions.by_ids(conn, tenant_id, ids)
+            return await adjust(self._peers, tenant_id, line, asked, subscriptions)
+
+        await self._replace_line(tenant_id, invoice_id, request, change)
+        return pb.AdjustLineResponse(invoice=convert.invoice_out(await self._shown(tenant_id, invoice_id)))
+
+    async def ResetLine(self, request: pb.ResetLineRequest, context: Context) -> pb.ResetLineResponse:
+        """The line is refreshed whenever the request is asked: it may have been lost between the two."""
+        tenant_id, invoice_id = caller().tenant_id, text_in(request.invoice_id, "invoice_id")
+
+        async def change(line: Line) -> Line:
+            require_adjustable(line)
+            return unadjusted(line)
+
+        await self._replace_line(tenant_id, invoice_id, request, change)
+        await refresh(self._pool, self._peers, tenant_id, [invoice_id], is_last=False)
+        return pb.ResetLineResponse(invoice=convert.invoice_out(await self._shown(tenant_id, invoice_id)))
+
+    async def _replace_line(
+        self,
+        tenant_id: str,
+        invoice_id: str,
+        request: pb.AdjustLineRequest | pb.ResetLineRequest,
+        change: Callable[[Line], Awaitable[Line]],
+    ) -> None:
+        request_id, request_hash = request_id_in(request.request_id), fingerprint(request)
+        code, number = text_in(request.line_code, "line_code", required=not request.line_number), request.line_number
+        async with self._pool.acquire() as conn:
+            before = await store.draft_requests.made_by(conn, tenant_id, request_id)
+            found = await found_invoice(conn, tenant_id, invoice_id)
+        if before is not None:
+            require_same(before, request_hash, request.request_id)
+            return
+        require_draft(found)
+
+        def find(lines: Sequence[Line]) -> int:
+            return find_line(invoice_id, lines, code, number)[0] - 1
+
+        async def record(conn: Conn) -> bool:
+            return await self._record(conn, tenant_id, invoice_id, request_id, request_hash)
+
+        await replace_line(self._pool, tenant_id, invoice_id, find, change, record)
 
     async def FinalizeInvoice(self, request: pb.FinalizeInvoiceRequest, context: Context) -> pb.FinalizeInvoiceResponse:
         tenant_id, invoice_id = caller().tenant_id, text_in(request.id, "id")

@@ -1,6 +1,6 @@
 """Where an invoice's amounts come from, and computing them again from what was recorded."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from libs.common.errors import InvalidArgument, NotFound
@@ -33,20 +33,20 @@ async def replay(peers: Peers, tenant_id: str, invoice: Invoice, subscriptions: 
     return Replay(again, tuple(changed))
 
 
-def find_line(invoice: Invoice, code: str, number: int) -> tuple[int, Line]:
+def find_line(invoice_id: str, lines: Sequence[Line], code: str, number: int) -> tuple[int, Line]:
     """The line with its number; `code` "" or `number` 0 leaves open. Raises LINE_NOT_FOUND and LINE_AMBIGUOUS."""
     found = [
         (position, line)
-        for position, line in enumerate(invoice.bill.lines, 1)
+        for position, line in enumerate(lines, 1)
         if code in ("", line.code) and number in (0, position)
     ]
     if not found:
         named = " ".join(filter(None, (code, str(number or ""))))
-        raise NotFound("LINE_NOT_FOUND", f"invoice {invoice.id} has no line {named}", line_code=code)
+        raise NotFound("LINE_NOT_FOUND", f"invoice {invoice_id} has no line {named}", line_code=code)
     if len(found) > 1:
         raise InvalidArgument(
             "LINE_AMBIGUOUS",
-            f"invoice {invoice.id} has {len(found)} lines {code}; give line_number",
+            f"invoice {invoice_id} has {len(found)} lines {code}; give line_number",
             field="line_number",
         )
     return found[0]

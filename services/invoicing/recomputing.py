@@ -2,8 +2,11 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from decimal import Decimal
 
 from libs.common.money import Money
+from services.invoicing.adjusting import priced_units
+from services.invoicing.domain.adjustment import priced, priced_fee
 from services.invoicing.domain.commitment import base_fee, missing_to, reconciled
 from services.invoicing.domain.line import Line, LineKind, RatedUsage, Source
 from services.invoicing.domain.proration import Proration
@@ -20,7 +23,7 @@ async def recomputed(
     amounts = {
         i: await _amount(peers, tenant_id, line, subscriptions, usages)
         for i, line in enumerate(lines)
-        if line.kind is not LineKind.COMMITMENT
+        if not _is_commitment(line)
     }
     again = [replace(lines[i], amount=amount) for i, amount in amounts.items()]
     return [
@@ -31,9 +34,14 @@ async def recomputed(
 
 def computed_from(line: Line, lines: Sequence[Line]) -> list[Line]:
     """Those of an invoice's lines that a line's amount is a matter of, then itself."""
-    if line.kind is not LineKind.COMMITMENT:
+    if not _is_commitment(line):
         return [line]
     return [*reconciled(lines, _source(line), line.period), line]
+
+
+def _is_commitment(line: Line) -> bool:
+    """As it was billed; one that somebody adjusted is what they made of it."""
+    return line.kind is LineKind.COMMITMENT and line.units is None
 
 
 async def _commitment(
@@ -57,10 +65,22 @@ async def _amount(
     subscriptions: Mapping[str, Subscription],
     usages: Mapping[Slice, Sequence[RatedUsage]],
 ) -> Money:
+    if line.units is not None:
+        return await _of_units(peers, tenant_id, line, line.units, subscriptions)
     if line.kind is LineKind.BASE_FEE:
         return await _base_fee(peers, tenant_id, line, subscriptions)
     now, *before = (_amount_of(line, usages[each]) for each in _slices(line))
     return now - before[0] if before else now
+
+
+async def _of_units(
+    peers: Peers, tenant_id: str, line: Line, units: Decimal, subscriptions: Mapping[str, Subscription]
+) -> Money:
+    if line.unit_amount is not None:
+        return priced(units, line.unit_amount, line.amount.currency)[0]
+    if line.kind is LineKind.USAGE:
+        return (await priced_units(peers, tenant_id, line, units, subscriptions)).amount
+    return priced_fee(line, units)[0]
 
 
 async def _base_fee(peers: Peers, tenant_id: str, line: Line, subscriptions: Mapping[str, Subscription]) -> Money:
@@ -74,6 +94,8 @@ async def _base_fee(peers: Peers, tenant_id: str, line: Line, subscriptions: Map
 
 def _slices(line: Line) -> Iterator[Slice]:
     """The usage that a line is computed from; of late usage, also what had been billed before."""
+    if line.units is not None:
+        return
     if line.watermark is not None:
         yield _source(line), line.period, line.watermark
     if line.prior_watermark is not None:

@@ -14,6 +14,7 @@ from services.invoicing.domain.question import usage_question
 from services.invoicing.domain.settlement import Settlement, lines_of
 from services.invoicing.domain.subscription import Subscription
 from services.invoicing.peers import Peers
+from services.invoicing.slices import line_key
 
 log = structlog.get_logger()
 
@@ -45,10 +46,11 @@ async def refresh(pool: Pool, peers: Peers, tenant_id: str, ids: Sequence[str], 
         sources = {each.source.subscription_id for draft in drafts for each in draft.settlements}
         subscriptions = await store.subscriptions.by_ids(conn, tenant_id, sources)
     fresh, watermark = await _billed_again(peers, tenant_id, drafts, subscriptions)
+    again = [(draft, refreshed(draft, fresh, line_key)) for draft in drafts]
     async with pool.acquire() as conn, conn.transaction():
         saved = [
-            await store.refreshes.save(conn, tenant_id, draft, refreshed(draft, fresh), watermark, is_last=is_last)
-            for draft in drafts
+            await store.refreshes.save(conn, tenant_id, draft, lines, watermark, is_last=is_last)
+            for draft, lines in again
         ]
     log.info("refreshed", tenant=tenant_id, drafts=sum(saved))
     return any(saved)

@@ -1,5 +1,7 @@
 """The RPCs: decode, one transaction, encode."""
 
+from collections.abc import Mapping
+
 from libs.common.errors import Conflict, FailedPrecondition
 from libs.common.idempotency import fingerprint, require_same
 from libs.common.paging import page_in
@@ -10,6 +12,9 @@ from services.invoicing.clocking import ClockMethods
 from services.invoicing.crediting import Till, void_invoice
 from services.invoicing.domain.explain import sentences
 from services.invoicing.domain.invoice import Invoice, State
+from services.invoicing.domain.line import Line
+from services.invoicing.domain.schedule import Schedule
+from services.invoicing.domain.subscription import Subscription
 from services.invoicing.explaining import find_line, replay
 from services.invoicing.reading import found_invoice, shown
 from services.invoicing.recomputing import computed_from, recomputed
@@ -18,7 +23,6 @@ from services.invoicing.subscribing import (
     SubscriptionMethods,
     customer_not_found,
     first_answer,
-    found_subscription,
 )
 from weir.invoicing.v1 import invoicing_pb2 as pb
 
@@ -79,13 +83,11 @@ class InvoicingServicer(SubscriptionMethods, ClockMethods):
         line_code = text_in(request.line_code, "line_code", required=not request.line_number)
         async with self._pool.acquire() as conn:
             invoice = await found_invoice(conn, tenant_id, invoice_id)
-            number, line = find_line(invoice, line_code, request.line_number)
-            source = line.source
-            assert source is not None, "every line bills a subscription"
-            subscription = await found_subscription(conn, tenant_id, source.subscription_id)
-        lines = computed_from(line, invoice.bill.lines)
-        *_, amount = await recomputed(self._peers, tenant_id, lines, {subscription.id: subscription})
-        periods = subscription.schedule_of(subscription.numbered(source.phase_number))
+            number, line = find_line(invoice.id, invoice.bill.lines, line_code, request.line_number)
+            ids = [line.source.subscription_id] if line.source else []
+            subscriptions = await store.subscriptions.by_ids(conn, tenant_id, ids)
+        *_, amount = await recomputed(self._peers, tenant_id, computed_from(line, invoice.bill.lines), subscriptions)
+        periods = _schedule_of(line, subscriptions)
         rating = None if line.rating is None else convert.rating_in(line.rating)
         return pb.ExplainLineResponse(
             line=convert.line_out(number, line, invoice.bill.discounts),
@@ -144,3 +146,10 @@ class InvoicingServicer(SubscriptionMethods, ClockMethods):
             await store.invoices.record_payment(conn, tenant_id, invoice_id, payment_id, revision, status, paid)
             invoice = await found_invoice(conn, tenant_id, invoice_id)
         return pb.RecordPaymentResponse(invoice=convert.invoice_out(invoice))
+
+
+def _schedule_of(line: Line, subscriptions: Mapping[str, Subscription]) -> Schedule | None:
+    if line.source is None:
+        return None
+    owner = subscriptions[line.source.subscription_id]
+    return owner.schedule_of(owner.numbered(line.source.phase_number))

@@ -1,6 +1,6 @@
 """Usage that was billed, rated again as of a watermark."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from itertools import groupby
 from typing import TypeAlias
 
@@ -45,6 +45,11 @@ def key_of(rated_as: RatedUsage | Line) -> RatingKey:
     """What of a charge a line of usage is for."""
     assert rated_as.rating is not None, "usage is rated"
     return rated_as.code, convert.rating_in(rated_as.rating).part_key
+
+
+def line_key(line: Line) -> Hashable:
+    """Which of an invoice's lines it is, however often that is refreshed."""
+    return line.kind, line.source, line.period, key_of(line) if line.rating is not None else line.code
 
 
 async def _question(

@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 
 from libs.common.errors import FailedPrecondition
 from libs.common.money import Money
-from services.invoicing.domain.bill import Bill, totalled
+from services.invoicing.domain.bill import MAX_SUBTOTAL, Bill, totalled
 from services.invoicing.domain.customer import Customer
 from services.invoicing.domain.invoice import issue_date, number
 from services.invoicing.domain.line import Line, RatedUsage, Source
 from services.invoicing.domain.period import Period, zone
 from services.invoicing.domain.plan import Charge, PlanVersion
 from services.invoicing.domain.schedule import BillingInterval, BillingTime, schedule
-from services.invoicing.domain.settlement import MAX_SUBTOTAL, Settled, lines_of, settled
+from services.invoicing.domain.settlement import Settled, lines_of, settled
 from services.invoicing.domain.subscription import Subscription, begun
 from services.invoicing.domain.tax import Tax
 

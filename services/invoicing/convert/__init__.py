@@ -1,11 +1,12 @@
 """Protobuf to domain (`_in`, which validate and name the wrong field) and back (`_out`)."""
 
+from services.invoicing.convert.adjustments import adjustment_in
 from services.invoicing.convert.coupons import applied_coupon_out, coupon_in, override_in
 from services.invoicing.convert.credit_notes import applied_out, note_in, note_out
 from services.invoicing.convert.customers import customer_change_in, customer_in, customer_out
 from services.invoicing.convert.invoices import invoice_out, line_out, paid_in, payment_status_in, revision_in
 from services.invoicing.convert.plans import latest_version_in, plan_version_in, sold_version_in, taxes_in
-from services.invoicing.convert.ratings import rated_usage_in, rating_in
+from services.invoicing.convert.ratings import other_units, rated_usage_in, rating_in
 from services.invoicing.convert.runs import billing_run_out, billing_step_out, clock_out
 from services.invoicing.convert.subscriptions import (
     change_in,
@@ -18,6 +19,7 @@ from services.invoicing.convert.times import instant_in
 from services.invoicing.convert.usages import quantities_in, usage_queries
 
 __all__ = [
+    "adjustment_in",
     "applied_coupon_out",
     "applied_out",
     "billing_run_out",
@@ -34,6 +36,7 @@ __all__ = [
     "line_out",
     "note_in",
     "note_out",
+    "other_units",
     "override_in",
     "paid_in",
     "payment_status_in",

@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from libs.common.money import Money
+from libs.common.money import Money, plain
 from services.invoicing.domain.line import RatedUsage
 from services.invoicing.domain.rating import PricedUnits, RatedTier, Rating, StepKind
 from weir.pricing.v1 import pricing_pb2
@@ -25,6 +25,20 @@ def rated_usage_in(message: pricing_pb2.RatedCharge) -> RatedUsage:
         unrounded_amount=Decimal(message.unrounded_amount),
         rating=message.SerializeToString(),
         meter_code=message.meter_code,
+    )
+
+
+def other_units(code: str, recorded: bytes, units: Decimal) -> pricing_pb2.ChargeQuantity:
+    """Other units of what was rated."""
+    message = pricing_pb2.RatedCharge.FromString(recorded)
+    return pricing_pb2.ChargeQuantity(
+        charge_code=code,
+        quantity=plain(units),
+        filter=message.filter,
+        group=message.group,
+        event_count=message.event_count if message.HasField("event_count") else None,
+        window=message.window if message.HasField("window") else None,
+        quantity_before=message.quantity_before,
     )
 
 

@@ -15,6 +15,9 @@ from services.invoicing.domain.tax import InvoiceTax, Tax, TaxBase, taxed
 MAX_MINOR_UNITS = 2**63 - 1
 """The largest amount that the contract's Money can state."""
 
+MAX_SUBTOTAL = MAX_MINOR_UNITS // 1000
+"""The most that a settlement comes to, in minor units: its taxes and the others on its invoice have room beside it."""
+
 
 class Chargeable(Discountable, Protocol):
     """A line, as far as the totals go."""

@@ -1,12 +1,13 @@
 """An invoice until it is finalized: its lines may still be replaced."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from zoneinfo import ZoneInfo
 
 from libs.common.errors import FailedPrecondition
+from services.invoicing.domain.adjustment import kept
 from services.invoicing.domain.invoice import Invoice, State
 from services.invoicing.domain.line import Line, LineKind
 from services.invoicing.domain.settlement import Settlement
@@ -31,11 +32,19 @@ def draft_until(due_time: datetime, grace_period_days: int, tz: ZoneInfo) -> dat
     return (due_time.astimezone(tz) + timedelta(days=grace_period_days)).astimezone(UTC)
 
 
-def refreshed(draft: Draft, fresh: Mapping[Settlement, Iterable[Line]]) -> tuple[Line, ...]:
-    """What the settlements come to now. What came late for earlier periods stays: it is billed up to a watermark of its
-    own.
+def refreshed(
+    draft: Draft, fresh: Mapping[Settlement, Iterable[Line]], key_of: Callable[[Line], Hashable]
+) -> tuple[Line, ...]:
+    """What the settlements come to now, with what was adjusted. What came late for earlier periods stays: it is billed
+    up to a watermark of its own. `key_of` tells the lines of a subscription apart.
     """
-    return tuple(line for part in _parts(draft, fresh) for line in part)
+    lines: list[Line] = []
+    for subscription_id, settlements in groupby(draft.settlements, lambda each: each.source.subscription_id):
+        its = [line for line in draft.lines if line.source and line.source.subscription_id == subscription_id]
+        now = [line for each in settlements for line in fresh[each]]
+        lines += kept(now, (line for line in its if line.kind is not LineKind.LATE_USAGE), key_of)
+        lines += (line for line in its if line.kind is LineKind.LATE_USAGE)
+    return tuple(lines)
 
 
 def require_draft(invoice: Invoice) -> None:
@@ -44,10 +53,3 @@ def require_draft(invoice: Invoice) -> None:
         raise FailedPrecondition(
             "INVOICE_NOT_DRAFT", f"invoice {invoice.number or invoice.id} is a draft no more", invoice_id=invoice.id
         )
-
-
-def _parts(draft: Draft, fresh: Mapping[Settlement, Iterable[Line]]) -> Iterator[Iterable[Line]]:
-    late = [line for line in draft.lines if line.kind is LineKind.LATE_USAGE]
-    for subscription_id, settlements in groupby(draft.settlements, lambda each: each.source.subscription_id):
-        yield from (fresh[each] for each in settlements)
-        yield (line for line in late if line.source and line.source.subscription_id == subscription_id)

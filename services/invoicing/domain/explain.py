@@ -23,19 +23,43 @@ _NOUNS = {
 }
 
 
-def sentences(invoice: Invoice, position: int, rating: Rating | None, schedule: Schedule) -> list[str]:
-    """Of the line at `position`, from 0; `rating` is that of a usage line, None for the base fee."""
+def sentences(invoice: Invoice, position: int, rating: Rating | None, schedule: Schedule | None) -> list[str]:
+    """Of the line at `position`, from 0; `rating` is that of a usage line, None for others; `schedule` is that of its
+    subscription.
+    """
     line = invoice.bill.lines[position]
     return [
         f"{line.description} is billed to customer {invoice.customer_id}{_for(line.source)}.",
-        _period(line.period, schedule.tz),
-        *(_usage(line, rating, invoice.bill.currency) if rating else ()),
-        *(_late(line, rating) if rating and line.kind is LineKind.LATE_USAGE else ()),
-        *(_part(line, line.proration, _NOUNS[schedule.interval]) if line.proration else ()),
+        *((_period(line.period, schedule.tz),) if schedule else ()),
+        *_computed(line, rating, invoice.bill.currency, schedule),
         _rounding(line.unrounded_amount, line.amount),
         *_discounts(position, invoice.bill),
         *_taxes(line, invoice.bill),
     ]
+
+
+def _computed(line: Line, rating: Rating | None, currency: str, schedule: Schedule | None) -> Iterator[str]:
+    if line.units is not None:
+        yield from _units_of(line, rating, currency)
+    elif rating:
+        yield from _usage(line, rating, currency)
+        if line.kind is LineKind.LATE_USAGE:
+            yield from _late(line, rating)
+    elif line.proration and schedule:
+        yield from _part(line, line.proration, _NOUNS[schedule.interval])
+
+
+def _units_of(line: Line, rating: Rating | None, currency: str) -> Iterator[str]:
+    assert line.units is not None, "it has units"
+    if line.is_adjusted:
+        yield f"Somebody adjusted the line to {_units(line.units)} before the invoice was finalized."
+    if line.unit_amount is not None:
+        yield f"{_units(line.units).capitalize()} at {plain(line.unit_amount)} each are billed."
+    elif rating:
+        _, *steps = _usage(line, rating, currency)
+        yield from steps
+    else:
+        yield "The base fee of the days that are billed is taken so many times."
 
 
 def _for(source: Source | None) -> str:

@@ -18,6 +18,7 @@ class LineKind(StrEnum):
     USAGE = "usage"
     LATE_USAGE = "late_usage"
     COMMITMENT = "commitment"
+    ADD_ON = "add_on"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,9 @@ class Line:
     `prior_watermark` that its period was billed at: its amount is what the usage comes to at the one less what it came
     to at the other. A line without a `source` is for no subscription. `tax_codes` are its own; if it has none, it bears
     the customer's.
+
+    `units` at `unit_amount`, in major units, are what an add-on costs, or what somebody has made of the line of a
+    draft: then it `is_adjusted`. Adjusted units without an amount are priced by the plan. A name may be adjusted, too.
     """
 
     kind: LineKind
@@ -68,6 +72,9 @@ class Line:
     prior_watermark: int | None = None
     meter_code: str = ""
     is_tax_inclusive: bool = False
+    units: Decimal | None = None
+    unit_amount: Decimal | None = None
+    is_adjusted: bool = False
 
     @property
     def plan_code(self) -> str:

@@ -7,16 +7,13 @@ from typing import NamedTuple
 
 from libs.common.errors import FailedPrecondition
 from libs.common.money import Money
-from services.invoicing.domain.bill import MAX_MINOR_UNITS
+from services.invoicing.domain.bill import MAX_SUBTOTAL
 from services.invoicing.domain.line import BASE, Line, LineKind, RatedUsage, Source
 from services.invoicing.domain.period import Period
 from services.invoicing.domain.plan import PlanVersion
 from services.invoicing.domain.proration import Proration
 from services.invoicing.domain.schedule import Schedule
 from services.invoicing.domain.subscription import Subscription
-
-MAX_SUBTOTAL = MAX_MINOR_UNITS // 1000
-"""The most that a settlement comes to, in minor units: its taxes and the others on its invoice have room beside it."""
 
 
 @dataclass(frozen=True, slots=True)

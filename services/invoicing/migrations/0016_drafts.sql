@@ -59,3 +59,15 @@ CREATE TABLE draft_request (
     PRIMARY KEY (tenant_id, request_id),
     FOREIGN KEY (tenant_id, invoice_id) REFERENCES invoice (tenant_id, id)
 );
+
+-- Units and what one costs: of an add-on, or as a line of a draft was adjusted; adjusted units without an amount are priced by the
+-- plan.
+ALTER TABLE invoice_line
+    DROP CONSTRAINT invoice_line_kind_check,
+    ADD COLUMN units numeric(38, 12) CHECK (units >= 0),
+    ADD COLUMN unit_amount numeric(38, 12) CHECK (unit_amount >= 0),
+    ADD COLUMN is_adjusted boolean NOT NULL DEFAULT false,
+    ADD CONSTRAINT invoice_line_kind_check CHECK (kind IN ('base_fee', 'usage', 'late_usage', 'add_on')),
+    ADD CONSTRAINT an_amount_is_of_units CHECK (unit_amount IS NULL OR units IS NOT NULL),
+    ADD CONSTRAINT an_add_on_has_units CHECK (kind <> 'add_on' OR unit_amount IS NOT NULL),
+    ADD CONSTRAINT only_an_add_on_or_an_adjustment_has_units CHECK (units IS NULL OR is_adjusted OR kind = 'add_on');

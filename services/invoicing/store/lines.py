@@ -23,7 +23,8 @@ async def insert(conn: Conn, tenant_id: str, lines: Iterable[tuple[str, int, Lin
         "invoice_line",
         "tenant_id, invoice_id, position, kind, code, description, subscription_id, phase_number, plan_code,"
         " plan_version, period_start, period_end, amount_minor, unrounded_amount, tax_codes, fee_minor, days,"
-        " period_days, rating, watermark, prior_watermark, meter_code, is_tax_inclusive",
+        " period_days, rating, watermark, prior_watermark, meter_code, is_tax_inclusive, units, unit_amount,"
+        " is_adjusted",
         ((tenant_id, invoice_id, position, *_line_values(line)) for invoice_id, position, line in lines),
     )
 
@@ -89,7 +90,7 @@ async def of_invoices(conn: Conn, tenant_id: str, currencies: Mapping[str, str])
     for row in await conn.fetch(
         f"SELECT invoice_id, kind, code, description, {SOURCE}, period_start, period_end, amount_minor,"  # noqa: S608
         " unrounded_amount, tax_codes, fee_minor, days, period_days, rating, watermark, prior_watermark, meter_code,"
-        " is_tax_inclusive FROM invoice_line"
+        " is_tax_inclusive, units, unit_amount, is_adjusted FROM invoice_line"
         " WHERE tenant_id = $1 AND invoice_id = ANY($2::text[]) ORDER BY invoice_id, position",
         tenant_id,
         list(currencies),
@@ -165,6 +166,9 @@ def _line_values(line: Line) -> tuple[Any, ...]:
         line.prior_watermark,
         line.meter_code,
         line.is_tax_inclusive,
+        line.units,
+        line.unit_amount,
+        line.is_adjusted,
     )
 
 
@@ -195,6 +199,9 @@ def _line(row: asyncpg.Record, currency: str) -> Line:
         prior_watermark=row["prior_watermark"],
         meter_code=row["meter_code"],
         is_tax_inclusive=row["is_tax_inclusive"],
+        units=row["units"],
+        unit_amount=row["unit_amount"],
+        is_adjusted=row["is_adjusted"],
     )
 
 

@@ -1,0 +1,70 @@
+"""Lines of drafts are made into others, which are computed again like all."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from decimal import Decimal
+
+from libs.common.postgres import Conn, Pool
+from services.invoicing import convert, store
+from services.invoicing.domain.adjustment import Adjustment, adjusted, require_adjustable
+from services.invoicing.domain.line import Line, LineKind, RatedUsage
+from services.invoicing.domain.subscription import Subscription
+from services.invoicing.peers import Peers
+from services.invoicing.slices import key_of
+
+
+async def replace_line(
+    pool: Pool,
+    tenant_id: str,
+    invoice_id: str,
+    find: Callable[[Sequence[Line]], int],
+    change: Callable[[Line], Awaitable[Line]],
+    record: Callable[[Conn], Awaitable[bool]],
+) -> None:
+    """Change the line of a draft at the position that `find` says. Whoever is first where two change a draft, the other
+    looks at it again. `record` says, in the transaction that saves the line, whether that was not done before.
+    """
+    while True:
+        async with pool.acquire() as conn:
+            found = await store.refreshes.read(conn, tenant_id, [invoice_id])
+        if not found:
+            return
+        [draft] = found
+        position = find(draft.lines)
+        line = await change(draft.lines[position])
+        lines = (*draft.lines[:position], line, *draft.lines[position + 1 :])
+        async with pool.acquire() as conn, conn.transaction():
+            if await store.refreshes.save(conn, tenant_id, draft, lines, draft.watermark, is_last=False):
+                await record(conn)
+                return
+
+
+async def adjust(
+    peers: Peers, tenant_id: str, line: Line, asked: Adjustment, subscriptions: Mapping[str, Subscription]
+) -> Line:
+    """`subscriptions` has at least the line's. Raises FailedPrecondition LINE_NOT_ADJUSTABLE or AMOUNT_TOO_LARGE, and
+    what pricing refuses.
+    """
+    require_adjustable(line)
+    repriced = None
+    if asked.units is not None and asked.is_repriced and line.kind is LineKind.USAGE:
+        repriced = await priced_units(peers, tenant_id, line, asked.units, subscriptions)
+    return adjusted(line, asked, repriced)
+
+
+def unadjusted(line: Line) -> Line:
+    """To be refreshed."""
+    return replace(line, units=None, unit_amount=None, is_adjusted=False)
+
+
+async def priced_units(
+    peers: Peers, tenant_id: str, line: Line, units: Decimal, subscriptions: Mapping[str, Subscription]
+) -> RatedUsage:
+    """What so many units of the line's usage cost under its plan version."""
+    assert line.source is not None, "usage is of a subscription"
+    assert line.rating is not None, "usage is rated"
+    source, owner = line.source, subscriptions[line.source.subscription_id]
+    plan = await peers.plan_version(tenant_id, source.plan_code, source.plan_version)
+    days = owner.days_in(owner.numbered(source.phase_number), line.period)
+    [usages] = await peers.rate(tenant_id, [(plan, [convert.other_units(line.code, line.rating, units)], days)])
+    return next(each for each in usages if key_of(each) == key_of(line))
