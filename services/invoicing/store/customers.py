@@ -34,7 +34,6 @@ async def insert(conn: Conn, tenant_id: str, customer: Customer, request_id: UUI
         customer.id,
         *_values(customer),
         customer.create_time,
-        customer.tax_codes,
         request_id,
         request_hash,
     )
