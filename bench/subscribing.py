@@ -39,9 +39,9 @@ async def subscribe(
     await conn.execute(
         """
         INSERT INTO subscription_phase (tenant_id, subscription_id, number, start_time, plan_code, plan_version,
-            billing_interval, billing_time, anchor_time, fee_start_time, in_advance)
+            billing_interval, billing_time, anchor_time, fee_start_time, in_advance, on_unused_fee)
         SELECT 'bench', 'sub_' || n, 1, '2023-10-01', 'classic', 1, 'monthly', 'calendar', '2023-10-01', '2023-10-01',
-            false
+            false, 'credit'
         FROM generate_series(0, $1::int - 1) AS n
         """,
         subscriptions,
