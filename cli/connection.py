@@ -10,6 +10,7 @@ import grpc
 
 from cli.stack.endpoint import Endpoint, read_endpoint
 from libs.common.rpc.client import channel
+from weir.invoicing.v1.billing_previews_pb2_grpc import BillingPreviewServiceStub
 from weir.invoicing.v1.changes_pb2_grpc import PlanChangeServiceStub
 from weir.invoicing.v1.coupons_pb2_grpc import AppliedCouponServiceStub
 from weir.invoicing.v1.credit_notes_pb2_grpc import CreditNoteServiceStub
@@ -33,6 +34,7 @@ from weir.pricing.v1.pricing_pb2_grpc import PricingServiceStub
 from weir.pricing.v1.simulation_pb2_grpc import SimulationServiceStub
 
 if TYPE_CHECKING:
+    from weir.invoicing.v1.billing_previews_pb2_grpc import BillingPreviewServiceAsyncStub
     from weir.invoicing.v1.changes_pb2_grpc import PlanChangeServiceAsyncStub
     from weir.invoicing.v1.coupons_pb2_grpc import AppliedCouponServiceAsyncStub
     from weir.invoicing.v1.credit_notes_pb2_grpc import CreditNoteServiceAsyncStub
@@ -136,6 +138,11 @@ class Connection:
     @property
     def drafts(self) -> "DraftServiceAsyncStub":
         return DraftServiceStub(self._channel("invoicing"))
+
+    @property
+    def billing_previews(self) -> "BillingPreviewServiceAsyncStub":
+        """Streams of answers, which their reader asks for again."""
+        return BillingPreviewServiceStub(self._channel("invoicing", retries=False))
 
     @property
     def credit_notes(self) -> "CreditNoteServiceAsyncStub":

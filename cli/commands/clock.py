@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
 
+from cli.commands.billing_runs import print_run
 from cli.commands.times import typed_time
 from cli.connection import Connection, connected_to, new_request_id
 from cli.events.instant import timestamp
@@ -83,12 +84,5 @@ def _print(clock: Clock, run: BillingRun | None, steps: Sequence[BillingStep] = 
         return
     going = f", going to {instant(clock.target_time)}" if clock.HasField("target_time") else ""
     console.print(f"{instant(clock.now)} ({state(Clock.Mode, clock.mode)} clock{going})")
-    if run is None:
-        return
-    how_far = state(BillingRun.State, run.state)
-    console.print(f"Billing run {run.id}: {how_far}, {run.finalized_count} invoices finalized, {run.due_count} due.")
-    for failure in run.failures:
-        again = instant(failure.retry_time)
-        console.print(
-            f"  {failure.subscription_id}: {failure.message} [{failure.reason}], again at {again}", markup=False
-        )
+    if run is not None:
+        print_run(run)

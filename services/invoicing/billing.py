@@ -3,7 +3,7 @@
 Here is all that a billing run asks of its peers. Nothing is written, and no transaction is open meanwhile.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -49,6 +49,10 @@ class Billed:
     watermark: int
     corrections: tuple[Correction, ...]
     to_refresh: frozenset[str] = frozenset()
+
+    @property
+    def makes_invoice(self) -> bool:
+        return bool(self.portion.lines) or self.due.makes_invoice
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,13 @@ async def preview(
     portions = by_invoice(each.portion for each in await _bill_together(peers, tenant_id, due, settlements_of))
     codes = {code for group in portions.values() for each in group for line in each.lines for code in line.tax_codes}
     taxes = await peers.taxes(tenant_id, codes | {*standing.tax_codes})
+    return drafts_of(portions, taxes, standing, now)
+
+
+def drafts_of(
+    portions: Mapping[InvoiceKey, Sequence[Portion]], taxes: Taxes, standing: Standing, now: datetime
+) -> list[Invoice]:
+    """Of one customer, by due time."""
     drafts = []
     for key in sorted(portions, key=lambda key: key.due_time):
         draft, standing = standing.paying(_draft(key, portions[key], taxes, standing, now))

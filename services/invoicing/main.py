@@ -15,6 +15,7 @@ from libs.common.rpc.server import serving, until_signal
 from libs.common.settings import env, load
 from libs.common.worker import Alarm, run_worker
 from services.invoicing import store
+from services.invoicing.billing_preview_servicer import BillingPreviewServicer
 from services.invoicing.change_servicer import PlanChangeServicer
 from services.invoicing.coupon_servicer import AppliedCouponServicer
 from services.invoicing.credit_note_servicer import CreditNoteServicer
@@ -26,6 +27,7 @@ from services.invoicing.peers import Peers
 from services.invoicing.servicer import InvoicingServicer
 from services.invoicing.worker import Biller
 from weir.invoicing.v1 import (
+    billing_previews_pb2,
     changes_pb2,
     coupons_pb2,
     credit_notes_pb2,
@@ -34,6 +36,7 @@ from weir.invoicing.v1 import (
     invoicing_pb2,
     pauses_pb2,
 )
+from weir.invoicing.v1.billing_previews_pb2_grpc import add_BillingPreviewServiceServicer_to_server
 from weir.invoicing.v1.changes_pb2_grpc import add_PlanChangeServiceServicer_to_server
 from weir.invoicing.v1.coupons_pb2_grpc import add_AppliedCouponServiceServicer_to_server
 from weir.invoicing.v1.credit_notes_pb2_grpc import add_CreditNoteServiceServicer_to_server
@@ -59,6 +62,7 @@ SERVICES = (
     drafts_pb2.DESCRIPTOR.services_by_name["DraftService"].full_name,
     changes_pb2.DESCRIPTOR.services_by_name["PlanChangeService"].full_name,
     pauses_pb2.DESCRIPTOR.services_by_name["PauseService"].full_name,
+    billing_previews_pb2.DESCRIPTOR.services_by_name["BillingPreviewService"].full_name,
 )
 
 
@@ -98,6 +102,7 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[int]:
             add_DraftServiceServicer_to_server(DraftServicer(pool, peers, alarm, clock), server)
             add_PlanChangeServiceServicer_to_server(PlanChangeServicer(pool, peers, alarm, clock), server)
             add_PauseServiceServicer_to_server(PauseServicer(pool, alarm, clock), server)
+            add_BillingPreviewServiceServicer_to_server(BillingPreviewServicer(pool, peers, clock), server)
 
         async with serving(settings.listen, SERVICES, register, verifier, ready) as port:
             yield port

@@ -139,7 +139,7 @@ class Biller:
         for each in saved:
             await give_back(conn, run.tenant_id, each.corrections, each.due.due_time, now)
             await give_back_unused(conn, run.tenant_id, each.due, each.due.billed(), now)
-        portions = [each.portion for each in saved if each.portion.lines or each.due.makes_invoice]
+        portions = [each.portion for each in saved if each.makes_invoice]
         new_ids = [new_id("inv", now) for _ in portions]
         return await store.drafts.collect(conn, run.tenant_id, run.id, portions, new_ids, create_time)
 

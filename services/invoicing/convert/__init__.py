@@ -6,6 +6,7 @@ from services.invoicing.convert.credit_notes import applied_out, note_in, note_o
 from services.invoicing.convert.customers import customer_change_in, customer_in, customer_out
 from services.invoicing.convert.invoices import invoice_out, line_out, paid_in, payment_status_in, revision_in
 from services.invoicing.convert.plans import latest_version_in, plan_version_in, sold_version_in, taxes_in
+from services.invoicing.convert.previews import previewed_out, totals_out
 from services.invoicing.convert.ratings import other_units, rated_usage_in, rating_in
 from services.invoicing.convert.runs import billing_run_out, billing_step_out, clock_out
 from services.invoicing.convert.subscriptions import (
@@ -42,6 +43,7 @@ __all__ = [
     "payment_status_in",
     "plan_asked_in",
     "plan_version_in",
+    "previewed_out",
     "quantities_in",
     "rated_usage_in",
     "rating_in",
@@ -50,6 +52,7 @@ __all__ = [
     "subscription_in",
     "subscription_out",
     "taxes_in",
+    "totals_out",
     "unused_fee_in",
     "usage_queries",
 ]

@@ -93,6 +93,23 @@ async def due_with(conn: Conn, tenant_id: str, due: Subscription) -> Sequence[Su
     return await _subscriptions(conn, tenant_id, rows)
 
 
+async def due_by_customer(
+    conn: Conn, tenant_id: str, until: datetime, customer_id: str | None, after: tuple[str, str], limit: int
+) -> Sequence[Subscription]:
+    """The first that are due by then, by customer and id, after a customer's subscription."""
+    rows = await conn.fetch(
+        f"SELECT {_COLUMNS} {_FROM} WHERE s.tenant_id = $1 AND s.due_time <= $2"
+        " AND ($3::text IS NULL OR s.customer_id = $3) AND (s.customer_id, s.id) > ($4, $5)"
+        " ORDER BY s.customer_id, s.id LIMIT $6",
+        tenant_id,
+        until,
+        customer_id,
+        *after,
+        limit,
+    )
+    return await _subscriptions(conn, tenant_id, rows)
+
+
 async def page(
     conn: Conn, tenant_id: str, customer_id: str | None, plan_code: str | None, page: Page
 ) -> Sequence[Subscription]:
