@@ -76,7 +76,7 @@ async def prepared(subscriptions: int, customers: int) -> AsyncIterator[Together
     async with together((*NAMES, "payments"), workers=["invoicing"]) as running:
         await make_plans(running)
         await make_usage(running, subscriptions)
-        await subscribe(running.dsns["invoicing"], subscriptions, customers, test_now=BEFORE)
+        await subscribe(running, subscriptions, customers, test_now=BEFORE)
         yield running
 
 

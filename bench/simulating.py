@@ -36,7 +36,7 @@ async def simulate(subscriptions: int) -> Simulated:
     async with together() as running:
         await make_plans(running)
         await make_usage(running, subscriptions)
-        await subscribe(running.dsns["invoicing"], subscriptions)
+        await subscribe(running, subscriptions)
         seconds = await _seconds(running, subscriptions)
         return Simulated(seconds, running.processes["pricing"].peak_rss_mb)
 

@@ -18,6 +18,7 @@ from weir.invoicing.v1.customers_pb2_grpc import CustomerServiceStub
 from weir.invoicing.v1.drafts_pb2_grpc import DraftServiceStub
 from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceStub
 from weir.invoicing.v1.pauses_pb2_grpc import PauseServiceStub
+from weir.invoicing.v1.replays_pb2_grpc import ReplayServiceStub
 from weir.metering.v1.alerts_pb2_grpc import AlertServiceStub
 from weir.metering.v1.archive_pb2_grpc import ArchiveServiceStub
 from weir.metering.v1.corrections_pb2_grpc import CorrectionServiceStub
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from weir.invoicing.v1.drafts_pb2_grpc import DraftServiceAsyncStub
     from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceAsyncStub
     from weir.invoicing.v1.pauses_pb2_grpc import PauseServiceAsyncStub
+    from weir.invoicing.v1.replays_pb2_grpc import ReplayServiceAsyncStub
     from weir.metering.v1.alerts_pb2_grpc import AlertServiceAsyncStub
     from weir.metering.v1.archive_pb2_grpc import ArchiveServiceAsyncStub
     from weir.metering.v1.corrections_pb2_grpc import CorrectionServiceAsyncStub
@@ -143,6 +145,10 @@ class Connection:
     def billing_previews(self) -> "BillingPreviewServiceAsyncStub":
         """Streams of answers, which their reader asks for again."""
         return BillingPreviewServiceStub(self._channel("invoicing", retries=False))
+
+    @property
+    def replays(self) -> "ReplayServiceAsyncStub":
+        return ReplayServiceStub(self._channel("invoicing"))
 
     @property
     def credit_notes(self) -> "CreditNoteServiceAsyncStub":

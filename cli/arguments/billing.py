@@ -55,6 +55,14 @@ def invoices_replay(data: Data, invoice: Invoice, as_json: Json = False) -> None
     execute(replay_invoice(data, invoice, as_json=as_json))
 
 
+@invoices.command("replays")
+def invoices_replays(data: Data, as_json: Json = False) -> None:
+    """List the daily replays of samples, and what was not reproduced. The exit code is 1 if anything was not."""
+    from cli.commands.replays import list_replays
+
+    execute(list_replays(data, as_json=as_json))
+
+
 @invoices.command("preview")
 def invoices_preview(
     data: Data,

@@ -24,6 +24,7 @@ from services.invoicing.customer_servicer import CustomerServicer
 from services.invoicing.draft_servicer import DraftServicer
 from services.invoicing.pause_servicer import PauseServicer
 from services.invoicing.peers import Peers
+from services.invoicing.replay_servicer import ReplayServicer
 from services.invoicing.servicer import InvoicingServicer
 from services.invoicing.worker import Biller
 from weir.invoicing.v1 import (
@@ -35,6 +36,7 @@ from weir.invoicing.v1 import (
     drafts_pb2,
     invoicing_pb2,
     pauses_pb2,
+    replays_pb2,
 )
 from weir.invoicing.v1.billing_previews_pb2_grpc import add_BillingPreviewServiceServicer_to_server
 from weir.invoicing.v1.changes_pb2_grpc import add_PlanChangeServiceServicer_to_server
@@ -44,6 +46,7 @@ from weir.invoicing.v1.customers_pb2_grpc import add_CustomerServiceServicer_to_
 from weir.invoicing.v1.drafts_pb2_grpc import add_DraftServiceServicer_to_server
 from weir.invoicing.v1.invoicing_pb2_grpc import add_InvoicingServiceServicer_to_server
 from weir.invoicing.v1.pauses_pb2_grpc import add_PauseServiceServicer_to_server
+from weir.invoicing.v1.replays_pb2_grpc import add_ReplayServiceServicer_to_server
 from weir.metering.v1.archive_pb2_grpc import ArchiveServiceStub
 from weir.metering.v1.clocks_pb2_grpc import ClockServiceStub
 from weir.metering.v1.late_usage_pb2_grpc import LateUsageServiceStub
@@ -62,6 +65,7 @@ SERVICES = (
     drafts_pb2.DESCRIPTOR.services_by_name["DraftService"].full_name,
     changes_pb2.DESCRIPTOR.services_by_name["PlanChangeService"].full_name,
     pauses_pb2.DESCRIPTOR.services_by_name["PauseService"].full_name,
+    replays_pb2.DESCRIPTOR.services_by_name["ReplayService"].full_name,
     billing_previews_pb2.DESCRIPTOR.services_by_name["BillingPreviewService"].full_name,
 )
 
@@ -78,6 +82,7 @@ class Settings:
     payments_target: str = env("WEIR_PAYMENTS_TARGET", "127.0.0.1:7004")
     lease_seconds: int = env("WEIR_INVOICING_LEASE_SECONDS", 30)
     chunk_size: int = env("WEIR_INVOICING_CHUNK_SIZE", 500)
+    replay_sample: int = env("WEIR_INVOICING_REPLAY_SAMPLE", 100)
 
 
 @asynccontextmanager
@@ -102,6 +107,7 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[int]:
             add_DraftServiceServicer_to_server(DraftServicer(pool, peers, alarm, clock), server)
             add_PlanChangeServiceServicer_to_server(PlanChangeServicer(pool, peers, alarm, clock), server)
             add_PauseServiceServicer_to_server(PauseServicer(pool, alarm, clock), server)
+            add_ReplayServiceServicer_to_server(ReplayServicer(pool), server)
             add_BillingPreviewServiceServicer_to_server(BillingPreviewServicer(pool, peers, clock), server)
 
         async with serving(settings.listen, SERVICES, register, verifier, ready) as port:
@@ -117,7 +123,15 @@ async def billing(settings: Settings, clock: Clock) -> AsyncIterator[Biller]:
         aclosing(Alarm(settings.redis_url, NAME)) as alarm,
     ):
         lease = timedelta(seconds=settings.lease_seconds)
-        yield Biller(pool, peers, alarm, clock, lease=lease, chunk_size=settings.chunk_size)
+        yield Biller(
+            pool,
+            peers,
+            alarm,
+            clock,
+            lease=lease,
+            chunk_size=settings.chunk_size,
+            replay_sample=settings.replay_sample,
+        )
 
 
 @asynccontextmanager

@@ -22,11 +22,12 @@ from services.invoicing import store
 from services.invoicing.billing import Billed, Refused, bill_all
 from services.invoicing.correcting import are_final, give_back
 from services.invoicing.domain.invoice import HandOver
-from services.invoicing.domain.run import BILL, HAND_OVER, TELL_METERING, BillingFailure, OpenRun, retry_delay
+from services.invoicing.domain.run import BILL, HAND_OVER, REPLAY, TELL_METERING, BillingFailure, OpenRun, retry_delay
 from services.invoicing.finalizing import finalize
 from services.invoicing.giving_back import give_back_unused, is_fee_final
 from services.invoicing.late_billing import settlements_of
 from services.invoicing.peers import Peers
+from services.invoicing.replaying import begin_replays, replay_some
 from services.invoicing.telling import tell_billed, tell_clocks
 from services.invoicing.walking import step
 
@@ -43,10 +44,20 @@ TELL_AGAIN_DELAY = timedelta(minutes=1)
 
 
 class Biller:
-    """`lease` must outlast the billing of one chunk of `chunk_size` subscriptions."""
+    """`lease` must outlast the billing of one chunk of `chunk_size` subscriptions. `replay_sample` invoices of each
+    tenant are replayed every day.
+    """
 
     def __init__(
-        self, pool: Pool, peers: Peers, alarm: Alarm, clock: Clock, *, lease: timedelta, chunk_size: int
+        self,
+        pool: Pool,
+        peers: Peers,
+        alarm: Alarm,
+        clock: Clock,
+        *,
+        lease: timedelta,
+        chunk_size: int,
+        replay_sample: int,
     ) -> None:
         self._pool = pool
         self._peers = peers
@@ -54,9 +65,10 @@ class Biller:
         self._clock = clock
         self._lease = lease
         self._chunk_size = chunk_size
+        self._replay_sample = replay_sample
 
     def sweeps(self) -> Mapping[str, Sweep]:
-        return {BILL: self.bill, HAND_OVER: self.hand_over, TELL_METERING: self.tell_metering}
+        return {BILL: self.bill, HAND_OVER: self.hand_over, TELL_METERING: self.tell_metering, REPLAY: self.replay}
 
     async def bill(self) -> bool:
         """A little of every open run and of every tenant's drafts, so that nobody big keeps the others waiting."""
@@ -189,6 +201,12 @@ class Biller:
         for tell in (tell_clocks, tell_billed):
             await tell(self._pool, self._peers, now, now + TELL_AGAIN_DELAY)
         return False
+
+    async def replay(self) -> bool:
+        """Compute some invoices again, as a proof."""
+        if self._replay_sample > 0:
+            await begin_replays(self._pool, self._clock(), self._replay_sample)
+        return await replay_some(self._pool, self._peers, self._clock, self._lease)
 
     async def _ask(self, invoice: HandOver) -> timedelta | None:
         """None once payments has the invoice; otherwise how long to wait before asking again."""

@@ -8,6 +8,7 @@ from services.invoicing.convert.invoices import invoice_out, line_out, paid_in, 
 from services.invoicing.convert.plans import latest_version_in, plan_version_in, sold_version_in, taxes_in
 from services.invoicing.convert.previews import previewed_out, totals_out
 from services.invoicing.convert.ratings import other_units, rated_usage_in, rating_in
+from services.invoicing.convert.replays import replay_out
 from services.invoicing.convert.runs import billing_run_out, billing_step_out, clock_out
 from services.invoicing.convert.subscriptions import (
     change_in,
@@ -47,6 +48,7 @@ __all__ = [
     "quantities_in",
     "rated_usage_in",
     "rating_in",
+    "replay_out",
     "revision_in",
     "sold_version_in",
     "subscription_in",
