@@ -141,20 +141,15 @@ async def _bill_together(
 ) -> list[Billed]:
     plans = [await peers.plan_version(tenant_id, each.phase.plan_code, each.phase.plan_version) for each in due]
     settles = [settled(each) for each in due]
-    used, watermark = await peers.usage(
-        tenant_id,
-        [
-            usage_question(each, each.phase, plan if part.usage else None, each.current_period)
-            for each, plan, part in zip(due, plans, settles, strict=True)
-        ],
-    )
+    questions = [
+        usage_question(each, each.phase, plan if part.usage else None, each.current_period)
+        for each, plan, part in zip(due, plans, settles, strict=True)
+    ]
+    used, watermark = await peers.usage(tenant_id, questions)
     days = [each.days_in(each.phase, each.current_period) for each in due]
     usages = await peers.rate(
         tenant_id,
-        [
-            (plan if part.usage else None, quantities, its_days)
-            for plan, part, quantities, its_days in zip(plans, settles, used, days, strict=True)
-        ],
+        [(asked.plan, quantities, its_days) for asked, quantities, its_days in zip(questions, used, days, strict=True)],
     )
     closing = {each.id: each for each in reversed(due) if not each.is_opening}  # the first of each
     late, watermark = await late_of(peers, tenant_id, list(closing.values()), watermark, settlements_of)

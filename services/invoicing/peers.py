@@ -222,6 +222,7 @@ class Peers:
                 version=plan.version,
                 quantities=used,
                 proration=None if days == period_days else pricing_pb2.Proration(days=days, period_days=period_days),
+                contract_month=plan.contract_month,
             )
             for plan, used, (days, period_days) in questions
             if plan and plan.charges

@@ -87,9 +87,10 @@ async def _base_fee(peers: Peers, tenant_id: str, line: Line, subscriptions: Map
     source = _source(line)
     found = subscriptions[source.subscription_id]
     plan = await peers.plan_version(tenant_id, source.plan_code, source.plan_version)
-    assert plan.base_fee is not None, "a plan version never changes"
-    schedule = found.schedule_of(found.numbered(source.phase_number))
-    return Proration(plan.base_fee, *schedule.days_in(line.period)).amount
+    phase = found.numbered(source.phase_number)
+    base_fee = plan.in_month(found.contract_month(phase, line.period.start)).base_fee
+    assert base_fee is not None, "a plan version never changes"
+    return Proration(base_fee, *found.schedule_of(phase).days_in(line.period)).amount
 
 
 def _slices(line: Line) -> Iterator[Slice]:

@@ -7,8 +7,9 @@ from typing import TypeAlias
 
 from libs.common.errors import FailedPrecondition
 from libs.common.money import Money
+from services.invoicing.convert.ramps import in_phase
 from services.invoicing.domain.hours import Hours, TimeWindow
-from services.invoicing.domain.plan import Charge, Commitment, PlanVersion, Split, UsagePart
+from services.invoicing.domain.plan import Charge, Commitment, PlanVersion, Ramp, Split, UsagePart
 from services.invoicing.domain.schedule import BillingInterval
 from services.invoicing.domain.tax import Tax, Taxes
 from weir.pricing.v1 import pricing_pb2
@@ -68,6 +69,10 @@ def plan_version_in(message: pricing_pb2.PlanVersion) -> PlanVersion:
         trial=timedelta(days=message.trial_days),
         is_tax_inclusive=message.tax_inclusive,
         commitment=_commitment_in(message.minimum_commitment) if message.HasField("minimum_commitment") else None,
+        ramps=tuple(
+            Ramp(each.from_month, each.to_month or None, plan_version_in(in_phase(message, each)))
+            for each in message.phases
+        ),
     )
 
 
@@ -83,7 +88,7 @@ def _interval_name(message: pricing_pb2.PlanVersion) -> str:
 
 def _unsupported(message: pricing_pb2.PlanVersion) -> list[str]:
     """The fields that invoices have no lines for."""
-    found = [name for name in ("fixed_charges", "usage_thresholds", "phases") if getattr(message, name)]
+    found = [name for name in ("fixed_charges", "usage_thresholds") if getattr(message, name)]
     for index, charge in enumerate(message.charges):
         found += [f"charges[{index}].in_advance"] * charge.in_advance
     return found

@@ -49,10 +49,10 @@ def commitment_line(due: Subscription, plan: PlanVersion, source: Source, fees: 
 
 def base_fee(of: Subscription, phase: Phase, plan: PlanVersion, period: Period) -> Money:
     """For the days of a period, whichever invoice charges it."""
-    days = of.fee_days(phase, period)
-    if days is None or plan.base_fee is None:
+    days, fee = of.fee_days(phase, period), plan.in_month(of.contract_month(phase, period.start)).base_fee
+    if days is None or fee is None:
         return Money(0, plan.currency)
-    return Proration(plan.base_fee, *of.schedule_of(phase).days_in(days)).amount
+    return Proration(fee, *of.schedule_of(phase).days_in(days)).amount
 
 
 def reconciled(lines: Iterable[Line], source: Source, period: Period) -> list[Line]:

@@ -1,7 +1,7 @@
 """What invoicing needs to know of a plan version. Pricing owns it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from libs.common.money import Money
@@ -59,7 +59,8 @@ class Commitment:
 class PlanVersion:
     """`base_fee` is for a whole billing interval, None if there is none, and charged when a period begins if it is
     `in_advance`, otherwise when it has ended. None is for the time of the `trial`, from the subscription's start on.
-    Prices contain their taxes if it `is_tax_inclusive`.
+    Prices contain their taxes if it `is_tax_inclusive`. In the months that `ramps` have, other prices hold; it
+    is as it is in a `contract_month`, if it has one.
     """
 
     plan_code: str
@@ -73,6 +74,14 @@ class PlanVersion:
     trial: timedelta = timedelta(0)
     is_tax_inclusive: bool = False
     commitment: Commitment | None = None
+    ramps: tuple["Ramp", ...] = ()
+    contract_month: int | None = None
+
+    def in_month(self, month: int) -> "PlanVersion":
+        """With the prices of that month of a contract, counted from 0."""
+        if not self.ramps:
+            return self
+        return replace(next((each.plan for each in self.ramps if month in each), self), contract_month=month)
 
     def tax_codes_of(self, charge_code: str) -> tuple[str, ...]:
         """A charge's own, or else the plan's."""
@@ -81,7 +90,8 @@ class PlanVersion:
 
     @property
     def has_advance_fee(self) -> bool:
-        return self.in_advance and self.base_fee is not None
+        fees = (self.base_fee, *(each.plan.base_fee for each in self.ramps))
+        return self.in_advance and any(fee is not None for fee in fees)
 
     @property
     def by_split(self) -> Mapping[Split, list[Charge]]:
@@ -90,3 +100,15 @@ class PlanVersion:
         for charge in self.charges:
             found.setdefault(charge.split, []).append(charge)
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class Ramp:
+    """What a version is from the month `start` of a contract on, and before the month `end`; None has no end."""
+
+    start: int
+    end: int | None
+    plan: PlanVersion
+
+    def __contains__(self, month: int) -> bool:
+        return self.start <= month and (self.end is None or month < self.end)

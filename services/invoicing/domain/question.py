@@ -11,7 +11,7 @@ from services.invoicing.domain.subscription import Phase, Subscription
 
 @dataclass(frozen=True, slots=True)
 class UsageQuestion:
-    """What a subscription used in a `period` under a plan; without a plan, nothing is asked.
+    """What a subscription used in a `period` under a plan, as it is in that month; without a plan, nothing is asked.
 
     `full_period` is the whole period of the schedule. `owned` is the part of `period` that its days are counted in,
     None where there is none; `start_time` is when the contract began.
@@ -38,7 +38,7 @@ class UsageQuestion:
 def usage_question(of: Subscription, phase: Phase, plan: PlanVersion | None, period: Period) -> UsageQuestion:
     return UsageQuestion(
         subscription_id=of.id,
-        plan=plan,
+        plan=plan and plan.in_month(of.contract_month(phase, period.start)),
         period=period,
         full_period=of.schedule_of(phase).period_of(period.start),
         owned=of.owned_days(period),

@@ -96,6 +96,13 @@ class Schedule:
         return date(year, month, min(self.anchor.day, monthrange(year, month)[1]))
 
 
+def months_between(start: datetime, later: datetime, tz: ZoneInfo) -> int:
+    """Whole months from one instant's day to another's; in a month that is too short, its last day completes one."""
+    first, day = local_date(start, tz), local_date(later, tz)
+    months = (day.year - first.year) * 12 + day.month - first.month
+    return months - (day.day < min(first.day, monthrange(day.year, day.month)[1]))
+
+
 def schedule(interval: BillingInterval, billing_time: BillingTime, start_time: datetime, tz: ZoneInfo) -> Schedule:
     """That of a subscription, or a phase of one, whose anniversary is that of `start_time`."""
     if billing_time is BillingTime.ANNIVERSARY:

@@ -18,11 +18,14 @@ from services.invoicing.domain.subscription import Subscription
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What an invoice for `period` settles: the base fee of some days, and usage. None is for what it leaves."""
+    """What an invoice for `period` settles: the base fee of some days, that of the contract's `fee_month`, and usage.
+    None is for what it leaves.
+    """
 
     period: Period
     fee: Period | None
     usage: Period | None
+    fee_month: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +107,15 @@ def settled(due: Subscription) -> Settled:
     if due.is_closed:
         return Settled(Period(due.billed_until, due.due_time), None, None)
     if due.is_opening:
-        return Settled(period, due.opening_fee, None)
+        return _settled(due, period, due.opening_fee, None)
     if not due.makes_invoice:
         return Settled(period, None, None)
     fee = due.closing_fee
-    return Settled(fee if fee and fee.start >= period.end else period, fee, period)
+    return _settled(due, fee if fee and fee.start >= period.end else period, fee, period)
+
+
+def _settled(due: Subscription, period: Period, fee: Period | None, usage: Period | None) -> Settled:
+    return Settled(period, fee, usage, due.contract_month(due.phase, fee.start) if fee else 0)
 
 
 def lines_of(
@@ -149,8 +156,9 @@ def require_statable(lines: Iterable[Line]) -> None:
 
 
 def _base_fee(source: Source, plan: PlanVersion, settles: Settled, schedule: Schedule) -> Iterator[Line]:
-    if plan.base_fee is not None and settles.fee is not None:
-        part = Proration(plan.base_fee, *schedule.days_in(settles.fee))
+    base_fee = plan.in_month(settles.fee_month).base_fee
+    if base_fee is not None and settles.fee is not None:
+        part = Proration(base_fee, *schedule.days_in(settles.fee))
         yield Line(
             LineKind.BASE_FEE,
             BASE,

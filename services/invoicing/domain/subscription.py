@@ -13,7 +13,7 @@ from libs.common.errors import FailedPrecondition
 from services.invoicing.domain.customer import Customer
 from services.invoicing.domain.period import LATEST, Period, day_from, day_of, day_start, zone
 from services.invoicing.domain.plan import PlanVersion
-from services.invoicing.domain.schedule import BillingInterval, BillingTime, Schedule, schedule
+from services.invoicing.domain.schedule import BillingInterval, BillingTime, Schedule, months_between, schedule
 
 LATE_CHECK_INTERVAL = timedelta(days=30)
 LATE_CHECKS = 3
@@ -122,6 +122,11 @@ class Subscription:
 
     def schedule_of(self, phase: Phase) -> Schedule:
         return schedule(phase.billing_interval, phase.billing_time, phase.anchor_time, zone(self.time_zone))
+
+    def contract_month(self, phase: Phase, instant: datetime) -> int:
+        """That in which the whole period of `phase` begins that `instant` is in, counted from 0."""
+        begun = max(self.schedule_of(phase).period_of(instant).start, self.start_time)
+        return months_between(self.start_time, begun, zone(self.time_zone))
 
     def owned_days(self, period: Period) -> Period | None:
         """What of `period` its days are counted in. The day that it is cut on belongs to what follows, unless nothing
