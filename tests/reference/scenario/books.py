@@ -36,6 +36,10 @@ class Books:
         """Of "new" the last one, of "old" the one before it."""
         return len(self.subscription.phases) - (of == "old")
 
+    def settles(self, invoice: Invoice, number: int) -> bool:
+        """Whether an invoice is of a phase; that of a change is of both."""
+        return any(each.source.phase_number == number for each in invoice.settlements)
+
     def phase_of(self, invoice: Invoice) -> int:
         """The phase that an invoice is of."""
         start = instant(invoice.period.start_time)

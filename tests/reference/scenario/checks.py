@@ -51,7 +51,7 @@ def _listed(books: Books, kind: str, of: str | None) -> Sequence[Any]:
     if of not in ("old", "new"):
         raise Unsupported(f"an invoice of {of!r}")
     number = books.phase_number(of)
-    return [each for each in books.invoices if books.phase_of(each) == number]
+    return [each for each in books.invoices if books.settles(each, number)]
 
 
 def _chosen(found: Sequence[T], which: str) -> T | None:

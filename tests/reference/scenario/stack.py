@@ -40,8 +40,9 @@ class NotBilled(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Clients:
-    """One tenant's."""
+    """One tenant's; `reports` has the scope of payments."""
 
+    reports: "InvoicingServiceAsyncStub"
     invoicing: "InvoicingServiceAsyncStub"
     changes: "PlanChangeServiceAsyncStub"
     credit_notes: "CreditNoteServiceAsyncStub"
@@ -62,12 +63,14 @@ class Stack:
     @asynccontextmanager
     async def clients(self, tenant_id: str) -> AsyncIterator[Clients]:
         key, settings = self.world.keys.api_key(tenant_id), self.world.settings
+        internal_key = self.world.keys.api_key(tenant_id, "internal")
         async with (
             channel(f"127.0.0.1:{self.world.invoicing_port}", key) as billing,
+            channel(f"127.0.0.1:{self.world.invoicing_port}", internal_key) as reports,
             channel(settings.metering_target, key) as metering,
             channel(settings.pricing_target, key) as pricing,
         ):
-            yield _clients(billing, metering, pricing)
+            yield _clients(reports, billing, metering, pricing)
 
     async def bill(self, clients: Clients) -> None:
         """Until nothing is due any more. Raises NotBilled."""
@@ -80,8 +83,11 @@ class Stack:
             raise NotBilled("; ".join(sorted(failures)) or "the billing run does not end")
 
 
-def _clients(billing: grpc.aio.Channel, metering: grpc.aio.Channel, pricing: grpc.aio.Channel) -> Clients:
+def _clients(
+    reports: grpc.aio.Channel, billing: grpc.aio.Channel, metering: grpc.aio.Channel, pricing: grpc.aio.Channel
+) -> Clients:
     return Clients(
+        reports=InvoicingServiceStub(reports),
         invoicing=InvoicingServiceStub(billing),
         changes=PlanChangeServiceStub(billing),
         credit_notes=CreditNoteServiceStub(billing),

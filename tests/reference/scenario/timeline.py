@@ -12,14 +12,23 @@ from tests.reference.cases import Fields, Json, Unsupported
 from tests.reference.scenario.catalog import Catalog, code_in
 from tests.reference.scenario.moments import just_after, moment
 from tests.reference.scenario.stack import Clients, Stack
+from weir.common.v1.money_pb2 import Money
 from weir.invoicing.v1 import changes_pb2, coupons_pb2, invoicing_pb2
-from weir.invoicing.v1.invoicing_pb2 import Subscription
+from weir.invoicing.v1.invoicing_pb2 import Invoice, Subscription
 from weir.metering.v1 import metering_pb2
 
 CUSTOMER = "customer"
 BILLING_TIMES = {
     "calendar": Subscription.BILLING_TIME_CALENDAR,
     "anniversary": Subscription.BILLING_TIME_ANNIVERSARY,
+}
+UNUSED_FEES = {
+    "credit": invoicing_pb2.TerminateSubscriptionRequest.ON_UNUSED_FEE_CREDIT,
+    "skip": invoicing_pb2.TerminateSubscriptionRequest.ON_UNUSED_FEE_KEEP,
+}
+LAST_INVOICES = {
+    "generate": invoicing_pb2.TerminateSubscriptionRequest.LAST_INVOICE_MAKE,
+    "skip": invoicing_pb2.TerminateSubscriptionRequest.LAST_INVOICE_SKIP,
 }
 ENDING = {"change_plan", "terminate_subscription"}
 
@@ -97,8 +106,52 @@ async def _change_plan(play: Play, fields: Fields, at: datetime) -> None:
 
 
 async def _terminate_subscription(play: Play, fields: Fields, at: datetime) -> None:
-    request = invoicing_pb2.TerminateSubscriptionRequest(request_id=str(uuid4()), id=fields.take("external_id"))
+    unused, last_invoice = (
+        fields.take("on_termination_credit_note", "credit"),
+        fields.take("on_termination_invoice", ""),
+    )
+    if unused not in UNUSED_FEES:
+        raise Unsupported(f"{fields.path}.on_termination_credit_note {unused!r}")
+    request = invoicing_pb2.TerminateSubscriptionRequest(
+        request_id=str(uuid4()),
+        id=fields.take("external_id"),
+        on_unused_fee=UNUSED_FEES[unused],
+        last_invoice=LAST_INVOICES[last_invoice or "generate"],
+    )
     await play.clients.invoicing.TerminateSubscription(request)
+
+
+async def _set_payment_status(play: Play, fields: Fields, at: datetime) -> None:
+    """Paid in full, or not."""
+    invoice = await _invoice(play, fields.take("invoice"))
+    status = Invoice.PaymentStatus.Value(f"PAYMENT_STATUS_{fields.take('payment_status').upper()}")
+    is_paid = status == Invoice.PAYMENT_STATUS_SUCCEEDED
+    await _record(play, invoice, status, invoice.amount_due.minor_units if is_paid else 0)
+
+
+async def _record_payment(play: Play, fields: Fields, at: datetime) -> None:
+    invoice, amount = await _invoice(play, fields.take("invoice")), fields.take("amount_cents")
+    is_paid = amount >= invoice.amount_due.minor_units
+    await _record(
+        play, invoice, Invoice.PAYMENT_STATUS_SUCCEEDED if is_paid else Invoice.PAYMENT_STATUS_PENDING, amount
+    )
+
+
+async def _record(play: Play, invoice: Invoice, status: "Invoice.PaymentStatus.ValueType", amount: int) -> None:
+    """As payments reports, whose service does not run here; each report is newer than the one before."""
+    request = invoicing_pb2.RecordPaymentRequest(
+        invoice_id=invoice.id,
+        payment_id="payment",
+        revision=int(play.now.timestamp()),
+        payment_status=status,
+        amount_paid=Money(currency_code=invoice.total.currency_code, minor_units=amount),
+    )
+    await play.clients.reports.RecordPayment(request)
+
+
+async def _invoice(play: Play, which: str) -> Invoice:
+    found = (await play.clients.invoicing.ListInvoices(invoicing_pb2.ListInvoicesRequest(page_size=500))).invoices
+    return found[{"first": -1, "last": 0}[which]]
 
 
 async def _ingest_event(play: Play, fields: Fields, at: datetime) -> None:
@@ -136,6 +189,8 @@ STEPS: dict[str, Callable[[Play, Fields, datetime], Awaitable[None]]] = {
     "create_subscription": _create_subscription,
     "change_plan": _change_plan,
     "terminate_subscription": _terminate_subscription,
+    "set_payment_status": _set_payment_status,
+    "record_payment": _record_payment,
     "ingest_event": _ingest_event,
     "apply_coupon": _apply_coupon,
     "run_billing_clock": _run_billing_clock,
