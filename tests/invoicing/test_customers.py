@@ -192,7 +192,7 @@ async def test_a_plan_that_cannot_be_invoiced_takes_no_subscription(acme: Tenant
     version = pricing_pb2.PlanVersion(
         currency_code="USD",
         billing_interval=pricing_pb2.PlanVersion.BILLING_INTERVAL_MONTHLY,
-        minimum_commitment=pricing_pb2.MinimumCommitment(amount=Money(currency_code="USD", minor_units=1)),
+        usage_thresholds=[UsageThreshold(amount=Money(currency_code="USD", minor_units=1))],
     )
     await acme.pricing.CreatePlanVersion(
         pricing_pb2.CreatePlanVersionRequest(
