@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sandbox.state import Json
-from sandbox.stripe import customers, errors, payments, webhook_endpoints
+from sandbox.stripe import customers, errors, payments, refunds, webhook_endpoints
 from sandbox.stripe.account import MAX_PAGE, Account
 from sandbox.stripe.forms import (
     Field,
@@ -210,7 +210,7 @@ OPERATIONS = (
         {**PAGE, **CREATED, "customer": identifier, "payment_intent": identifier},
     ),
     Operation("GET", "/v1/charges/{charge}", _retrieve("charge", "charge", "id"), "charge"),
-    Operation("POST", "/v1/refunds", payments.create_refund, "refund", REFUND),
+    Operation("POST", "/v1/refunds", refunds.create_refund, "refund", REFUND),
     Operation(
         "GET",
         "/v1/refunds",

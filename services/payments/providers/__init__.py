@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from enum import StrEnum
 from typing import Protocol
 
 from libs.common.money import Money
@@ -43,6 +44,33 @@ class Sighting:
 
 
 @dataclass(frozen=True, slots=True)
+class Refund:
+    """A request to give back a part of a charge, or all of it; made only of what never changes, as a Charge is.
+
+    `charge_reference` is the processor's id of the charge.
+    """
+
+    tenant_id: str
+    refund_id: str
+    idempotency_key: str
+    charge_reference: str
+    amount: Money
+    create_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RefundSighting:
+    """A refund as the processor shows it now; `refund_id` is empty unless Weir made it, `amount` as in Sighting."""
+
+    reference: str
+    tenant_id: str
+    refund_id: str
+    amount: Decimal
+    currency: str
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
 class SavedMethod:
     reference: str
     label: str
@@ -54,15 +82,24 @@ class MethodRefused:
     message: str
 
 
+class Subject(StrEnum):
+    """What an event is about."""
+
+    CHARGE = "CHARGE"
+    REFUND = "REFUND"
+    OTHER = "OTHER"
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A verified webhook. `reference` is the charge it is about; empty for news that change no charge.
+    """A verified webhook. `reference` is the processor's id of its subject; empty when the subject is OTHER.
 
     `error` says why it cannot be used, and is empty when it can.
     """
 
     id: str
     type: str
+    subject: Subject
     reference: str
     error: str = ""
 
@@ -80,7 +117,10 @@ class SignatureRefused(Exception):
 
 
 class Processor(Protocol):
-    """One account at a processor. All but `charge` and `event` raise ProcessorUnavailable without a usable answer."""
+    """One account at a processor.
+
+    All but `charge`, `refund` and `event` raise ProcessorUnavailable without a usable answer.
+    """
 
     async def create_customer(self, tenant_id: str, customer_id: str, key: str) -> str | MethodRefused:
         """The processor's id of a customer made under the idempotency `key`."""
@@ -99,6 +139,19 @@ class Processor(Protocol):
 
     async def cancel(self, reference: str) -> Sighting | None:
         """Make sure that the charge can never succeed, unless it has: the sighting tells."""
+
+    async def refund(self, refund: Refund) -> Outcome:
+        """Ask for money to be given back. Repeated with the same key, it answers what the first request led to.
+
+        Never RequiresAction. Pending: the processor has it and will tell. Declined may follow Succeeded by weeks, when
+        the customer's bank sends the money back; its `reference` is the refund.
+        """
+
+    async def look_up_refund(self, refund: Refund) -> RefundSighting | None:
+        """Find what `refund` led to without its idempotency key; None: the processor never carried it out."""
+
+    async def fetch_refund(self, reference: str) -> RefundSighting | None:
+        """The refund as it is now; None: there is no such refund."""
 
     def event(self, body: bytes, headers: Mapping[str, str]) -> Event:
         """The event in a webhook's raw body. `headers` have lower-case names. Raises SignatureRefused."""

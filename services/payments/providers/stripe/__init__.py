@@ -29,10 +29,14 @@ from services.payments.providers import (
     Event,
     MethodRefused,
     ProcessorUnavailable,
+    Refund,
+    RefundSighting,
     SavedMethod,
     Sighting,
     SignatureRefused,
+    Subject,
 )
+from services.payments.providers.stripe import refunds
 from services.payments.providers.stripe_amounts import AmountRefused, from_stripe, to_stripe
 
 if TYPE_CHECKING:
@@ -51,6 +55,7 @@ CHARGE_EVENTS = frozenset(
     for change in ("succeeded", "payment_failed", "processing", "requires_action", "canceled")
 )
 """One family of events owns a charge's state; charge.* tell the same changes again."""
+REFUND_EVENTS = frozenset({"refund.created", "refund.updated", "refund.failed"})
 
 ACCOUNT_REJECTED = "account_rejected", "Stripe does not accept the key of this processor account"
 _AUTHENTICATION = "authentication_required"
@@ -151,15 +156,17 @@ class StripeAccount:
         return None
 
     async def fetch(self, reference: str) -> Sighting | None:
+        intent = await self._found(self._stripe.payment_intents.retrieve_async(reference))
+        return None if intent is None else _sighting(intent)
+
+    async def _found(self, call: Awaitable[T]) -> T | None:
+        """None for a 404."""
         try:
-            intent = await self._connection.within_timeout(self._stripe.payment_intents.retrieve_async(reference))
-        except stripe.InvalidRequestError as error:
-            if error.http_status == 404:
+            return await self._connection.within_timeout(call)
+        except (stripe.StripeError, TimeoutError) as error:
+            if isinstance(error, stripe.InvalidRequestError) and error.http_status == 404:
                 return None
             raise _unavailable(error) from error
-        except (stripe.StripeError, TimeoutError) as error:
-            raise _unavailable(error) from error
-        return _sighting(intent)
 
     async def cancel(self, reference: str) -> Sighting | None:
         call = self._stripe.payment_intents.cancel_async(reference, {"cancellation_reason": "abandoned"})
@@ -169,6 +176,34 @@ class StripeAccount:
             if isinstance(error, stripe.InvalidRequestError):  # it is past canceling, or has been canceled
                 return await self.fetch(reference)
             raise _unavailable(error) from error
+
+    async def refund(self, refund: Refund) -> Outcome:
+        try:
+            amount = to_stripe(refund.amount)
+        except AmountRefused as error:
+            return NotMade("amount_not_representable", str(error))
+        call = self._stripe.refunds.create_async(
+            refunds.parameters(refund, amount), {"idempotency_key": refund.idempotency_key}
+        )
+        try:
+            return refunds.outcome(await self._connection.within_timeout(call))
+        except (stripe.StripeError, TimeoutError) as error:
+            return _outcome_of_error(error)
+
+    async def look_up_refund(self, refund: Refund) -> RefundSighting | None:
+        return await self._answer(self._find_refund(refund))
+
+    async def _find_refund(self, refund: Refund) -> RefundSighting | None:
+        made = await self._stripe.refunds.list_async({"payment_intent": refund.charge_reference, "limit": 100})
+        async for each in made.auto_paging_iter():
+            found = refunds.sighting(each)
+            if (found.tenant_id, found.refund_id) == (refund.tenant_id, refund.refund_id):
+                return found
+        return None
+
+    async def fetch_refund(self, reference: str) -> RefundSighting | None:
+        found = await self._found(self._stripe.refunds.retrieve_async(reference))
+        return None if found is None else refunds.sighting(found)
 
     def event(self, body: bytes, headers: Mapping[str, str]) -> Event:
         header = headers.get("stripe-signature")
@@ -300,11 +335,24 @@ def _event(body: bytes, live: bool) -> Event:
     try:
         read = json.loads(body)
         identity, kind = _text(read["id"]), _text(read["type"])
-        reference = _text(read["data"]["object"]["id"]) if kind in CHARGE_EVENTS else ""
+        subject = _subject(kind)
+        reference = "" if subject is Subject.OTHER else _text(read["data"]["object"]["id"])
         error = "" if bool(read.get("livemode")) == live else "livemode is not that of the account's key"
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as malformed:
-        return Event("sha256_" + hashlib.sha256(body).hexdigest(), "", "", f"malformed: {type(malformed).__name__}")
-    return Event(identity, kind, reference, error)
+        return Event(
+            "sha256_" + hashlib.sha256(body).hexdigest(),
+            "",
+            Subject.OTHER,
+            "",
+            f"malformed: {type(malformed).__name__}",
+        )
+    return Event(identity, kind, subject, reference, error)
+
+
+def _subject(kind: str) -> Subject:
+    if kind in CHARGE_EVENTS:
+        return Subject.CHARGE
+    return Subject.REFUND if kind in REFUND_EVENTS else Subject.OTHER
 
 
 def _text(value: object) -> str:
