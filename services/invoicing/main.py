@@ -19,15 +19,18 @@ from services.invoicing.change_servicer import PlanChangeServicer
 from services.invoicing.credit_note_servicer import CreditNoteServicer
 from services.invoicing.crediting import Till
 from services.invoicing.peers import Peers
+from services.invoicing.report_servicer import CollectionReportServicer
 from services.invoicing.servicer import InvoicingServicer
 from services.invoicing.worker import Biller
-from weir.invoicing.v1 import changes_pb2, credit_notes_pb2, invoicing_pb2
+from weir.invoicing.v1 import changes_pb2, credit_notes_pb2, invoicing_pb2, reports_pb2
 from weir.invoicing.v1.changes_pb2_grpc import add_PlanChangeServiceServicer_to_server
 from weir.invoicing.v1.credit_notes_pb2_grpc import add_CreditNoteServiceServicer_to_server
 from weir.invoicing.v1.invoicing_pb2_grpc import add_InvoicingServiceServicer_to_server
+from weir.invoicing.v1.reports_pb2_grpc import add_CollectionReportServiceServicer_to_server
 from weir.metering.v1.archive_pb2_grpc import ArchiveServiceStub
 from weir.metering.v1.metering_pb2_grpc import MeteringServiceStub
 from weir.payments.v1.payments_pb2_grpc import PaymentsServiceStub
+from weir.payments.v1.refunds_pb2_grpc import RefundServiceStub
 from weir.pricing.v1.pricing_pb2_grpc import PricingServiceStub
 
 NAME = "invoicing"
@@ -35,6 +38,7 @@ SERVICES = (
     invoicing_pb2.DESCRIPTOR.services_by_name["InvoicingService"].full_name,
     credit_notes_pb2.DESCRIPTOR.services_by_name["CreditNoteService"].full_name,
     changes_pb2.DESCRIPTOR.services_by_name["PlanChangeService"].full_name,
+    reports_pb2.DESCRIPTOR.services_by_name["CollectionReportService"].full_name,
 )
 
 
@@ -70,6 +74,7 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[int]:
             add_InvoicingServiceServicer_to_server(InvoicingServicer(pool, peers, alarm, clock), server)
             add_CreditNoteServiceServicer_to_server(CreditNoteServicer(pool, Till(pool, peers, clock), clock), server)
             add_PlanChangeServiceServicer_to_server(PlanChangeServicer(pool, peers, alarm, clock), server)
+            add_CollectionReportServiceServicer_to_server(CollectionReportServicer(pool), server)
 
         async with serving(settings.listen, SERVICES, register, verifier, ready) as port:
             yield port
@@ -99,6 +104,7 @@ async def calling_peers(settings: Settings, clock: Clock) -> AsyncIterator[Peers
             ArchiveServiceStub(metering),
             PricingServiceStub(pricing),
             PaymentsServiceStub(payments),
+            RefundServiceStub(payments),
             Issuer(load_private_key(settings.signing_key), clock),
         )
 

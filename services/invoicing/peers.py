@@ -14,19 +14,21 @@ from libs.common.rpc.client import credential
 from libs.common.wire import money_out, period_out, timestamp_out
 from services.invoicing import convert
 from services.invoicing.domain.bill import Tax
+from services.invoicing.domain.credit_note import RefundRequest
 from services.invoicing.domain.invoice import HandOver
 from services.invoicing.domain.line import RatedUsage
 from services.invoicing.domain.period import Period
 from services.invoicing.domain.plan import Charge, PlanVersion, Split, UsagePart
 from services.invoicing.domain.schedule import Schedule
 from weir.metering.v1 import archive_pb2, metering_pb2
-from weir.payments.v1 import payments_pb2
+from weir.payments.v1 import payments_pb2, refunds_pb2
 from weir.pricing.v1 import pricing_pb2
 
 if TYPE_CHECKING:
     from weir.metering.v1.archive_pb2_grpc import ArchiveServiceAsyncStub
     from weir.metering.v1.metering_pb2_grpc import MeteringServiceAsyncStub
     from weir.payments.v1.payments_pb2_grpc import PaymentsServiceAsyncStub
+    from weir.payments.v1.refunds_pb2_grpc import RefundServiceAsyncStub
     from weir.pricing.v1.pricing_pb2_grpc import PricingServiceAsyncStub
 
 PLAN_VERSIONS_KEPT = 4096
@@ -60,12 +62,14 @@ class Peers:
         archive: "ArchiveServiceAsyncStub",
         pricing: "PricingServiceAsyncStub",
         payments: "PaymentsServiceAsyncStub",
+        refunds: "RefundServiceAsyncStub",
         issuer: Issuer,
     ) -> None:
         self._metering = metering
         self._archive = archive
         self._pricing = pricing
         self._payments = payments
+        self._refunds = refunds
         self._issuer = issuer
         self._plan_versions: dict[tuple[str, str, int], PlanVersion] = {}
 
@@ -179,6 +183,16 @@ class Peers:
             version=invoice.version,
         )
         await self._payments.CancelPayment(request, metadata=self._key(invoice.tenant_id))
+
+    async def create_refund(self, refund: RefundRequest) -> None:
+        """Asking again is safe: a credit note has one refund. Raises FailedPrecondition REFUND_EXCEEDS_PAID."""
+        request = refunds_pb2.CreateRefundRequest(
+            request_id=str(uuid.uuid5(_PAYMENT_REQUESTS, f"{refund.tenant_id}/{refund.credit_note_id}")),
+            invoice_id=refund.invoice_id,
+            amount=money_out(refund.amount),
+            credit_note_id=refund.credit_note_id,
+        )
+        await self._refunds.CreateRefund(request, metadata=self._key(refund.tenant_id))
 
     def _key(self, tenant_id: str) -> tuple[tuple[str, str], ...]:
         return credential(self._issuer.internal_key(tenant_id))

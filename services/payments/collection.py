@@ -1,6 +1,6 @@
 """Collecting: an attempt is recorded, then the processor is asked, then its answer is recorded (law 9).
 
-Whatever is learned of a charge, from the answer, by asking again or after a webhook, comes to `_record`, which moves
+Whatever is learned of a charge, from the answer, by asking again or after a webhook, comes to `record`, which moves
 the attempt forward under the payment's lock. So answers may come twice, late and in any order.
 """
 
@@ -27,10 +27,9 @@ from services.payments.domain.attempt import (
     idempotency_key,
 )
 from services.payments.domain.payment import CANCELABLE, Payment, PaymentState, after_attempt, delay
-from services.payments.domain.webhook import WebhookEvent
 from services.payments.pace import Pace
 from services.payments.providers import Charge, Processor, ProcessorUnavailable, Sighting
-from services.payments.store import attempts, events, methods, payments
+from services.payments.store import attempts, methods, payments
 
 log = structlog.get_logger()
 
@@ -52,7 +51,7 @@ class Collection:
             return
         attempt, charge = begun
         processor = await self.accounts.get(attempt.tenant_id, attempt.processor_account_id)
-        await self._record(attempt, await processor.charge(charge))
+        await self.record(attempt, await processor.charge(charge))
 
     async def cancel(self, asked: Payment) -> Payment | None:
         """The invoice's payment, canceled as of `asked.version`; None where that can't be done, or not now."""
@@ -94,26 +93,7 @@ class Collection:
                 outcome = await self._ask_again(processor, charge)
         except ProcessorUnavailable as error:
             outcome = Unknown(str(error))
-        await self._record(attempt, outcome)
-
-    async def hear(self, event: WebhookEvent) -> None:
-        """Look at the charge that a claimed event is about. What the event itself says is not relied on."""
-        if not event.reference:
-            return await self._heard(event)
-        async with self.pool.acquire() as conn:
-            known = await attempts.find_by_reference(conn, event.tenant_id, event.processor_account_id, event.reference)
-        if known is not None and known.state is AttemptState.SUCCEEDED:
-            return await self._heard(event)
-        processor = await self.accounts.get(event.tenant_id, event.processor_account_id)
-        try:
-            sighting = await processor.fetch(event.reference)
-        except ProcessorUnavailable as error:
-            return await self._postpone(event, str(error))
-        if sighting is None:
-            return await self._wait_for(event, "the processor knows no such charge")
-        if not sighting.payment_id:
-            return await self._heard(event)
-        return await self._apply(event, sighting)
+        await self.record(attempt, outcome)
 
     async def _close_last(self, payment: Payment) -> bool:
         """Whether the payment's last attempt can never succeed any more, so that the next one may begin."""
@@ -127,7 +107,7 @@ class Collection:
         except ProcessorUnavailable as error:
             log.warning("charge not canceled yet", tenant=payment.tenant_id, payment=payment.id, cause=str(error))
             return False
-        await self._record(last, outcome)
+        await self.record(last, outcome)
         return isinstance(outcome, Declined)
 
     async def _begin(self, conn: Conn, payment: Payment) -> tuple[Attempt, Charge] | None:
@@ -156,6 +136,7 @@ class Collection:
             decline_message="",
             tries=0,
             create_time=now,
+            minor_units=current.due.minor_units,
         )
         await attempts.insert(conn, attempt, now + self.pace.lease)
         await payments.set_state(conn, current, PaymentState.PROCESSING, now)
@@ -173,7 +154,7 @@ class Collection:
         found = await processor.look_up(charge)
         return refusal if found is None else found.outcome
 
-    async def _record(self, attempt: Attempt, outcome: Outcome) -> None:
+    async def record(self, attempt: Attempt, outcome: Outcome) -> None:
         async with self.pool.acquire() as conn, conn.transaction():
             payment = await payments.lock(conn, attempt.tenant_id, attempt.payment_id)
             before = await attempts.lock(conn, attempt.tenant_id, attempt.payment_id, attempt.number)
@@ -184,7 +165,12 @@ class Collection:
             await attempts.save(conn, before, after, self._ask_time(after, now))
             if after.state is before.state:
                 return
-            state = after_attempt(payment.state, after.state, outcome, after.number)
+            if after.state is AttemptState.SUCCEEDED:
+                await payments.add_charged(conn, payment, after.minor_units, now)
+                payment = replace(payment, charged_minor=payment.charged_minor + after.minor_units)
+            state = after_attempt(
+                payment.state, after.state, outcome, after.number, is_paid=not payment.due.minor_units
+            )
             if state is not payment.state:
                 due_time = now + delay(self.pace.lost, after.number - 1) if state is PaymentState.PENDING else None
                 await payments.set_state(conn, payment, state, now, due_time)
@@ -208,39 +194,6 @@ class Collection:
                 return now + self.pace.open_poll
         return None
 
-    async def _apply(self, event: WebhookEvent, sighting: Sighting) -> None:
-        async with self.pool.acquire() as conn:
-            payment = await payments.find(conn, event.tenant_id, sighting.payment_id)
-            attempt = await attempts.find(conn, event.tenant_id, sighting.payment_id, sighting.number)
-        if payment is None or attempt is None or attempt.processor_account_id != event.processor_account_id:
-            return await self._wait_for(event, f"no attempt of ours made {sighting.reference}")
-        if isinstance(sighting.outcome, Unknown):
-            return await self._wait_for(event, sighting.outcome.cause)
-        if problem := _contradiction(payment, attempt, sighting):
-            return await self._park(event, problem)
-        await self._record(attempt, sighting.outcome)
-        return await self._heard(event)
-
-    async def _heard(self, event: WebhookEvent) -> None:
-        async with self.pool.acquire() as conn:
-            await events.process(conn, event, self.clock())
-
-    async def _wait_for(self, event: WebhookEvent, cause: str) -> None:
-        if self.clock() - event.receive_time < self.pace.event_patience:
-            await self._postpone(event, cause)
-        else:
-            await self._park(event, cause)
-
-    async def _postpone(self, event: WebhookEvent, cause: str) -> None:
-        due_time = self.clock() + delay(self.pace.event, event.tries - 1)
-        async with self.pool.acquire() as conn:
-            await events.postpone(conn, event, cause, due_time)
-
-    async def _park(self, event: WebhookEvent, cause: str) -> None:
-        log.warning("webhook parked", tenant=event.tenant_id, webhook=event.id, type=event.type, cause=cause)
-        async with self.pool.acquire() as conn:
-            await events.park(conn, event, cause)
-
 
 def _outcome_of(sighting: Sighting | None) -> Outcome:
     return Unknown("the processor no longer shows the charge") if sighting is None else sighting.outcome
@@ -261,14 +214,3 @@ def _moved(attempt: Attempt, outcome: Outcome) -> Attempt:
             return replace(moved, decline_code=code, decline_message=message)
         case Unknown():
             return moved
-
-
-def _contradiction(payment: Payment, attempt: Attempt, sighting: Sighting) -> str:
-    """Why a charge that claims to be this attempt cannot be, or ""."""
-    if attempt.reference not in ("", sighting.reference):
-        return f"{sighting.reference} claims to be the attempt that made {attempt.reference}"
-    if attempt.state is AttemptState.DECLINED and isinstance(sighting.outcome, Declined):
-        return ""  # the payment may have gone on over another amount
-    if (sighting.amount, sighting.currency) != (payment.amount.amount, payment.amount.currency):
-        return f"{sighting.reference} is over {sighting.amount} {sighting.currency}, the payment over {payment.amount}"
-    return ""

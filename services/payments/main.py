@@ -5,6 +5,8 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
+import grpc
+
 from libs.common import web
 from libs.common.clock import Clock, system_clock
 from libs.common.credentials import Issuer, Verifier, load_private_key, load_public_keys
@@ -16,19 +18,28 @@ from libs.common.worker import Alarm, run_worker
 from services.payments import webhook
 from services.payments.accounts import Accounts
 from services.payments.collection import Collection
+from services.payments.hearing import Hearing
 from services.payments.pace import Pace
 from services.payments.providers.stripe import Stripe
+from services.payments.refund_servicer import RefundServicer
+from services.payments.refunding import Refunding
+from services.payments.reporting import Reporting
 from services.payments.saving import Saving
 from services.payments.servicer import PaymentsServicer
 from services.payments.store import accounts as account_rows
 from services.payments.vault import Vault
 from services.payments.worker import Sweeps
 from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceStub
-from weir.payments.v1 import payments_pb2
+from weir.invoicing.v1.reports_pb2_grpc import CollectionReportServiceStub
+from weir.payments.v1 import payments_pb2, refunds_pb2
 from weir.payments.v1.payments_pb2_grpc import add_PaymentsServiceServicer_to_server
+from weir.payments.v1.refunds_pb2_grpc import add_RefundServiceServicer_to_server
 
 NAME = "payments"
-SERVICES = (payments_pb2.DESCRIPTOR.services_by_name["PaymentsService"].full_name,)
+SERVICES = (
+    payments_pb2.DESCRIPTOR.services_by_name["PaymentsService"].full_name,
+    refunds_pb2.DESCRIPTOR.services_by_name["RefundService"].full_name,
+)
 STRIPE_API_URL = "https://api.stripe.com"
 PROCESSOR_TIMEOUT_SECONDS = 40
 LEASE_MARGIN = timedelta(seconds=2)
@@ -85,13 +96,18 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[Ports]:
         pace = _pace(settings.processor_timeout_seconds)
         saving, collection = Saving(pool, accounts, clock, pace), Collection(pool, accounts, clock, pace)
         servicer = PaymentsServicer(pool, vault, saving, collection, alarm, clock)
+
+        def register(server: grpc.aio.Server) -> None:
+            add_PaymentsServiceServicer_to_server(servicer, server)
+            add_RefundServiceServicer_to_server(RefundServicer(pool, alarm, clock), server)
+
         endpoint = webhook.Endpoint(pool, accounts, alarm, clock)
         async with (
             web.serving(settings.webhook_listen, endpoint.app(), drain_seconds=webhook.DRAIN_SECONDS) as webhook_port,
             serving(
                 settings.listen,
                 SERVICES,
-                lambda server: add_PaymentsServiceServicer_to_server(servicer, server),
+                register,
                 verifier,
                 ready,
             ) as rpc_port,
@@ -110,12 +126,16 @@ async def sweeping(settings: WorkerSettings, clock: Clock, pace: Pace) -> AsyncI
         channel(settings.invoicing_target) as invoicing,
     ):
         accounts = Accounts(pool, vault, {"stripe": stripe.account})
+        collection = Collection(pool, accounts, clock, pace)
+        refunding = Refunding(pool, accounts, clock, pace)
+        reports = CollectionReportServiceStub(invoicing)
         yield Sweeps(
             pool=pool,
-            collection=Collection(pool, accounts, clock, pace),
+            collection=collection,
+            refunding=refunding,
+            hearing=Hearing(pool, accounts, collection, refunding, clock, pace),
             saving=Saving(pool, accounts, clock, pace),
-            invoicing=InvoicingServiceStub(invoicing),
-            issuer=issuer,
+            reporting=Reporting(pool, InvoicingServiceStub(invoicing), reports, issuer, clock, pace),
             clock=clock,
             pace=pace,
         )

@@ -20,7 +20,7 @@ from libs.common.worker import Alarm
 from services.payments.accounts import Accounts
 from services.payments.convert import ACCOUNT_ID
 from services.payments.domain.webhook import WebhookEvent
-from services.payments.providers import SignatureRefused, Subject
+from services.payments.providers import SignatureRefused
 from services.payments.store import accounts as account_rows
 from services.payments.store import events
 
@@ -83,7 +83,8 @@ class Endpoint:
             processor_account_id=account_id,
             id=received.id,
             type=received.type,
-            reference=received.reference if received.subject is Subject.CHARGE else "",
+            subject=received.subject,
+            reference=received.reference,
             tries=0,
             receive_time=self.clock(),
         )

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
+import grpc
 import httpx
 import stripe
 from cryptography.fernet import Fernet
@@ -24,6 +25,7 @@ from tests.conftest import Database, Keys
 from tests.sandbox.running import RunningSandbox, new_key
 from weir.payments.v1 import payments_pb2 as pb
 from weir.payments.v1.payments_pb2_grpc import PaymentsServiceStub
+from weir.payments.v1.refunds_pb2_grpc import RefundServiceStub
 
 if TYPE_CHECKING:
     from weir.payments.v1.payments_pb2_grpc import PaymentsServiceAsyncStub
@@ -71,9 +73,12 @@ class Deployment:
         return f"http://127.0.0.1:{self.ports.webhook}"
 
     def client(self, tenant_id: str = "acme", *scopes: str) -> "PaymentsServiceAsyncStub":
+        return PaymentsServiceStub(self.channel(tenant_id, *scopes))
+
+    def channel(self, tenant_id: str = "acme", *scopes: str) -> grpc.aio.Channel:
         opened = channel(f"127.0.0.1:{self.ports.rpc}", self.keys.api_key(tenant_id, *scopes))
         self.stack.push_async_callback(opened.close)
-        return PaymentsServiceStub(opened)
+        return opened
 
     async def another_worker(self, **changes: Any) -> Sweeps:
         return await self.stack.enter_async_context(sweeping(self.worker_settings(**changes), self.clock, QUICK))
@@ -138,6 +143,7 @@ class Shop:
 
     def __post_init__(self) -> None:
         self.payments = self.deployment.client(self.tenant_id)
+        self.refunds = RefundServiceStub(self.deployment.channel(self.tenant_id))
 
     @property
     def sweeps(self) -> Sweeps:

@@ -51,6 +51,9 @@ class Attempt:
     decline_message: str
     tries: int
     create_time: datetime
+    minor_units: int
+    """Of the payment's currency: what was due when it began."""
+    refunded_minor: int = 0
 
 
 @dataclass(frozen=True, slots=True)

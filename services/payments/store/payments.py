@@ -16,7 +16,7 @@ from services.payments.domain.payment import Payment, PaymentState
 
 _COLUMNS = (
     "tenant_id, id, invoice_id, invoice_number, customer_id, minor_units, currency, state, revision, create_time,"
-    " version"
+    " version, charged_minor, manual_minor, refunded_minor"
 )
 
 
@@ -40,6 +40,9 @@ def _payment(row: asyncpg.Record) -> Payment:
         revision=row["revision"],
         create_time=row["create_time"],
         version=row["version"],
+        charged_minor=row["charged_minor"],
+        manual_minor=row["manual_minor"],
+        refunded_minor=row["refunded_minor"],
     )
 
 
@@ -128,6 +131,33 @@ async def set_state(
         WHERE tenant_id = $1 AND id = $2 AND state = $3
         """,
         payment.tenant_id, payment.id, payment.state, state, now, due_time,
+    )  # fmt: skip
+
+
+async def add_charged(conn: Conn, payment: Payment, minor_units: int, now: datetime) -> None:
+    """An attempt of the locked payment has succeeded."""
+    await conn.execute(
+        """
+        UPDATE payment SET charged_minor = charged_minor + $3,
+               revision = revision + 1, report_due_time = $4, report_tries = 0
+        WHERE tenant_id = $1 AND id = $2
+        """,
+        payment.tenant_id, payment.id, minor_units, now,
+    )  # fmt: skip
+
+
+async def add_refunded(conn: Conn, payment: Payment, number: int | None, minor_units: int) -> None:
+    """What is given back of the locked payment, and of its charge `number`; negative when that has failed."""
+    await conn.execute(
+        "UPDATE payment SET refunded_minor = refunded_minor + $3 WHERE tenant_id = $1 AND id = $2",
+        payment.tenant_id, payment.id, minor_units,
+    )  # fmt: skip
+    await conn.execute(
+        """
+        UPDATE payment_attempt SET refunded_minor = refunded_minor + $4
+        WHERE tenant_id = $1 AND payment_id = $2 AND number = $3
+        """,
+        payment.tenant_id, payment.id, number, minor_units,
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from libs.common.wire import money_in, money_out, text_in, timestamp_out
 from services.payments.domain.attempt import Attempt
 from services.payments.domain.method import PaymentMethod, ProcessorAccount
 from services.payments.domain.payment import Payment
-from weir.payments.v1 import payments_pb2
+from weir.payments.v1 import payments_pb2, refunds_pb2
 
 ACCOUNT_ID = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 SECRET_KEY = re.compile(r"(sk|rk)_[\x21-\x7e]{1,250}")
@@ -76,11 +76,13 @@ def version_in(value: int, *, least: int) -> int:
     return value
 
 
-def amount_in(message: payments_pb2.CreatePaymentRequest | payments_pb2.CancelPaymentRequest) -> Money:
+def amount_in(
+    message: payments_pb2.CreatePaymentRequest | payments_pb2.CancelPaymentRequest | refunds_pb2.CreateRefundRequest,
+) -> Money:
     amount = money_in(message.amount, message.HasField("amount"), "amount")
     if amount.minor_units <= 0:
         raise InvalidArgument(
-            "AMOUNT_NOT_POSITIVE", f"amount is {amount}; there is nothing to collect", field="amount.minor_units"
+            "AMOUNT_NOT_POSITIVE", f"amount is {amount}; there must be something", field="amount.minor_units"
         )
     return amount
 
@@ -115,6 +117,8 @@ def payment_out(payment: Payment, attempts: Sequence[Attempt]) -> payments_pb2.P
         state=payments_pb2.Payment.State.Value(f"STATE_{payment.state}"),
         attempts=map(_attempt_out, attempts),
         create_time=timestamp_out(payment.create_time),
+        amount_paid=money_out(payment.paid),
+        amount_refunded=money_out(Money(payment.refunded_minor, payment.amount.currency)),
     )
 
 

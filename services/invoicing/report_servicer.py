@@ -1,0 +1,47 @@
+"""The RPCs of CollectionReportService."""
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import grpc
+
+from libs.common.errors import InvalidArgument, NotFound
+from libs.common.postgres import Pool
+from libs.common.rpc.server import caller
+from libs.common.wire import money_in, text_in
+from services.invoicing import store
+from services.invoicing.convert import revision_in
+from services.invoicing.convert.credit_notes import refund_state_in
+from services.invoicing.domain.credit_note import RefundState
+from weir.invoicing.v1 import reports_pb2 as pb
+from weir.invoicing.v1.reports_pb2_grpc import CollectionReportServiceServicer
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionReportServicer(CollectionReportServiceServicer):
+    pool: Pool
+
+    async def RecordRefund(self, request: pb.RecordRefundRequest, context: Context) -> pb.RecordRefundResponse:
+        tenant_id, invoice_id = caller().tenant_id, text_in(request.invoice_id, "invoice_id")
+        refund_id = text_in(request.refund_id, "refund_id")
+        revision = revision_in(request.revision, "revision")
+        state = refund_state_in(request.state)
+        amount = money_in(request.amount, request.HasField("amount"), "amount")
+        credit_note_id = text_in(request.credit_note_id, "credit_note_id", required=False)
+        failure = text_in(request.failure_code, "failure_code", required=state is RefundState.FAILED)
+        async with self.pool.acquire() as conn, conn.transaction():
+            invoice = await store.invoices.get(conn, tenant_id, invoice_id)
+            if invoice is None:
+                raise NotFound("INVOICE_NOT_FOUND", f"there is no invoice {invoice_id}", invoice_id=invoice_id)
+            if amount.currency != invoice.bill.currency:
+                raise InvalidArgument(
+                    "CURRENCY_MISMATCH",
+                    f"amount is in {amount.currency}, the invoice in {invoice.bill.currency}",
+                    field="amount.currency_code",
+                )
+            await store.refunds.record(
+                conn, tenant_id, refund_id, revision, invoice_id, credit_note_id, amount, state, failure
+            )
+        return pb.RecordRefundResponse()
