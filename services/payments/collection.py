@@ -13,6 +13,7 @@ from libs.common.clock import Clock
 from libs.common.postgres import Conn, Pool
 from services.payments.accounts import Accounts
 from services.payments.domain.attempt import (
+    CLOSED,
     UNDER_WAY,
     Attempt,
     AttemptState,
@@ -29,7 +30,7 @@ from services.payments.domain.attempt import (
 from services.payments.domain.payment import CANCELABLE, Payment, PaymentState, after_attempt, delay
 from services.payments.pace import Pace
 from services.payments.providers import Charge, Processor, ProcessorUnavailable, Sighting
-from services.payments.store import attempts, methods, payments
+from services.payments.store import attempts, methods, payments, receipts
 
 log = structlog.get_logger()
 
@@ -43,7 +44,7 @@ class Collection:
 
     async def charge(self, payment: Payment) -> None:
         """Make the next attempt of a claimed payment."""
-        if not await self._close_last(payment):
+        if not await self.close_last(payment):
             return
         async with self.pool.acquire() as conn, conn.transaction():
             begun = await self._begin(conn, payment)
@@ -63,18 +64,22 @@ class Collection:
         assert found is not None, "payments are never deleted"
         if found.state is PaymentState.CANCELED:
             return found if found.version >= asked.version else await self._take_back(found, asked.version)
-        if found.state not in CANCELABLE or found.version >= asked.version or not await self._close_last(found):
+        if found.state not in CANCELABLE or found.version >= asked.version or not await self.close_last(found):
             return None
         return await self._take_back(found, asked.version)
 
     async def _take_back(self, payment: Payment, version: int) -> Payment | None:
-        """Its last attempt is closed, unless somebody has begun another one meanwhile."""
+        """Its last attempt is closed, unless somebody has begun another one meanwhile. What was paid of it must have
+        been told before: who asks for the rest then must know.
+        """
         async with self.pool.acquire() as conn, conn.transaction():
             current = await payments.lock(conn, payment.tenant_id, payment.id)
             last = await attempts.find_last(conn, payment.tenant_id, payment.id)
             assert current is not None, "payments are never deleted"
-            is_closed = last is None or last.state is AttemptState.DECLINED
+            is_closed = last is None or last.state in CLOSED
             if current.state not in CANCELABLE or current.version >= version or not is_closed:
+                return None
+            if current.paid.minor_units and not await payments.is_reported(conn, current):
                 return None
             taken_back = replace(current, state=PaymentState.CANCELED, version=version)
             await payments.set_asked(conn, taken_back)
@@ -95,12 +100,12 @@ class Collection:
             outcome = Unknown(str(error))
         await self.record(attempt, outcome)
 
-    async def _close_last(self, payment: Payment) -> bool:
+    async def close_last(self, payment: Payment) -> bool:
         """Whether the payment's last attempt can never succeed any more, so that the next one may begin."""
         async with self.pool.acquire() as conn:
             last = await attempts.find_last(conn, payment.tenant_id, payment.id)
-        if last is None or not last.reference:
-            return last is None or last.state is AttemptState.DECLINED
+        if last is None or last.state is AttemptState.SUCCEEDED or not last.reference:
+            return last is None or last.state in CLOSED
         processor = await self.accounts.get(last.tenant_id, last.processor_account_id)
         try:
             outcome = _outcome_of(await processor.cancel(last.reference))
@@ -167,6 +172,7 @@ class Collection:
                 return
             if after.state is AttemptState.SUCCEEDED:
                 await payments.add_charged(conn, payment, after.minor_units, now)
+                await receipts.issue(conn, payment, after.minor_units, now, attempt_number=after.number)
                 payment = replace(payment, charged_minor=payment.charged_minor + after.minor_units)
             state = after_attempt(
                 payment.state, after.state, outcome, after.number, is_paid=not payment.due.minor_units

@@ -21,6 +21,8 @@ from services.payments.collection import Collection
 from services.payments.hearing import Hearing
 from services.payments.pace import Pace
 from services.payments.providers.stripe import Stripe
+from services.payments.receipt_servicer import ManualPaymentServicer, ReceiptServicer
+from services.payments.receiving import Receiving
 from services.payments.refund_servicer import RefundServicer
 from services.payments.refunding import Refunding
 from services.payments.reporting import Reporting
@@ -31,14 +33,18 @@ from services.payments.vault import Vault
 from services.payments.worker import Sweeps
 from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceStub
 from weir.invoicing.v1.reports_pb2_grpc import CollectionReportServiceStub
-from weir.payments.v1 import payments_pb2, refunds_pb2
+from weir.payments.v1 import manual_payments_pb2, payments_pb2, receipts_pb2, refunds_pb2
+from weir.payments.v1.manual_payments_pb2_grpc import add_ManualPaymentServiceServicer_to_server
 from weir.payments.v1.payments_pb2_grpc import add_PaymentsServiceServicer_to_server
+from weir.payments.v1.receipts_pb2_grpc import add_ReceiptServiceServicer_to_server
 from weir.payments.v1.refunds_pb2_grpc import add_RefundServiceServicer_to_server
 
 NAME = "payments"
 SERVICES = (
     payments_pb2.DESCRIPTOR.services_by_name["PaymentsService"].full_name,
     refunds_pb2.DESCRIPTOR.services_by_name["RefundService"].full_name,
+    manual_payments_pb2.DESCRIPTOR.services_by_name["ManualPaymentService"].full_name,
+    receipts_pb2.DESCRIPTOR.services_by_name["ReceiptService"].full_name,
 )
 STRIPE_API_URL = "https://api.stripe.com"
 PROCESSOR_TIMEOUT_SECONDS = 40
@@ -100,6 +106,9 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[Ports]:
         def register(server: grpc.aio.Server) -> None:
             add_PaymentsServiceServicer_to_server(servicer, server)
             add_RefundServiceServicer_to_server(RefundServicer(pool, alarm, clock), server)
+            manual = ManualPaymentServicer(pool, Receiving(collection), alarm)
+            add_ManualPaymentServiceServicer_to_server(manual, server)
+            add_ReceiptServiceServicer_to_server(ReceiptServicer(pool), server)
 
         endpoint = webhook.Endpoint(pool, accounts, alarm, clock)
         async with (

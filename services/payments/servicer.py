@@ -241,10 +241,13 @@ async def _payment_of_same_invoice(conn: Conn, asked: Payment, now: datetime) ->
     if asked.version < payment.version:
         return payment
     if payment.state is PaymentState.CANCELED:
-        await payments.set_asked(conn, replace(payment, amount=asked.amount, version=asked.version))
-        due_time = now if asked.state is PaymentState.PENDING else None
-        await payments.set_state(conn, payment, asked.state, now, due_time)
-        return replace(payment, amount=asked.amount, version=asked.version, state=asked.state)
+        going_on = replace(payment, amount=asked.amount, version=asked.version, state=asked.state)
+        if not going_on.due.minor_units:
+            going_on = replace(going_on, state=PaymentState.SUCCEEDED)
+        await payments.set_asked(conn, going_on)
+        due_time = now if going_on.state is PaymentState.PENDING else None
+        await payments.set_state(conn, payment, going_on.state, now, due_time)
+        return going_on
     if (payment.amount, payment.customer_id) != (asked.amount, asked.customer_id):
         raise Conflict(
             "PAYMENT_DIFFERS",

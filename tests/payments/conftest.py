@@ -32,7 +32,7 @@ def payments_database(postgres: Postgres, template: dict[str, str]) -> Database:
 
 @pytest.fixture
 async def database(payments_database: Database) -> Database:
-    await _execute(payments_database.dsns["payments"], "TRUNCATE processor_account, payment CASCADE")
+    await _execute(payments_database.dsns["payments"], "TRUNCATE processor_account, payment, receipt_counter CASCADE")
     return payments_database
 
 

@@ -13,6 +13,7 @@ import grpc
 import httpx
 import stripe
 from cryptography.fernet import Fernet
+from google.type import date_pb2
 
 from libs.common.clock import system_clock
 from libs.common.money import Money
@@ -23,8 +24,11 @@ from services.payments.pace import Pace
 from services.payments.worker import Sweeps
 from tests.conftest import Database, Keys
 from tests.sandbox.running import RunningSandbox, new_key
+from weir.payments.v1 import manual_payments_pb2
 from weir.payments.v1 import payments_pb2 as pb
+from weir.payments.v1.manual_payments_pb2_grpc import ManualPaymentServiceStub
 from weir.payments.v1.payments_pb2_grpc import PaymentsServiceStub
+from weir.payments.v1.receipts_pb2_grpc import ReceiptServiceStub
 from weir.payments.v1.refunds_pb2_grpc import RefundServiceStub
 
 if TYPE_CHECKING:
@@ -143,7 +147,10 @@ class Shop:
 
     def __post_init__(self) -> None:
         self.payments = self.deployment.client(self.tenant_id)
-        self.refunds = RefundServiceStub(self.deployment.channel(self.tenant_id))
+        opened = self.deployment.channel(self.tenant_id)
+        self.refunds = RefundServiceStub(opened)
+        self.manual = ManualPaymentServiceStub(opened)
+        self.receipts = ReceiptServiceStub(opened)
 
     @property
     def sweeps(self) -> Sweeps:
@@ -216,6 +223,16 @@ class Shop:
             return await PaymentsServiceStub(opened).CreatePayment(request, metadata=metadata)
         finally:
             await opened.close()
+
+    async def receive(self, minor_units: int, invoice_id: str = "inv_1", request_id: str = "", **more: Any) -> str:
+        """Record a bank transfer; its id."""
+        request = manual_payments_pb2.RecordManualPaymentRequest(
+            request_id=request_id or new_request_id(),
+            invoice_id=invoice_id,
+            amount=money_out(Money(minor_units, more.pop("currency", "USD"))),
+            **({"reference": "transfer 7", "receive_date": date_pb2.Date(year=2026, month=11, day=20)} | more),
+        )
+        return (await self.manual.RecordManualPayment(request)).manual_payment.id
 
     async def payment(self, payment_id: str) -> pb.Payment:
         return (await self.payments.GetPayment(pb.GetPaymentRequest(id=payment_id))).payment

@@ -163,3 +163,21 @@ async def test_reports_of_refunds_may_overtake_each_other(books: Books) -> None:
     with pytest.raises(NotFound):
         await stub.RecordRefund(unknown)
     await opened.close()
+
+
+async def test_invoicing_follows_a_payment_in_parts(books: Books) -> None:
+    await books.acme.advance("2024-01-01")
+    await books.world.bill()
+    invoice = (await books.acme.invoices())[1]
+    await books.biller.hand_over()
+    seen = []
+    for part in (500, 1500):
+        await books.shop.receive(part, invoice.id)
+        for _ in range(2):
+            await books.payments.report()
+        after = (await books.acme.invoices())[1]
+        seen.append((after.amount_paid.minor_units, after.payment_status))
+    assert seen == [
+        (500, invoicing_pb2.Invoice.PAYMENT_STATUS_PENDING),
+        (2000, invoicing_pb2.Invoice.PAYMENT_STATUS_SUCCEEDED),
+    ]

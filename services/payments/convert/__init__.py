@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Literal, Protocol
 
 from libs.common.errors import InvalidArgument
 from libs.common.money import Money
@@ -10,7 +11,8 @@ from libs.common.wire import money_in, money_out, text_in, timestamp_out
 from services.payments.domain.attempt import Attempt
 from services.payments.domain.method import PaymentMethod, ProcessorAccount
 from services.payments.domain.payment import Payment
-from weir.payments.v1 import payments_pb2, refunds_pb2
+from weir.common.v1 import money_pb2
+from weir.payments.v1 import payments_pb2
 
 ACCOUNT_ID = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 SECRET_KEY = re.compile(r"(sk|rk)_[\x21-\x7e]{1,250}")
@@ -76,9 +78,13 @@ def version_in(value: int, *, least: int) -> int:
     return value
 
 
-def amount_in(
-    message: payments_pb2.CreatePaymentRequest | payments_pb2.CancelPaymentRequest | refunds_pb2.CreateRefundRequest,
-) -> Money:
+class _WithAmount(Protocol):
+    @property
+    def amount(self) -> money_pb2.Money: ...
+    def HasField(self, field_name: Literal["amount"], /) -> bool: ...
+
+
+def amount_in(message: _WithAmount) -> Money:
     amount = money_in(message.amount, message.HasField("amount"), "amount")
     if amount.minor_units <= 0:
         raise InvalidArgument(

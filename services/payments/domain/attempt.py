@@ -24,6 +24,8 @@ class AttemptState(StrEnum):
 UNDER_WAY = frozenset({AttemptState.SUBMITTING, AttemptState.PENDING, AttemptState.UNKNOWN})
 """Money may be moving: no other attempt of the payment may begin."""
 
+CLOSED = frozenset({AttemptState.DECLINED, AttemptState.SUCCEEDED})
+
 _ORDER = (
     AttemptState.SUBMITTING,
     AttemptState.UNKNOWN,

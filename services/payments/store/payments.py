@@ -146,6 +146,28 @@ async def add_charged(conn: Conn, payment: Payment, minor_units: int, now: datet
     )  # fmt: skip
 
 
+async def add_manual(conn: Conn, payment: Payment, minor_units: int, now: datetime) -> None:
+    """Money has come past the processors for the locked payment."""
+    await conn.execute(
+        """
+        UPDATE payment SET manual_minor = manual_minor + $3,
+               revision = revision + 1, report_due_time = $4, report_tries = 0
+        WHERE tenant_id = $1 AND id = $2
+        """,
+        payment.tenant_id, payment.id, minor_units, now,
+    )  # fmt: skip
+
+
+async def is_reported(conn: Conn, payment: Payment) -> bool:
+    """Whether invoicing has heard the latest."""
+    reported: bool = await conn.fetchval(
+        "SELECT reported_revision = revision FROM payment WHERE tenant_id = $1 AND id = $2",
+        payment.tenant_id,
+        payment.id,
+    )
+    return reported
+
+
 async def add_refunded(conn: Conn, payment: Payment, number: int | None, minor_units: int) -> None:
     """What is given back of the locked payment, and of its charge `number`; negative when that has failed."""
     await conn.execute(
