@@ -108,7 +108,7 @@ class Collection:
             return last is None or last.state in CLOSED
         processor = await self.accounts.get(last.tenant_id, last.processor_account_id)
         try:
-            outcome = _outcome_of(await processor.cancel(last.reference))
+            outcome = await processor.cancel(last.reference)
         except ProcessorUnavailable as error:
             log.warning("charge not canceled yet", tenant=payment.tenant_id, payment=payment.id, cause=str(error))
             return False
@@ -150,7 +150,7 @@ class Collection:
     async def _ask_again(self, processor: Processor, charge: Charge) -> Outcome:
         """Raises ProcessorUnavailable."""
         refusal = NotMade("not_made", "The processor has no record of this charge.", again=True)
-        if self.clock() - charge.create_time < self.pace.key_life:
+        if self.clock() - charge.create_time < processor.key_life:
             outcome = await processor.charge(charge)
             if isinstance(outcome, NotMade):
                 refusal = outcome  # of this repeat; what the first request led to is another question

@@ -12,7 +12,7 @@ from services.payments.accounts import Accounts
 from services.payments.domain.method import PaymentMethod
 from services.payments.domain.payment import delay
 from services.payments.pace import Pace
-from services.payments.providers import MethodRefused, Processor, ProcessorUnavailable, SavedMethod
+from services.payments.providers import Processor, ProcessorUnavailable, Refused, SavedMethod
 from services.payments.store import methods, payments
 
 
@@ -38,9 +38,9 @@ class Saving:
                 await methods.refuse(conn, method, result.code, result.message)
             return await methods.find(conn, method.tenant_id, method.id)
 
-    async def _save(self, processor: Processor, method: PaymentMethod) -> SavedMethod | MethodRefused:
+    async def _save(self, processor: Processor, method: PaymentMethod) -> SavedMethod | Refused:
         customer = await self._customer(processor, method)
-        if isinstance(customer, MethodRefused):
+        if isinstance(customer, Refused):
             return customer
         key = f"method:{method.tenant_id}:{method.id}:{method.key_generation}"
         try:
@@ -49,7 +49,7 @@ class Saving:
             await self._postpone(method, next_key=error.repeats)
             raise
 
-    async def _customer(self, processor: Processor, method: PaymentMethod) -> str | MethodRefused:
+    async def _customer(self, processor: Processor, method: PaymentMethod) -> str | Refused:
         """The processor's id of the method's customer, made there if need be."""
         whose = method.tenant_id, method.processor_account_id, method.customer_id
         async with self.pool.acquire() as conn:
@@ -66,7 +66,7 @@ class Saving:
                 async with self.pool.acquire() as conn:
                     await methods.next_customer_key(conn, *whose, customer.key_generation)
             raise
-        if isinstance(reference, MethodRefused):
+        if isinstance(reference, Refused):
             return reference
         async with self.pool.acquire() as conn:
             return await methods.set_customer_reference(conn, *whose, reference)

@@ -74,23 +74,25 @@ class Endpoint:
         if processor is None:
             return Response(status_code=404)
         try:
-            received = processor.event(body, request.headers)
+            received = processor.events(body, request.headers)
         except SignatureRefused as error:
             log.warning("webhook refused", tenant=tenant_id, account=account_id, bytes=len(body), cause=str(error))
             return Response(status_code=400)
-        event = WebhookEvent(
-            tenant_id=tenant_id,
-            processor_account_id=account_id,
-            id=received.id,
-            type=received.type,
-            subject=received.subject,
-            reference=received.reference,
-            tries=0,
-            receive_time=self.clock(),
-        )
-        async with self.pool.acquire() as conn:
-            is_new = await events.insert(conn, event, body, received.error)
-        log.info("webhook received", tenant=tenant_id, webhook=event.id, type=event.type, new=is_new)
+        now = self.clock()
+        async with self.pool.acquire() as conn, conn.transaction():
+            for told in received:
+                event = WebhookEvent(
+                    tenant_id=tenant_id,
+                    processor_account_id=account_id,
+                    id=told.id,
+                    type=told.type,
+                    subject=told.subject,
+                    reference=told.reference,
+                    tries=0,
+                    receive_time=now,
+                )
+                is_new = await events.insert(conn, event, told.body, told.error)
+                log.info("webhook received", tenant=tenant_id, webhook=event.id, type=event.type, new=is_new)
         return Response(status_code=200, background=BackgroundTask(self.alarm.ring, "events"))
 
 

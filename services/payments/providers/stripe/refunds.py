@@ -6,7 +6,7 @@ import stripe
 
 from services.payments.domain.attempt import Declined, Outcome, Pending, Succeeded, Unknown
 from services.payments.providers import Refund, RefundSighting
-from services.payments.providers.stripe_amounts import from_stripe
+from services.payments.providers.amounts import STRIPE
 
 if TYPE_CHECKING:
     from stripe.params import RefundCreateParams
@@ -29,7 +29,7 @@ def sighting(refund: stripe.Refund) -> RefundSighting:
         reference=refund.id,
         tenant_id=str(metadata.get("tenant_id", "")),
         refund_id=str(metadata.get("refund_id", "")),
-        amount=from_stripe(refund.amount, currency),
+        amount=STRIPE.amount(refund.amount, currency),
         currency=currency,
         outcome=outcome(refund),
     )
