@@ -1,6 +1,7 @@
 """Reading what a processor sent: verified, and yet it may be anything."""
 
 import hashlib
+from collections.abc import AsyncIterator
 
 from services.payments.providers import Event, Subject
 
@@ -20,3 +21,9 @@ def text_in(value: object) -> str:
         raise ValueError(value)
     value.encode()
     return value
+
+
+async def no_events() -> AsyncIterator[Event]:
+    """For processors that list none."""
+    return
+    yield
