@@ -84,6 +84,8 @@ _METHODS = {
     "pm_usBankAccount_processing": TestMethod(Behaviour.PROCESS, "0009"),
 }
 
+NAMES = tuple(_METHODS)
+
 
 def find(name: str) -> TestMethod | None:
     """By name; declining cards are also known with the prefix `pm_card_visa_`."""

@@ -8,8 +8,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from sandbox import accounts
 from sandbox.control import ControlError, json_object
 from sandbox.state import Json, Owner, State
+from sandbox.stripe import checkout
 from sandbox.stripe.account import PROCESSOR, Account
 from sandbox.stripe.api import authenticate
 from sandbox.stripe.errors import StripeError
@@ -88,6 +90,14 @@ class StripeControl:
             "webhook_endpoints": [_pick(endpoint, ("id", "url", "enabled_events", "status")) for endpoint in endpoints],
             "deliveries": self.outbox.counts(owner),
         }
+
+
+def complete_page(account: accounts.Account, page_id: str, method: str) -> str:
+    """What a customer does on a hosted page."""
+    nobody = {"id": None, "idempotency_key": None}
+    return checkout.complete(
+        Account(account.state, account.outbox, account.owner, int(account.now), nobody), page_id, method
+    )
 
 
 def _pick(body: Json, fields: tuple[str, ...]) -> Json:
