@@ -1,6 +1,6 @@
 """Hearing: what a webhook is about is fetched from the processor, and what is seen there is recorded.
 
-What the event itself says is not relied on, so order and number of events do not matter.
+What the event itself says is not relied on where the processor can be asked; order and number of events do not matter.
 """
 
 from dataclasses import dataclass
@@ -19,6 +19,7 @@ from services.payments.domain.refund import Refund, parsed_name
 from services.payments.domain.webhook import WebhookEvent
 from services.payments.pace import Pace
 from services.payments.providers import (
+    Event,
     Processor,
     ProcessorUnavailable,
     RefundSighting,
@@ -26,6 +27,7 @@ from services.payments.providers import (
     Subject,
 )
 from services.payments.refunding import Refunding
+from services.payments.saving import Saving
 from services.payments.store import attempts, events, payments, refunds
 
 log = structlog.get_logger()
@@ -45,6 +47,7 @@ class Hearing:
     accounts: Accounts
     collection: Collection
     refunding: Refunding
+    saving: Saving
     clock: Clock
     pace: Pace
 
@@ -72,8 +75,8 @@ class Hearing:
             known = await attempts.find_by_reference(conn, event.tenant_id, event.processor_account_id, event.reference)
         if known is not None and known.state is AttemptState.SUCCEEDED:
             return
-        sighting = await processor.fetch(event.reference)
-        if sighting is None:
+        sighting = await processor.sight(_told(event))
+        if not isinstance(sighting, Sighting):
             raise _NotYet("the processor knows no such charge")
         if not sighting.payment_id:
             return
@@ -87,8 +90,8 @@ class Hearing:
         await self.collection.record(attempt, sighting.outcome)
 
     async def _hear_of_refund(self, processor: Processor, event: WebhookEvent) -> None:
-        sighting = await processor.fetch_refund(event.reference)
-        if sighting is None:
+        sighting = await processor.sight(_told(event))
+        if not isinstance(sighting, RefundSighting):
             raise _NotYet("the processor knows no such refund")
         if not sighting.refund_id:
             return
@@ -102,6 +105,10 @@ class Hearing:
         if generation == refund.key_generation:
             _require_same_refund(refund, sighting)
             await self.refunding.record(refund, sighting.outcome)
+
+    async def _hear_of_method(self, processor: Processor, event: WebhookEvent) -> None:
+        """A customer of ours has saved it on a page; of somebody else's customers nothing is known here."""
+        await self.saving.adopt(event)
 
     async def _postpone(self, event: WebhookEvent, cause: str) -> None:
         due_time = self.clock() + delay(self.pace.event, event.tries - 1)
@@ -121,7 +128,12 @@ class _Listener(Protocol):
 _LISTENERS: dict[str, _Listener] = {
     Subject.CHARGE: Hearing._hear_of_charge,
     Subject.REFUND: Hearing._hear_of_refund,
+    Subject.METHOD: Hearing._hear_of_method,
 }
+
+
+def _told(event: WebhookEvent) -> Event:
+    return Event(event.id, event.type, Subject(event.subject), event.reference, event.body, event.customer_reference)
 
 
 def _require_told(sighting: Sighting | RefundSighting) -> None:

@@ -1,6 +1,6 @@
 """Composition root: settings, pool, processors, servers; and the worker."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,10 +16,12 @@ from libs.common.rpc.server import serving, until_signal
 from libs.common.settings import SettingsError, env, load
 from libs.common.worker import Alarm, run_worker
 from services.payments import webhook
-from services.payments.accounts import Accounts
+from services.payments.accounts import Accounts, Connector
 from services.payments.collection import Collection
 from services.payments.hearing import Hearing
 from services.payments.pace import Pace
+from services.payments.providers.adyen import Adyen
+from services.payments.providers.gocardless import GoCardless
 from services.payments.providers.stripe import Stripe
 from services.payments.receipt_servicer import ManualPaymentServicer, ReceiptServicer
 from services.payments.receiving import Receiving
@@ -61,6 +63,8 @@ class Settings:
     listen: str = env("WEIR_PAYMENTS_LISTEN", "127.0.0.1:7004")
     webhook_listen: str = env("WEIR_PAYMENTS_WEBHOOK_LISTEN", "127.0.0.1:7014")
     stripe_api_url: str = env("WEIR_STRIPE_API_URL", STRIPE_API_URL)
+    adyen_api_url: str = env("WEIR_ADYEN_API_URL", "")
+    gocardless_api_url: str = env("WEIR_GOCARDLESS_API_URL", "")
     processor_timeout_seconds: int = env("WEIR_PAYMENTS_PROCESSOR_TIMEOUT_SECONDS", PROCESSOR_TIMEOUT_SECONDS)
 
 
@@ -74,6 +78,8 @@ class WorkerSettings:
     encryption_key: str = env("WEIR_PAYMENTS_ENCRYPTION_KEY")
     invoicing_target: str = env("WEIR_INVOICING_TARGET", "127.0.0.1:7003")
     stripe_api_url: str = env("WEIR_STRIPE_API_URL", STRIPE_API_URL)
+    adyen_api_url: str = env("WEIR_ADYEN_API_URL", "")
+    gocardless_api_url: str = env("WEIR_GOCARDLESS_API_URL", "")
     processor_timeout_seconds: int = env("WEIR_PAYMENTS_PROCESSOR_TIMEOUT_SECONDS", PROCESSOR_TIMEOUT_SECONDS)
 
 
@@ -90,7 +96,7 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[Ports]:
     verifier = Verifier(load_public_keys(settings.public_keys), clock)
     async with (
         await create_pool(settings.dsn) as pool,
-        _stripe(settings.stripe_api_url, settings.processor_timeout_seconds) as stripe,
+        _processors(settings) as connectors,
         aclosing(Alarm(settings.redis_url, NAME)) as alarm,
     ):
 
@@ -98,7 +104,7 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[Ports]:
             async with pool.acquire() as conn:
                 await account_rows.check(conn)
 
-        accounts = Accounts(pool, vault, {"stripe": stripe.account})
+        accounts = Accounts(pool, vault, connectors)
         pace = _pace(settings.processor_timeout_seconds)
         saving, collection = Saving(pool, accounts, clock, pace), Collection(pool, accounts, clock, pace)
         servicer = PaymentsServicer(pool, vault, saving, collection, alarm, clock)
@@ -131,19 +137,19 @@ async def sweeping(settings: WorkerSettings, clock: Clock, pace: Pace) -> AsyncI
     vault = _vault(settings.encryption_key)
     async with (
         await create_pool(settings.dsn, max_size=WORKER_CONNECTIONS) as pool,
-        _stripe(settings.stripe_api_url, settings.processor_timeout_seconds) as stripe,
+        _processors(settings) as connectors,
         channel(settings.invoicing_target) as invoicing,
     ):
-        accounts = Accounts(pool, vault, {"stripe": stripe.account})
+        accounts = Accounts(pool, vault, connectors)
         collection = Collection(pool, accounts, clock, pace)
-        refunding = Refunding(pool, accounts, clock, pace)
+        refunding, saving = Refunding(pool, accounts, clock, pace), Saving(pool, accounts, clock, pace)
         reports = CollectionReportServiceStub(invoicing)
         yield Sweeps(
             pool=pool,
             collection=collection,
             refunding=refunding,
-            hearing=Hearing(pool, accounts, collection, refunding, clock, pace),
-            saving=Saving(pool, accounts, clock, pace),
+            hearing=Hearing(pool, accounts, collection, refunding, saving, clock, pace),
+            saving=saving,
             reporting=Reporting(pool, InvoicingServiceStub(invoicing), reports, issuer, clock, pace),
             clock=clock,
             pace=pace,
@@ -176,9 +182,12 @@ def _vault(encryption_key: str) -> Vault:
 
 
 @asynccontextmanager
-async def _stripe(api_url: str, timeout_seconds: int) -> AsyncIterator[Stripe]:
-    stripe = Stripe(api_url, timeout_seconds)
-    try:
-        yield stripe
-    finally:
-        await stripe.close()
+async def _processors(settings: Settings | WorkerSettings) -> AsyncIterator[Mapping[str, Connector]]:
+    """How to open an account at each processor; their connections end with this."""
+    timeout_seconds = settings.processor_timeout_seconds
+    async with (
+        aclosing(Stripe(settings.stripe_api_url, timeout_seconds)) as stripe,
+        aclosing(Adyen(settings.adyen_api_url, timeout_seconds)) as adyen,
+        aclosing(GoCardless(settings.gocardless_api_url, timeout_seconds)) as gocardless,
+    ):
+        yield {"stripe": stripe.account, "adyen": adyen.account, "gocardless": gocardless.account}

@@ -192,7 +192,7 @@ class Refunding:
         is_repeat = refund.state is RefundState.UNKNOWN
         refusal = NotMade("not_made", "The processor has no record of this refund.", again=True)
         assert refund.submit_time is not None, "it is claimed"
-        if self.clock() - refund.submit_time < self.pace.key_life:
+        if self.clock() - refund.submit_time < processor.key_life:
             outcome = await processor.refund(order)
             if isinstance(outcome, NotMade) and is_repeat:
                 refusal = outcome  # of this repeat; what the first request led to is another question

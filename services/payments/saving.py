@@ -5,12 +5,15 @@ Each step has an idempotency key made of the row, so whoever goes on after a cra
 
 import hashlib
 from dataclasses import dataclass
+from uuid import NAMESPACE_OID, uuid5
 
 from libs.common.clock import Clock
+from libs.common.ids import new_id
 from libs.common.postgres import Pool
 from services.payments.accounts import Accounts
-from services.payments.domain.method import PaymentMethod
+from services.payments.domain.method import MethodState, PaymentMethod
 from services.payments.domain.payment import delay
+from services.payments.domain.webhook import WebhookEvent
 from services.payments.pace import Pace
 from services.payments.providers import Processor, ProcessorUnavailable, Refused, SavedMethod
 from services.payments.store import methods, payments
@@ -37,6 +40,36 @@ class Saving:
             else:
                 await methods.refuse(conn, method, result.code, result.message)
             return await methods.find(conn, method.tenant_id, method.id)
+
+    async def adopt(self, event: WebhookEvent) -> None:
+        """Record a method that a customer has saved on a page, once; the worker attaches it."""
+        now = self.clock()
+        async with self.pool.acquire() as conn, conn.transaction():
+            customer_id = await methods.find_customer_of(
+                conn, event.tenant_id, event.processor_account_id, event.customer_reference
+            )
+            if customer_id is None:
+                return
+            await methods.lock_customer(conn, event.tenant_id, customer_id)
+            if await methods.has_token(conn, event.tenant_id, event.processor_account_id, event.reference):
+                return
+            method = PaymentMethod(
+                tenant_id=event.tenant_id,
+                id=new_id("pm", now),
+                customer_id=customer_id,
+                processor_account_id=event.processor_account_id,
+                processor_token=event.reference,
+                state=MethodState.SAVING,
+                reference="",
+                label="",
+                refusal_code="",
+                refusal_message="",
+                key_generation=0,
+                tries=0,
+                create_time=now,
+            )
+            name = f"{event.processor_account_id} {event.reference}"
+            await methods.insert(conn, method, now, uuid5(NAMESPACE_OID, name), hashlib.sha256(name.encode()).digest())
 
     async def _save(self, processor: Processor, method: PaymentMethod) -> SavedMethod | Refused:
         customer = await self._customer(processor, method)

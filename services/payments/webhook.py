@@ -77,6 +77,8 @@ class Endpoint:
             received = processor.events(body, request.headers)
         except SignatureRefused as error:
             log.warning("webhook refused", tenant=tenant_id, account=account_id, bytes=len(body), cause=str(error))
+            async with self.pool.acquire() as conn:
+                await account_rows.count_refused(conn, tenant_id, account_id, self.clock())
             return Response(status_code=400)
         now = self.clock()
         async with self.pool.acquire() as conn, conn.transaction():
@@ -90,8 +92,10 @@ class Endpoint:
                     reference=told.reference,
                     tries=0,
                     receive_time=now,
+                    customer_reference=told.customer_reference,
+                    body=told.body,
                 )
-                is_new = await events.insert(conn, event, told.body, told.error)
+                is_new = await events.insert(conn, event, told.error)
                 log.info("webhook received", tenant=tenant_id, webhook=event.id, type=event.type, new=is_new)
         return Response(status_code=200, background=BackgroundTask(self.alarm.ring, "events"))
 

@@ -18,7 +18,7 @@ from tests.sandbox.running import RunningSandbox, new_key
 async def account(processor: RunningSandbox) -> AsyncIterator[Processor]:
     connection = Stripe(processor.url, timeout_seconds=5)
     yield connection.account({"secret_key": new_key(), "webhook_secret": "whsec_x"})
-    await connection.close()
+    await connection.aclose()
 
 
 async def charged(account: Processor, card: str = "pm_card_visa") -> str:

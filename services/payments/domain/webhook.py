@@ -17,7 +17,9 @@ class EventState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class WebhookEvent:
-    """`reference` is the processor's id of the `subject`, empty when that is OTHER."""
+    """`reference` is the processor's id of the `subject`, empty when that is OTHER; `customer_reference` says whose
+    method it is. `body` is the event as received.
+    """
 
     tenant_id: str
     processor_account_id: str
@@ -27,3 +29,5 @@ class WebhookEvent:
     reference: str
     tries: int
     receive_time: datetime
+    customer_reference: str
+    body: bytes

@@ -216,7 +216,10 @@ class Processor(Protocol):
         """The charge as it is now; None: there is no such charge."""
 
     async def cancel(self, reference: str) -> Outcome:
-        """Make sure that the charge can never succeed, unless it has. Declined: it is sure."""
+        """Make sure that a charge that was declined, or waits for the customer, can never succeed, unless it has.
+
+        Declined: it is sure.
+        """
 
     async def refund(self, refund: Refund) -> Outcome:
         """Ask for money to be given back.

@@ -3,13 +3,14 @@
 # ruff: noqa: S608 what is interpolated is the list of columns below
 
 from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
 from libs.common.paging import Page
 from libs.common.postgres import Conn
 from services.payments.domain.method import ProcessorAccount
 
-_COLUMNS = "tenant_id, id, processor, create_time"
+_COLUMNS = "tenant_id, id, processor, create_time, refused_webhook_count, refused_webhook_time"
 
 
 async def check(conn: Conn) -> None:
@@ -38,7 +39,7 @@ async def find_request(conn: Conn, tenant_id: str, request_id: UUID) -> tuple[Pr
         tenant_id,
         request_id,
     )
-    return None if row is None else (ProcessorAccount(*row[:4]), row["request_hash"])
+    return None if row is None else (ProcessorAccount(*row[:-1]), row["request_hash"])
 
 
 async def find(conn: Conn, tenant_id: str, account_id: str) -> ProcessorAccount | None:
@@ -54,6 +55,50 @@ async def find_credentials(conn: Conn, tenant_id: str, account_id: str) -> tuple
         "SELECT processor, credentials FROM processor_account WHERE tenant_id = $1 AND id = $2", tenant_id, account_id
     )
     return None if row is None else (row["processor"], row["credentials"])
+
+
+async def count_refused(conn: Conn, tenant_id: str, account_id: str, now: datetime) -> None:
+    """One more webhook came that nothing proves to be the processor's."""
+    await conn.execute(
+        """
+        UPDATE processor_account SET refused_webhook_count = refused_webhook_count + 1, refused_webhook_time = $3
+        WHERE tenant_id = $1 AND id = $2
+        """,
+        tenant_id, account_id, now,
+    )  # fmt: skip
+
+
+async def insert_update(
+    conn: Conn, account: ProcessorAccount, now: datetime, request_id: UUID, request_hash: bytes
+) -> bool:
+    made = await conn.fetchval(
+        """
+        INSERT INTO processor_account_update (tenant_id, request_id, request_hash, processor_account_id, create_time)
+        VALUES ($1, $2, $3, $4, $5)
+        ON CONFLICT DO NOTHING RETURNING true
+        """,
+        account.tenant_id, request_id, request_hash, account.id, now,
+    )  # fmt: skip
+    return made is True
+
+
+async def find_update(conn: Conn, tenant_id: str, request_id: UUID) -> bytes:
+    """The hash of a request that was made."""
+    recorded: bytes = await conn.fetchval(
+        "SELECT request_hash FROM processor_account_update WHERE tenant_id = $1 AND request_id = $2",
+        tenant_id,
+        request_id,
+    )
+    return recorded
+
+
+async def set_credentials(conn: Conn, account: ProcessorAccount, credentials: bytes) -> None:
+    await conn.execute(
+        "UPDATE processor_account SET credentials = $3 WHERE tenant_id = $1 AND id = $2",
+        account.tenant_id,
+        account.id,
+        credentials,
+    )
 
 
 async def list_page(conn: Conn, tenant_id: str, page: Page) -> Sequence[ProcessorAccount]:

@@ -162,6 +162,31 @@ async def find_customer(conn: Conn, tenant_id: str, account_id: str, customer_id
     return ProcessorCustomer(*row)
 
 
+async def has_token(conn: Conn, tenant_id: str, account_id: str, token: str) -> bool:
+    """Whether somebody has asked for this very method to be saved."""
+    found: bool = await conn.fetchval(
+        """
+        SELECT EXISTS (
+            SELECT FROM payment_method WHERE tenant_id = $1 AND processor_account_id = $2 AND processor_token = $3
+        )
+        """,
+        tenant_id, account_id, token,
+    )  # fmt: skip
+    return found
+
+
+async def find_customer_of(conn: Conn, tenant_id: str, account_id: str, reference: str) -> str | None:
+    """Whom a processor knows by `reference`."""
+    customer_id: str | None = await conn.fetchval(
+        """
+        SELECT customer_id FROM processor_customer
+        WHERE tenant_id = $1 AND processor_account_id = $2 AND reference = $3 AND reference <> ''
+        """,
+        tenant_id, account_id, reference,
+    )  # fmt: skip
+    return customer_id
+
+
 async def set_customer_reference(conn: Conn, tenant_id: str, account_id: str, customer_id: str, reference: str) -> str:
     """The customer's reference from now on: the first that was set."""
     known: str = await conn.fetchval(

@@ -79,7 +79,7 @@ class Adyen:
                 getattr(client.checkout, api).baseUrl = self._api_url + CHECKOUT_VERSION
         return client.checkout
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         await self.threads.close()
 
 

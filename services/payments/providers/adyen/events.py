@@ -94,7 +94,8 @@ def sighting(event: Event) -> Sighting | RefundSighting:
     currency = item["amount"]["currency"]
     amount = ADYEN.amount(item["amount"]["value"], currency)
     if event.subject is Subject.REFUND:
-        refund_id = item["merchantReference"]
+        named = item["merchantReference"]
+        refund_id = named if named.startswith("re_") else ""
         return RefundSighting(event.reference, "", refund_id, amount, currency, _refund_outcome(event, item))
     payment_id, number = charges.made_by(item["merchantReference"])
     return Sighting(event.reference, "", payment_id, number, amount, currency, _charge_outcome(event, item))

@@ -79,7 +79,7 @@ class GoCardless:
             timeout=self._http_timeout_seconds,
         )
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         await self.threads.close()
 
 

@@ -79,7 +79,7 @@ class Stripe:
         async with asyncio.timeout(self._timeout_seconds):
             return await call
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         await self._http.close_async()  # type: ignore[no-untyped-call]
 
 
