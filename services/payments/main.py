@@ -20,6 +20,7 @@ from services.payments.accounts import Accounts, Connector
 from services.payments.collection import Collection
 from services.payments.hearing import Hearing
 from services.payments.pace import Pace
+from services.payments.processor_servicer import ProcessorServicer
 from services.payments.providers.adyen import Adyen
 from services.payments.providers.gocardless import GoCardless
 from services.payments.providers.stripe import Stripe
@@ -35,15 +36,17 @@ from services.payments.vault import Vault
 from services.payments.worker import Sweeps
 from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceStub
 from weir.invoicing.v1.reports_pb2_grpc import CollectionReportServiceStub
-from weir.payments.v1 import manual_payments_pb2, payments_pb2, receipts_pb2, refunds_pb2
+from weir.payments.v1 import manual_payments_pb2, payments_pb2, processors_pb2, receipts_pb2, refunds_pb2
 from weir.payments.v1.manual_payments_pb2_grpc import add_ManualPaymentServiceServicer_to_server
 from weir.payments.v1.payments_pb2_grpc import add_PaymentsServiceServicer_to_server
+from weir.payments.v1.processors_pb2_grpc import add_ProcessorServiceServicer_to_server
 from weir.payments.v1.receipts_pb2_grpc import add_ReceiptServiceServicer_to_server
 from weir.payments.v1.refunds_pb2_grpc import add_RefundServiceServicer_to_server
 
 NAME = "payments"
 SERVICES = (
     payments_pb2.DESCRIPTOR.services_by_name["PaymentsService"].full_name,
+    processors_pb2.DESCRIPTOR.services_by_name["ProcessorService"].full_name,
     refunds_pb2.DESCRIPTOR.services_by_name["RefundService"].full_name,
     manual_payments_pb2.DESCRIPTOR.services_by_name["ManualPaymentService"].full_name,
     receipts_pb2.DESCRIPTOR.services_by_name["ReceiptService"].full_name,
@@ -115,6 +118,7 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[Ports]:
             manual = ManualPaymentServicer(pool, Receiving(collection), alarm)
             add_ManualPaymentServiceServicer_to_server(manual, server)
             add_ReceiptServiceServicer_to_server(ReceiptServicer(pool), server)
+            add_ProcessorServiceServicer_to_server(ProcessorServicer(pool, vault, saving, clock), server)
 
         endpoint = webhook.Endpoint(pool, accounts, alarm, clock)
         async with (

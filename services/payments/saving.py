@@ -72,7 +72,12 @@ class Saving:
             await methods.insert(conn, method, now, uuid5(NAMESPACE_OID, name), hashlib.sha256(name.encode()).digest())
 
     async def _save(self, processor: Processor, method: PaymentMethod) -> SavedMethod | Refused:
-        customer = await self._customer(processor, method)
+        whose = method.tenant_id, method.processor_account_id, method.customer_id
+        try:
+            customer = await self.customer(processor, *whose)
+        except ProcessorUnavailable:
+            await self._postpone(method, next_key=False)
+            raise
         if isinstance(customer, Refused):
             return customer
         key = f"method:{method.tenant_id}:{method.id}:{method.key_generation}"
@@ -82,19 +87,18 @@ class Saving:
             await self._postpone(method, next_key=error.repeats)
             raise
 
-    async def _customer(self, processor: Processor, method: PaymentMethod) -> str | Refused:
-        """The processor's id of the method's customer, made there if need be."""
-        whose = method.tenant_id, method.processor_account_id, method.customer_id
+    async def customer(self, processor: Processor, tenant_id: str, account_id: str, customer_id: str) -> str | Refused:
+        """The processor's id of a customer who has a row, made there if need be. Raises ProcessorUnavailable."""
+        whose = tenant_id, account_id, customer_id
         async with self.pool.acquire() as conn:
             customer = await methods.find_customer(conn, *whose)
         if customer.reference:
             return customer.reference
         try:
             reference = await processor.create_customer(
-                method.tenant_id, method.customer_id, _customer_key(*whose, customer.key_generation)
+                tenant_id, customer_id, _customer_key(*whose, customer.key_generation)
             )
         except ProcessorUnavailable as error:
-            await self._postpone(method, next_key=False)
             if error.repeats:
                 async with self.pool.acquire() as conn:
                     await methods.next_customer_key(conn, *whose, customer.key_generation)

@@ -2,67 +2,19 @@
 
 import re
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Literal, Protocol
 
 from libs.common.errors import InvalidArgument
 from libs.common.money import Money
 from libs.common.wire import money_in, money_out, text_in, timestamp_out
 from services.payments.domain.attempt import Attempt
-from services.payments.domain.method import PaymentMethod, ProcessorAccount
+from services.payments.domain.method import PaymentMethod
 from services.payments.domain.payment import Payment
 from weir.common.v1 import money_pb2
 from weir.payments.v1 import payments_pb2
 
 ACCOUNT_ID = re.compile(r"[a-z][a-z0-9_-]{0,63}")
-SECRET_KEY = re.compile(r"(sk|rk)_[\x21-\x7e]{1,250}")
-WEBHOOK_SECRET = re.compile(r"whsec_[\x21-\x7e]{1,250}")
 TOKEN = re.compile(r"[A-Za-z0-9_-]{1,255}")
-
-_PROCESSORS = {payments_pb2.PROCESSOR_STRIPE: "stripe"}
-_PROCESSORS_OUT = {name: number for number, name in _PROCESSORS.items()}
-
-
-def account_in(
-    message: payments_pb2.ProcessorAccount, present: bool, tenant_id: str, create_time: datetime
-) -> ProcessorAccount:
-    """`present` is the request's HasField."""
-    if not present:
-        raise InvalidArgument("FIELD_MISSING", "processor_account is required", field="processor_account")
-    account_id = account_id_in(message.id, "processor_account.id")
-    if message.processor not in _PROCESSORS:
-        raise InvalidArgument(
-            "PROCESSOR_UNKNOWN", "name one of the processors that Weir knows", field="processor_account.processor"
-        )
-    return ProcessorAccount(tenant_id, account_id, _PROCESSORS[message.processor], create_time)
-
-
-def account_id_in(value: str, field: str) -> str:
-    text_in(value, field, most=64)
-    if not ACCOUNT_ID.fullmatch(value):
-        raise InvalidArgument(
-            "CODE_MALFORMED",
-            f"{field} is {value!r}; it must be a letter, then up to 63 of a-z, 0-9, '_' and '-'",
-            field=field,
-        )
-    return value
-
-
-def credentials_in(request: payments_pb2.CreateProcessorAccountRequest) -> dict[str, str]:
-    """The keys to the account. What is wrong with one is said without repeating it."""
-    if request.WhichOneof("credentials") != "stripe":
-        raise InvalidArgument("FIELD_MISSING", "stripe is required", field="stripe")
-    keys = request.stripe
-    for field, value, form in (
-        ("secret_key", keys.secret_key, SECRET_KEY),
-        ("webhook_secret", keys.webhook_secret, WEBHOOK_SECRET),
-    ):
-        text_in(value, f"stripe.{field}")
-        if not form.fullmatch(value):
-            raise InvalidArgument(
-                "CREDENTIALS_MALFORMED", f"stripe.{field} is not one that Stripe issues", field=f"stripe.{field}"
-            )
-    return {"secret_key": keys.secret_key, "webhook_secret": keys.webhook_secret}
 
 
 def token_in(value: str, field: str) -> str:
@@ -91,15 +43,6 @@ def amount_in(message: _WithAmount) -> Money:
             "AMOUNT_NOT_POSITIVE", f"amount is {amount}; there must be something", field="amount.minor_units"
         )
     return amount
-
-
-def account_out(account: ProcessorAccount) -> payments_pb2.ProcessorAccount:
-    return payments_pb2.ProcessorAccount(
-        id=account.id,
-        processor=_PROCESSORS_OUT[account.processor],
-        webhook_path=account.webhook_path,
-        create_time=timestamp_out(account.create_time),
-    )
 
 
 def method_out(method: PaymentMethod) -> payments_pb2.PaymentMethod:
