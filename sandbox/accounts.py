@@ -47,6 +47,12 @@ class Account:
             text = json.dumps(body(endpoint.private["secret"]), ensure_ascii=False)
             self.outbox.put(self.owner, endpoint.id, event_id, text, self.now)
 
-    def connect(self, endpoint_id: str, url: str, secret: str) -> None:
-        """What a merchant sets up on the processor's site: where webhooks go, and what signs them."""
+    def connect(self, endpoint_id: str, url: str, secret: str) -> str:
+        """What a merchant sets up on the processor's site: where webhooks go. Returns what signs them: `secret`, or what
+        it has been before.
+        """
+        for endpoint in self.every(ENDPOINT):
+            self.save(ENDPOINT, endpoint.body | {"url": url})
+            return str(endpoint.private["secret"])
         self.create(ENDPOINT, {"id": endpoint_id, "url": url, "status": "enabled"}, {"secret": secret})
+        return secret

@@ -42,7 +42,7 @@ class AdyenControl:
         owner, key = owner_named(PROCESSOR, merchant_account), secrets.token_hex(32).upper()
         with self.state.transaction():
             account = Account(self.state, self.outbox, owner, self.clock())
-            account.connect("webhook_" + payments.new_reference(), url, key)
+            key = account.connect("webhook_" + payments.new_reference(), url, key)
         return JSONResponse({"hmac_key": key})
 
     async def settle(self, request: Request) -> Response:

@@ -39,7 +39,7 @@ class GoCardlessControl:
             raise ControlError("access_token and url are strings")
         secret = secrets.token_urlsafe(32)
         with self.state.transaction():
-            self._account(owner_named(PROCESSOR, token)).connect(new_id("WE"), url, secret)
+            secret = self._account(owner_named(PROCESSOR, token)).connect(new_id("WE"), url, secret)
         return JSONResponse({"secret": secret})
 
     async def next_day(self, request: Request) -> Response:
