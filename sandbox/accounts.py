@@ -48,7 +48,7 @@ class Account:
             self.outbox.put(self.owner, endpoint.id, event_id, text, self.now)
 
     def connect(self, endpoint_id: str, url: str, secret: str) -> str:
-        """What a merchant sets up on the processor's site: where webhooks go. Returns what signs them: `secret`, or what
+        """What a merchant sets up on the processor's site: where webhooks go. Returns their secret: `secret`, or what
         it has been before.
         """
         for endpoint in self.every(ENDPOINT):

@@ -32,9 +32,9 @@ class ProcessorServicer(ProcessorServiceServicer):
     saving: Saving
     clock: Clock
 
-    async def UpdateProcessorCredentials(
-        self, request: pb.UpdateProcessorCredentialsRequest, context: Context
-    ) -> pb.UpdateProcessorCredentialsResponse:
+    async def ReplaceProcessorCredentials(
+        self, request: pb.ReplaceProcessorCredentialsRequest, context: Context
+    ) -> pb.ReplaceProcessorCredentialsResponse:
         request_id, request_hash = request_id_in(request.request_id), fingerprint(request)
         account = await self._account(account_id_in(request.id, "id"))
         sealed = self.vault.seal(credentials_in(request, account.processor))
@@ -44,7 +44,7 @@ class ProcessorServicer(ProcessorServiceServicer):
             else:
                 recorded = await accounts.find_update(conn, account.tenant_id, request_id)
                 require_same(recorded, request_hash, request.request_id)
-        return pb.UpdateProcessorCredentialsResponse(processor_account=account_out(account))
+        return pb.ReplaceProcessorCredentialsResponse(processor_account=account_out(account))
 
     async def CreateSetupPage(self, request: pb.CreateSetupPageRequest, context: Context) -> pb.CreateSetupPageResponse:
         request_id, request_hash = request_id_in(request.request_id), fingerprint(request)

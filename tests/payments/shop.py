@@ -95,6 +95,8 @@ class Deployment:
             "encryption_key": self.encryption_key,
             "invoicing_target": NOBODY,
             "stripe_api_url": self.sandbox.url,
+            "adyen_api_url": self.sandbox.url,
+            "gocardless_api_url": self.sandbox.url,
             "processor_timeout_seconds": 5,
         }
         return WorkerSettings(**(settings | changes))
@@ -125,6 +127,8 @@ async def deployed(
         listen="127.0.0.1:0",
         webhook_listen="127.0.0.1:0",
         stripe_api_url=sandbox.url,
+        adyen_api_url=sandbox.url,
+        gocardless_api_url=sandbox.url,
         processor_timeout_seconds=5,
     )
     async with AsyncExitStack() as stack:

@@ -69,7 +69,7 @@ def account_id_in(value: str, field: str) -> str:
 
 
 def credentials_in(
-    request: payments_pb2.CreateProcessorAccountRequest | processors_pb2.UpdateProcessorCredentialsRequest,
+    request: payments_pb2.CreateProcessorAccountRequest | processors_pb2.ReplaceProcessorCredentialsRequest,
     processor: str,
 ) -> dict[str, str]:
     """The keys to an account at `processor`."""
