@@ -18,7 +18,10 @@ from libs.common.worker import Alarm, run_worker
 from services.payments import webhook
 from services.payments.accounts import Accounts, Connector
 from services.payments.collection import Collection
+from services.payments.dunning import Dunning
+from services.payments.dunning_servicer import DunningServicer
 from services.payments.hearing import Hearing
+from services.payments.mail import MailServer
 from services.payments.pace import Pace
 from services.payments.processor_servicer import ProcessorServicer
 from services.payments.providers.adyen import Adyen
@@ -28,6 +31,7 @@ from services.payments.receipt_servicer import ManualPaymentServicer, ReceiptSer
 from services.payments.receiving import Receiving
 from services.payments.refund_servicer import RefundServicer
 from services.payments.refunding import Refunding
+from services.payments.reminding import Reminding
 from services.payments.reporting import Reporting
 from services.payments.saving import Saving
 from services.payments.servicer import PaymentsServicer
@@ -36,7 +40,8 @@ from services.payments.vault import Vault
 from services.payments.worker import Sweeps
 from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceStub
 from weir.invoicing.v1.reports_pb2_grpc import CollectionReportServiceStub
-from weir.payments.v1 import manual_payments_pb2, payments_pb2, processors_pb2, receipts_pb2, refunds_pb2
+from weir.payments.v1 import dunning_pb2, manual_payments_pb2, payments_pb2, processors_pb2, receipts_pb2, refunds_pb2
+from weir.payments.v1.dunning_pb2_grpc import add_DunningServiceServicer_to_server
 from weir.payments.v1.manual_payments_pb2_grpc import add_ManualPaymentServiceServicer_to_server
 from weir.payments.v1.payments_pb2_grpc import add_PaymentsServiceServicer_to_server
 from weir.payments.v1.processors_pb2_grpc import add_ProcessorServiceServicer_to_server
@@ -50,6 +55,7 @@ SERVICES = (
     refunds_pb2.DESCRIPTOR.services_by_name["RefundService"].full_name,
     manual_payments_pb2.DESCRIPTOR.services_by_name["ManualPaymentService"].full_name,
     receipts_pb2.DESCRIPTOR.services_by_name["ReceiptService"].full_name,
+    dunning_pb2.DESCRIPTOR.services_by_name["DunningService"].full_name,
 )
 STRIPE_API_URL = "https://api.stripe.com"
 PROCESSOR_TIMEOUT_SECONDS = 40
@@ -80,6 +86,8 @@ class WorkerSettings:
     signing_key: str = env("WEIR_SIGNING_KEY")
     encryption_key: str = env("WEIR_PAYMENTS_ENCRYPTION_KEY")
     invoicing_target: str = env("WEIR_INVOICING_TARGET", "127.0.0.1:7003")
+    smtp_url: str = env("WEIR_SMTP_URL", "")
+    mail_from: str = env("WEIR_MAIL_FROM", "")
     stripe_api_url: str = env("WEIR_STRIPE_API_URL", STRIPE_API_URL)
     adyen_api_url: str = env("WEIR_ADYEN_API_URL", "")
     gocardless_api_url: str = env("WEIR_GOCARDLESS_API_URL", "")
@@ -117,6 +125,7 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[Ports]:
             add_RefundServiceServicer_to_server(RefundServicer(pool, alarm, clock), server)
             manual = ManualPaymentServicer(pool, Receiving(collection), alarm)
             add_ManualPaymentServiceServicer_to_server(manual, server)
+            add_DunningServiceServicer_to_server(DunningServicer(pool, clock), server)
             add_ReceiptServiceServicer_to_server(ReceiptServicer(pool), server)
             add_ProcessorServiceServicer_to_server(ProcessorServicer(pool, vault, saving, clock), server)
 
@@ -154,6 +163,8 @@ async def sweeping(settings: WorkerSettings, clock: Clock, pace: Pace) -> AsyncI
             refunding=refunding,
             hearing=Hearing(pool, accounts, collection, refunding, saving, clock, pace),
             saving=saving,
+            dunning=Dunning(pool, clock),
+            reminding=Reminding(pool, InvoicingServiceStub(invoicing), issuer, _mail_server(settings), clock, pace),
             reporting=Reporting(pool, InvoicingServiceStub(invoicing), reports, issuer, clock, pace),
             clock=clock,
             pace=pace,
@@ -182,6 +193,18 @@ def _vault(encryption_key: str) -> Vault:
         raise SettingsError(
             "WEIR_PAYMENTS_ENCRYPTION_KEY must be one or more Fernet keys (32 bytes in URL-safe base64), separated by"
             " commas"
+        ) from None
+
+
+def _mail_server(settings: WorkerSettings) -> MailServer | None:
+    """None where none is configured."""
+    if not settings.smtp_url:
+        return None
+    try:
+        return MailServer.parsed(settings.smtp_url, settings.mail_from)
+    except ValueError:
+        raise SettingsError(
+            "WEIR_SMTP_URL must be smtp://[user:password@]host[:port] or smtps://…, and WEIR_MAIL_FROM an address"
         ) from None
 
 
