@@ -23,6 +23,7 @@ from services.payments.dunning_servicer import DunningServicer
 from services.payments.hearing import Hearing
 from services.payments.mail import MailServer
 from services.payments.pace import Pace
+from services.payments.payment_request_servicer import PaymentRequestServicer
 from services.payments.processor_servicer import ProcessorServicer
 from services.payments.providers.adyen import Adyen
 from services.payments.providers.gocardless import GoCardless
@@ -33,6 +34,7 @@ from services.payments.refund_servicer import RefundServicer
 from services.payments.refunding import Refunding
 from services.payments.reminding import Reminding
 from services.payments.reporting import Reporting
+from services.payments.requesting import Requesting
 from services.payments.saving import Saving
 from services.payments.servicer import PaymentsServicer
 from services.payments.store import accounts as account_rows
@@ -40,9 +42,18 @@ from services.payments.vault import Vault
 from services.payments.worker import Sweeps
 from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceStub
 from weir.invoicing.v1.reports_pb2_grpc import CollectionReportServiceStub
-from weir.payments.v1 import dunning_pb2, manual_payments_pb2, payments_pb2, processors_pb2, receipts_pb2, refunds_pb2
+from weir.payments.v1 import (
+    dunning_pb2,
+    manual_payments_pb2,
+    payment_requests_pb2,
+    payments_pb2,
+    processors_pb2,
+    receipts_pb2,
+    refunds_pb2,
+)
 from weir.payments.v1.dunning_pb2_grpc import add_DunningServiceServicer_to_server
 from weir.payments.v1.manual_payments_pb2_grpc import add_ManualPaymentServiceServicer_to_server
+from weir.payments.v1.payment_requests_pb2_grpc import add_PaymentRequestServiceServicer_to_server
 from weir.payments.v1.payments_pb2_grpc import add_PaymentsServiceServicer_to_server
 from weir.payments.v1.processors_pb2_grpc import add_ProcessorServiceServicer_to_server
 from weir.payments.v1.receipts_pb2_grpc import add_ReceiptServiceServicer_to_server
@@ -56,6 +67,7 @@ SERVICES = (
     manual_payments_pb2.DESCRIPTOR.services_by_name["ManualPaymentService"].full_name,
     receipts_pb2.DESCRIPTOR.services_by_name["ReceiptService"].full_name,
     dunning_pb2.DESCRIPTOR.services_by_name["DunningService"].full_name,
+    payment_requests_pb2.DESCRIPTOR.services_by_name["PaymentRequestService"].full_name,
 )
 STRIPE_API_URL = "https://api.stripe.com"
 PROCESSOR_TIMEOUT_SECONDS = 40
@@ -123,8 +135,11 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[Ports]:
         def register(server: grpc.aio.Server) -> None:
             add_PaymentsServiceServicer_to_server(servicer, server)
             add_RefundServiceServicer_to_server(RefundServicer(pool, alarm, clock), server)
-            manual = ManualPaymentServicer(pool, Receiving(collection), alarm)
+            receiving = Receiving(collection)
+            manual = ManualPaymentServicer(pool, receiving, alarm)
             add_ManualPaymentServiceServicer_to_server(manual, server)
+            requests = PaymentRequestServicer(pool, Requesting(receiving), alarm, clock)
+            add_PaymentRequestServiceServicer_to_server(requests, server)
             add_DunningServiceServicer_to_server(DunningServicer(pool, clock), server)
             add_ReceiptServiceServicer_to_server(ReceiptServicer(pool), server)
             add_ProcessorServiceServicer_to_server(ProcessorServicer(pool, vault, saving, clock), server)

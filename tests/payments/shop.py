@@ -28,6 +28,7 @@ from weir.payments.v1 import manual_payments_pb2
 from weir.payments.v1 import payments_pb2 as pb
 from weir.payments.v1.dunning_pb2_grpc import DunningServiceStub
 from weir.payments.v1.manual_payments_pb2_grpc import ManualPaymentServiceStub
+from weir.payments.v1.payment_requests_pb2_grpc import PaymentRequestServiceStub
 from weir.payments.v1.payments_pb2_grpc import PaymentsServiceStub
 from weir.payments.v1.receipts_pb2_grpc import ReceiptServiceStub
 from weir.payments.v1.refunds_pb2_grpc import RefundServiceStub
@@ -164,6 +165,7 @@ class Shop:
         self.manual = ManualPaymentServiceStub(opened)
         self.receipts = ReceiptServiceStub(opened)
         self.dunning = DunningServiceStub(opened)
+        self.requests = PaymentRequestServiceStub(opened)
 
     @property
     def sweeps(self) -> Sweeps:

@@ -95,3 +95,40 @@ CREATE INDEX payment_dunning ON payment (tenant_id, id)
 -- For the limits of card networks.
 CREATE INDEX payment_attempt_of_method ON payment_attempt (tenant_id, payment_method_id, create_time)
     WHERE state NOT IN ('SUCCEEDED');
+
+-- Several overdue invoices of a customer, asked for together. Each keeps its own payment.
+CREATE TABLE payment_request (
+    tenant_id    text NOT NULL,
+    id           text NOT NULL,
+    customer_id  text NOT NULL,
+    currency     char(3) NOT NULL,
+    is_canceled  boolean NOT NULL DEFAULT false,
+    create_time  timestamptz NOT NULL,
+    request_id   uuid NOT NULL,
+    request_hash bytea NOT NULL,
+    PRIMARY KEY (tenant_id, id),
+    UNIQUE (tenant_id, request_id)
+);
+CREATE INDEX payment_request_of_customer ON payment_request (tenant_id, customer_id, id);
+
+-- asked_minor is what was due when it was asked for.
+CREATE TABLE payment_request_item (
+    tenant_id          text NOT NULL,
+    payment_request_id text NOT NULL,
+    payment_id         text NOT NULL,
+    asked_minor        bigint NOT NULL CHECK (asked_minor > 0),
+    PRIMARY KEY (tenant_id, payment_request_id, payment_id),
+    FOREIGN KEY (tenant_id, payment_request_id) REFERENCES payment_request (tenant_id, id),
+    FOREIGN KEY (tenant_id, payment_id) REFERENCES payment (tenant_id, id)
+);
+
+-- What is done about a request, by request: asked again, it is answered and not done again.
+CREATE TABLE payment_request_call (
+    tenant_id          text NOT NULL,
+    request_id         uuid NOT NULL,
+    request_hash       bytea NOT NULL,
+    payment_request_id text NOT NULL,
+    create_time        timestamptz NOT NULL,
+    PRIMARY KEY (tenant_id, request_id),
+    FOREIGN KEY (tenant_id, payment_request_id) REFERENCES payment_request (tenant_id, id)
+);

@@ -91,6 +91,11 @@ async def find(conn: Conn, tenant_id: str, payment_id: str) -> Payment | None:
     return None if row is None else _payment(row)
 
 
+async def select(conn: Conn, condition: str, *arguments: object) -> Sequence[Payment]:
+    """Those that a WHERE of another module of the store finds; it names the tenant."""
+    return [_payment(row) for row in await conn.fetch(f"SELECT {_COLUMNS} FROM payment {condition}", *arguments)]
+
+
 async def lock_of_invoice(conn: Conn, tenant_id: str, invoice_id: str) -> Payment | None:
     """The invoice's payment, for this transaction alone to change."""
     row = await conn.fetchrow(
