@@ -35,6 +35,7 @@ from services.payments.refunding import Refunding
 from services.payments.reminding import Reminding
 from services.payments.reporting import Reporting
 from services.payments.requesting import Requesting
+from services.payments.rotation import rewrap
 from services.payments.saving import Saving
 from services.payments.servicer import PaymentsServicer
 from services.payments.store import accounts as account_rows
@@ -168,6 +169,7 @@ async def sweeping(settings: WorkerSettings, clock: Clock, pace: Pace) -> AsyncI
         _processors(settings) as connectors,
         channel(settings.invoicing_target) as invoicing,
     ):
+        await rewrap(pool, vault)
         accounts = Accounts(pool, vault, connectors)
         collection = Collection(pool, accounts, clock, pace)
         refunding, saving = Refunding(pool, accounts, clock, pace), Saving(pool, accounts, clock, pace)
