@@ -3,6 +3,7 @@
 import html
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
@@ -47,7 +48,7 @@ class Pages:
     async def complete(self, request: Request) -> Response:
         """{"method": ...}, as JSON or a form."""
         by_form = request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
-        given = dict(await request.form()) if by_form else await json_object(request)
+        given = dict(parse_qsl((await request.body()).decode())) if by_form else await json_object(request)
         page_id, method = request.path_params["page"], given.get("method")
         processor, account = self._find(page_id)
         host = self.hosts[processor]

@@ -5,6 +5,7 @@ The signature of a standard notification covers its references, amount, event co
 
 import json
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from typing import Any
 
 from Adyen.util import is_valid_hmac_notification, is_valid_hmac_payload
@@ -15,9 +16,24 @@ from services.payments.providers.adyen import charges
 from services.payments.providers.amounts import ADYEN
 from services.payments.providers.reading import MALFORMED, text_in, unreadable
 
-_CANCELED = frozenset({"CANCELLATION", "TECHNICAL_CANCEL"})
-_REFUND = frozenset({"REFUND", "REFUND_FAILED", "REFUNDED_REVERSED"})
-_TAKEN_BACK = frozenset({"CAPTURE_FAILED", "CHARGEBACK", "SECOND_CHARGEBACK"})
+
+class Code(StrEnum):
+    """The event codes that are looked at."""
+
+    AUTHORISATION = "AUTHORISATION"
+    CANCELLATION = "CANCELLATION"
+    TECHNICAL_CANCEL = "TECHNICAL_CANCEL"
+    REFUND = "REFUND"
+    REFUND_FAILED = "REFUND_FAILED"
+    REFUNDED_REVERSED = "REFUNDED_REVERSED"
+    CAPTURE_FAILED = "CAPTURE_FAILED"
+    CHARGEBACK = "CHARGEBACK"
+    SECOND_CHARGEBACK = "SECOND_CHARGEBACK"
+
+
+_CANCELED = frozenset({Code.CANCELLATION, Code.TECHNICAL_CANCEL})
+_REFUND = frozenset({Code.REFUND, Code.REFUND_FAILED, Code.REFUNDED_REVERSED})
+_TAKEN_BACK = frozenset({Code.CAPTURE_FAILED, Code.CHARGEBACK, Code.SECOND_CHARGEBACK})
 _TOKENS = frozenset({"recurring.token.created", "recurring.token.alreadyExisting"})
 
 
@@ -57,7 +73,7 @@ def _notification(item: dict[str, Any], merchant_account: str) -> Event:
 def _about(item: dict[str, Any], code: str, reference: str, *, succeeded: bool) -> tuple[Subject, str]:
     """A failed try on a payment page is no news of the charge: the customer may try again there."""
     by_us = bool(charges.made_by(item["merchantReference"])[0])
-    if code == "AUTHORISATION" and by_us and (succeeded or "paymentLinkId" not in item.get("additionalData", {})):
+    if code == Code.AUTHORISATION and by_us and (succeeded or "paymentLinkId" not in item.get("additionalData", {})):
         return Subject.CHARGE, reference
     if code in _CANCELED and by_us and succeeded:
         return Subject.CHARGE, text_in(item["originalReference"])
@@ -71,7 +87,7 @@ def _problem(item: dict[str, Any], code: str, merchant_account: str, *, succeede
         return "merchantAccountCode is not that of the account"
     if code in _TAKEN_BACK and succeeded:
         return f"{code}: money that was collected is taken back"
-    if code == "TECHNICAL_CANCEL" and not succeeded:
+    if code == Code.TECHNICAL_CANCEL and not succeeded:
         return "Adyen did not cancel the charge whose outcome is unknown"
     return ""
 
@@ -110,6 +126,6 @@ def _charge_outcome(event: Event, item: dict[str, Any]) -> Outcome:
 
 
 def _refund_outcome(event: Event, item: dict[str, Any]) -> Outcome:
-    if event.type == "REFUND" and item["success"] == "true":
+    if event.type == Code.REFUND and item["success"] == "true":
         return Succeeded(event.reference)
     return Declined(event.reference, event.type.lower(), item.get("reason") or "The money could not be given back.")
