@@ -25,6 +25,7 @@ from weir.pricing.v1.coupons_pb2_grpc import CouponServiceStub
 from weir.pricing.v1.experiments_pb2_grpc import ExperimentServiceStub
 from weir.pricing.v1.explanation_pb2_grpc import ExplanationServiceStub
 from weir.pricing.v1.features_pb2_grpc import FeatureServiceStub
+from weir.pricing.v1.overrides_pb2_grpc import OverrideServiceStub
 from weir.pricing.v1.pricing_pb2_grpc import PricingServiceStub
 from weir.pricing.v1.simulation_pb2_grpc import SimulationServiceStub
 
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from weir.pricing.v1.experiments_pb2_grpc import ExperimentServiceAsyncStub
     from weir.pricing.v1.explanation_pb2_grpc import ExplanationServiceAsyncStub
     from weir.pricing.v1.features_pb2_grpc import FeatureServiceAsyncStub
+    from weir.pricing.v1.overrides_pb2_grpc import OverrideServiceAsyncStub
     from weir.pricing.v1.pricing_pb2_grpc import PricingServiceAsyncStub
     from weir.pricing.v1.simulation_pb2_grpc import SimulationServiceAsyncStub
 
@@ -104,6 +106,10 @@ class Connection:
     @property
     def features(self) -> "FeatureServiceAsyncStub":
         return FeatureServiceStub(self._channel("pricing"))
+
+    @property
+    def overrides(self) -> "OverrideServiceAsyncStub":
+        return OverrideServiceStub(self._channel("pricing"))
 
     @property
     def explanation(self) -> "ExplanationServiceAsyncStub":

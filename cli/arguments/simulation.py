@@ -18,15 +18,22 @@ def simulate(
     candidates: Annotated[
         list[str], typer.Argument(metavar="CANDIDATE...", help="What to bill them under: PLAN, or PLAN@VERSION.")
     ],
-    month: Annotated[str, typer.Option("--period", metavar="MONTH", help="The month, such as 2023-11.")],
+    period: Annotated[
+        str,
+        typer.Option(
+            metavar="MONTH|DAY",
+            help="The month, such as 2023-11; or the first day of a week, quarter, half-year or year that the"
+            " candidates are billed by.",
+        ),
+    ],
     watermark: Annotated[int, typer.Option(help="Of an earlier simulation, whose usage is meant; 0: now.")] = 0,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print a line for each subscription and candidate.")] = False,
     as_json: Json = False,
 ) -> None:
-    """What a month's real usage would have cost under other plans. Changes nothing."""
+    """What a period's real usage would have cost under other plans. Changes nothing."""
     from cli.commands.simulate import run_simulation
 
-    execute(run_simulation(data, plan, candidates, month, watermark, as_csv=as_csv, as_json=as_json))
+    execute(run_simulation(data, plan, candidates, period, watermark, as_csv=as_csv, as_json=as_json))
 
 
 def explain(

@@ -49,12 +49,15 @@ def subscriptions_terminate(
         str, typer.Option("--at", metavar="TIME", help="First instant no longer billed; now if not given.")
     ] = "",
     keep_fee: Annotated[bool, typer.Option("--keep-fee", help="Keep a base fee that is paid beyond the end.")] = False,
+    skip_invoice: Annotated[bool, typer.Option("--skip-invoice", help="Never bill what is not billed yet.")] = False,
     as_json: Json = False,
 ) -> None:
     """Say when a subscription ends. What was used until then is billed."""
     from cli.commands.subscriptions import terminate_subscription
 
-    execute(terminate_subscription(data, subscription_id, at, keep_fee=keep_fee, as_json=as_json))
+    execute(
+        terminate_subscription(data, subscription_id, at, keep_fee=keep_fee, skip_invoice=skip_invoice, as_json=as_json)
+    )
 
 
 @subscriptions.command("show")

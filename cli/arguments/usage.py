@@ -78,10 +78,10 @@ def create(
 def advance(
     data: Data,
     to: Annotated[str, typer.Option("--to", metavar="TIME", help="Where the clock goes.")],
-    wait: Annotated[bool, typer.Option("--wait", help="Return when everything that fell due is billed.")] = False,
+    wait: Annotated[bool, typer.Option(help="Show each step, and return when all that fell due is done.")] = True,
     as_json: Json = False,
 ) -> None:
-    """Move the test clock forward and bill what falls due on the way."""
+    """Move the test clock forward, as if the time had passed. The exit code is 1 if something could not be billed."""
     from cli.commands.clock import advance_clock
 
     execute(advance_clock(data, to, wait=wait, as_json=as_json))

@@ -4,16 +4,18 @@ Both sides are in the services' normal form: what a catalog's element would be r
 the services have and the file does not mention stays as it is.
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 from google.protobuf.message import Message
 
-from cli.catalog.kinds import KINDS, PLAN, REFERENCES, Kind
+from cli.catalog.kinds import KINDS, REFERENCES, Kind
 from cli.catalog.messages import table_of
 from cli.catalog.nodes import CatalogError, Problem
 from cli.catalog.reader import Catalog, Element
+from weir.pricing.v1.overrides_pb2 import PlanOverride
 from weir.pricing.v1.pricing_pb2 import Plan
 
 Messages: TypeAlias = tuple[Message, ...]
@@ -34,7 +36,7 @@ class FieldChange:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """`version` is the plan version that results; 0 for everything else."""
+    """`version` is the version of a plan that results, which may be an override; 0 for everything else."""
 
     kind: str
     code: str
@@ -50,8 +52,12 @@ def changes(catalog: Catalog, normal: Sequence[Messages], existing: Existing) ->
     """
     found: list[Change] = []
     problems: list[Problem] = []
+    overridden = Counter[str]()
     for element, messages in zip(catalog.elements, normal, strict=True):
         change = _change(element, messages, existing[element.kind].get(element.code))
+        if isinstance(override := messages[0], PlanOverride) and change.action != "unchanged":
+            change = replace(change, version=change.version + overridden[override.plan_code])
+            overridden[override.plan_code] += 1
         found.append(change)
         problems += _fixed(catalog, element, change)
     if problems:
@@ -92,15 +98,34 @@ def _change(element: Element, messages: Messages, old: Messages | None) -> Chang
     kind, code = element.kind, element.code
     new_fields = flat(messages)
     if old is None:
-        return Change(kind.name, code, "create", _difference({}, new_fields), 1 if kind is PLAN else 0)
+        return Change(kind.name, code, "create", _difference({}, new_fields), _next_version(messages))
     changed = _difference(flat(old), new_fields)
-    plan = old[0] if isinstance(old[0], Plan) else Plan()
-    version = plan.latest_version.version
     if not changed:
-        return Change(kind.name, code, "unchanged", (), version)
-    if kind is PLAN and not all(each.field in kind.updatable for each in changed):
-        return Change(kind.name, code, "new_version", changed, plan.version_count + 1)
-    return Change(kind.name, code, "update", changed, version)
+        return Change(kind.name, code, "unchanged", (), _version(old))
+    if kind.versioned and not all(each.field in kind.updatable for each in changed):
+        return Change(kind.name, code, "new_version", changed, _next_version(messages, old))
+    return Change(kind.name, code, "update", changed, _version(old))
+
+
+def _version(old: Messages) -> int:
+    match old[0]:
+        case Plan(latest_version=latest):
+            return latest.version
+        case PlanOverride(version=version):
+            return version
+    return 0
+
+
+def _next_version(normal: Messages, old: Messages | None = None) -> int:
+    """A service says which version an override would become."""
+    match normal[0], old:
+        case Plan(), None:
+            return 1
+        case Plan(), (Plan(version_count=count), *_):
+            return count + 1
+        case PlanOverride(version=version), _:
+            return version
+    return 0
 
 
 def _fixed(catalog: Catalog, element: Element, change: Change) -> Iterator[Problem]:

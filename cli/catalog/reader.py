@@ -36,8 +36,7 @@ class Element:
 
     @property
     def code(self) -> str:
-        code: str = self.table["code"]
-        return code
+        return self.kind.name_of(self.table)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +67,9 @@ def read_catalog(text: bytes, file: str) -> Catalog:
         seen: set[str] = set()
         for index, table in enumerate(root.get(kind.key) or ()):
             path = f"{kind.key}[{index}]"
-            if table["code"] in seen:
-                problems.append(Problem(_line(lines, path), path, f"a second {table['code']!r} among {kind.key}"))
-            seen.add(table["code"])
+            if (name := kind.name_of(table)) in seen:
+                problems.append(Problem(_line(lines, path), path, f"a second {name!r} among {kind.key}"))
+            seen.add(name)
             try:
                 elements.append(_element(kind, path, table))
             except Misfit as misfit:

@@ -3,16 +3,19 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 
 from cli.catalog.difference import Change, Messages
-from cli.catalog.kinds import ADD_ON, COUPON, EXPERIMENT, FEATURE, METER, PLAN, TAX, Kind
+from cli.catalog.kinds import ADD_ON, COUPON, EXPERIMENT, FEATURE, METER, OVERRIDE, PLAN, TAX, Kind
 from cli.connection import Connection, pages
 from weir.metering.v1 import metering_pb2
-from weir.pricing.v1 import addons_pb2, coupons_pb2, experiments_pb2, features_pb2, pricing_pb2
+from weir.pricing.v1 import addons_pb2, coupons_pb2, experiments_pb2, features_pb2, overrides_pb2, pricing_pb2
+
+Planned: TypeAlias = Mapping[str, pricing_pb2.PlanVersion]
+"""What the file says of plans, by their code."""
 
 
 class Side(Protocol):
@@ -22,7 +25,7 @@ class Side(Protocol):
     async def existing(self, services: Connection) -> Mapping[str, Messages]:
         """By code."""
 
-    async def checked(self, services: Connection, messages: Messages) -> Messages:
+    async def checked(self, services: Connection, messages: Messages, planned: Planned) -> Messages:
         """How the service would record them. Raises BillingError, with every wrong field; writes nothing."""
 
     async def apply(self, services: Connection, change: Change, messages: Messages, request_id: str) -> None: ...
@@ -43,9 +46,9 @@ class Plain:
         def fetch(token: str) -> Any:
             return self._call(services, f"List{listing}", page_token=token)
 
-        return {each.code: (each,) for each in await pages(fetch, self.kind.key)}
+        return {self.kind.name_of(each): (each,) for each in await pages(fetch, self.kind.key)}
 
-    async def checked(self, services: Connection, messages: Messages) -> Messages:
+    async def checked(self, services: Connection, messages: Messages, planned: Planned) -> Messages:
         response = await self._create(services, messages, NO_REQUEST, validate_only=True)
         return (getattr(response, self._field),)
 
@@ -81,7 +84,7 @@ class Plans:
 
         return {plan.code: (plan, plan.latest_version) for plan in await pages(fetch, "plans")}
 
-    async def checked(self, services: Connection, messages: Messages) -> Messages:
+    async def checked(self, services: Connection, messages: Messages, planned: Planned) -> Messages:
         plan, version = _plan(messages)
         request = pricing_pb2.CreatePlanRequest(request_id=NO_REQUEST, plan=plan, version=version, validate_only=True)
         made = (await services.pricing.CreatePlan(request)).plan
@@ -104,6 +107,43 @@ class Plans:
             )
 
 
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """What is different for a subscription gets a new version, which it has when it is moved there."""
+
+    kind: Kind = OVERRIDE
+
+    async def existing(self, services: Connection) -> Mapping[str, Messages]:
+        def fetch(token: str) -> Any:
+            return services.overrides.ListOverrides(overrides_pb2.ListOverridesRequest(page_token=token))
+
+        return {self.kind.name_of(each): (each, each.changes) for each in await pages(fetch, "overrides")}
+
+    async def checked(self, services: Connection, messages: Messages, planned: Planned) -> Messages:
+        request = self._request(messages, NO_REQUEST)
+        request.validate_only = True
+        if (base := planned.get(request.plan_code)) is not None:
+            request.base.CopyFrom(base)
+        override = (await services.overrides.CreatePlanOverride(request)).override
+        return override, override.changes
+
+    async def apply(self, services: Connection, change: Change, messages: Messages, request_id: str) -> None:
+        await services.overrides.CreatePlanOverride(self._request(messages, request_id))
+
+    def _request(self, messages: Messages, request_id: str) -> overrides_pb2.CreatePlanOverrideRequest:
+        override, changes = messages
+        assert isinstance(override, overrides_pb2.PlanOverride)
+        assert isinstance(changes, overrides_pb2.PlanChanges)
+        return overrides_pb2.CreatePlanOverrideRequest(
+            request_id=request_id,
+            plan_code=override.plan_code,
+            base_version=override.base_version,
+            subscription_id=override.subscription_id,
+            currency_code=override.currency_code,
+            changes=changes,
+        )
+
+
 def _plan(messages: Messages) -> tuple[pricing_pb2.Plan, pricing_pb2.PlanVersion]:
     plan, version = messages
     assert isinstance(plan, pricing_pb2.Plan)
@@ -124,5 +164,6 @@ SIDES: Mapping[Kind, Side] = {
         Plans(),
         Plain(COUPON, "coupons", coupons_pb2, "Coupon"),
         Plain(EXPERIMENT, "experiments", experiments_pb2, "Experiment"),
+        Overrides(),
     )
 }

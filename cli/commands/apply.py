@@ -10,7 +10,7 @@ from cli.catalog.applying import apply_changes, find_changes
 from cli.catalog.difference import Change
 from cli.catalog.nodes import MAX_BYTES
 from cli.catalog.reader import Catalog, read_catalog
-from cli.connection import Connection, connected_to
+from cli.connection import connected_to
 from cli.output import console, is_interactive, print_json
 
 MARKS = {"create": "+", "update": "~", "new_version": "~", "unchanged": "="}
@@ -37,11 +37,6 @@ async def apply_file(data: Path, file: Path, *, dry_run: bool, yes: bool, as_jso
         console.print("Dry run: nothing was changed." if dry_run else "Applied.")
 
 
-async def apply_catalog(services: Connection, catalog: Catalog) -> None:
-    """The same without a word."""
-    await apply_changes(services, catalog, await find_changes(services, catalog))
-
-
 def load(file: Path) -> Catalog:
     with file.open("rb") as opened:
         return read_catalog(opened.read(MAX_BYTES + 1), str(file))
@@ -49,7 +44,8 @@ def load(file: Path) -> Catalog:
 
 def _print_changes(found: Sequence[Change]) -> None:
     for change in found:
-        version = {"create": "", "new_version": f", new version {change.version}"}.get(change.action, "")
+        is_told = change.action == "new_version" or (change.action, change.kind) == ("create", "override")
+        version = f", new version {change.version}" if is_told else ""
         line = f"{MARKS[change.action]} {change.kind} {change.code}{version}"
         console.print(line, style=STYLES[change.action], markup=False)
         for each in change.fields:

@@ -18,7 +18,7 @@ from libs.common.rpc.client import typed_errors
 from weir.common.v1 import money_pb2
 from weir.pricing.v1.simulation_pb2 import SimulateRequest, SimulateResponse, SubscriptionChange
 
-_MONTH = re.compile(r"(\d{4})-(\d\d)", re.ASCII)
+_PERIOD = re.compile(r"(\d{4})-(\d\d)(?:-(0[1-9]|[12]\d|3[01]))?", re.ASCII)
 COLUMNS = (
     "subscription_id",
     "customer_id",
@@ -33,11 +33,12 @@ COLUMNS = (
 
 
 async def run_simulation(
-    data: Path, plan: str, candidates: Sequence[str], month: str, watermark: int, *, as_csv: bool, as_json: bool
+    data: Path, plan: str, candidates: Sequence[str], period: str, watermark: int, *, as_csv: bool, as_json: bool
 ) -> None:
     if as_csv and as_json:
         raise WrongUsage("--csv and --json exclude each other")
-    request = _request(plan, candidates, month, watermark)
+    request = _request(plan, candidates, period, watermark)
+    when = "from" if request.HasField("start_date") else "in"
     async with connected_to(data) as services:
         parts = _parts(services, request)
         if as_csv:
@@ -50,15 +51,17 @@ async def run_simulation(
                 for change in part.changes:
                     chart.add(change)
                 if part.HasField("simulation"):
-                    chart.show(part.simulation, title=f"{plan} in {month}")
+                    chart.show(part.simulation, title=f"{plan} {when} {period}")
 
 
-def _request(plan: str, candidates: Sequence[str], month: str, watermark: int) -> SimulateRequest:
-    if (found := _MONTH.fullmatch(month)) is None:
-        raise WrongUsage(f"--period: {month!r} is not a month such as 2023-11")
+def _request(plan: str, candidates: Sequence[str], period: str, watermark: int) -> SimulateRequest:
+    if (found := _PERIOD.fullmatch(period)) is None:
+        raise WrongUsage(f"--period: {period!r} is not a month such as 2023-11, nor a day such as 2023-10-01")
     current = version_name(plan)
+    begin = Date(year=int(found[1]), month=int(found[2]), day=int(found[3] or 0))
     return SimulateRequest(
-        month=Date(year=int(found[1]), month=int(found[2])),
+        month=None if begin.day else begin,
+        start_date=begin if begin.day else None,
         plan_code=current.plan_code,
         plan_version=current.version,
         candidates=map(version_name, candidates),

@@ -64,12 +64,16 @@ async def create_subscription(
         console.print(f"Made subscription {made.id} to {made.plan_code} v{made.plan_version}.", markup=False)
 
 
-async def terminate_subscription(data: Path, subscription_id: str, at: str, *, keep_fee: bool, as_json: bool) -> None:
+async def terminate_subscription(
+    data: Path, subscription_id: str, at: str, *, keep_fee: bool, skip_invoice: bool, as_json: bool
+) -> None:
     request = TerminateSubscriptionRequest(request_id=new_request_id(), id=subscription_id)
     if at:
         request.end_time.CopyFrom(timestamp(typed_time(at, "--at")))
     if keep_fee:
         request.on_unused_fee = TerminateSubscriptionRequest.ON_UNUSED_FEE_KEEP
+    if skip_invoice:
+        request.last_invoice = TerminateSubscriptionRequest.LAST_INVOICE_SKIP
     async with connected_to(data) as services:
         changed = (await services.invoicing.TerminateSubscription(request)).subscription
     if as_json:

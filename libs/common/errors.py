@@ -27,7 +27,13 @@ class FieldViolation:
 
 
 class BillingError(Exception):
-    """`reason` is stable and UPPER_SNAKE, `message` a sentence for people, `metadata` what the sentence names."""
+    """`reason` is stable and UPPER_SNAKE, `message` a sentence for people, `metadata` what the sentence names.
+
+    `violations` are the wrong fields, of errors that name fields; with several, `reason` and `message` are the first
+    one's.
+    """
+
+    violations: tuple[FieldViolation, ...] = ()
 
     def __init__(self, reason: str, message: str, **metadata: str) -> None:
         super().__init__(message)
@@ -40,7 +46,7 @@ class BillingError(Exception):
 
 
 class InvalidArgument(BillingError):
-    """One or more wrong fields; with several, `reason` and `message` are the first one's."""
+    """One or more wrong fields."""
 
     def __init__(
         self,
@@ -72,7 +78,19 @@ class PermissionDenied(BillingError):
 
 
 class NotFound(BillingError):
-    pass
+    """`field` is where the request names it, if it does; that is metadata too."""
+
+    def __init__(
+        self,
+        reason: str,
+        message: str,
+        *,
+        field: str = "",
+        violations: tuple[FieldViolation, ...] = (),
+        **metadata: str,
+    ) -> None:
+        super().__init__(reason, message, **metadata, **({"field": field} if field else {}))
+        self.violations = violations or ((FieldViolation(field, reason, message),) if field else ())
 
 
 class Conflict(BillingError):

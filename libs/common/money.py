@@ -28,6 +28,7 @@ _CODES_BY_EXPONENT = {
     4: "CLF UYW",
 }
 _EXPONENTS = {code: exponent for exponent, codes in _CODES_BY_EXPONENT.items() for code in codes.split()}
+_QUANTA = {exponent: Decimal(1).scaleb(-exponent) for exponent in _CODES_BY_EXPONENT}
 
 
 def exponent(currency: str) -> int:
@@ -50,8 +51,8 @@ class Money:
     @classmethod
     def rounded(cls, amount: Decimal, currency: str) -> "Money":
         """`amount` in major units, rounded half away from zero to the currency's exponent."""
-        quantum = Decimal(1).scaleb(-exponent(currency))
-        return cls(int(amount.quantize(quantum, ROUND_HALF_UP, QUOTIENT).scaleb(exponent(currency), EXACT)), currency)
+        digits = exponent(currency)
+        return cls(int(amount.quantize(_QUANTA[digits], ROUND_HALF_UP, QUOTIENT).scaleb(digits, EXACT)), currency)
 
     @property
     def amount(self) -> Decimal:

@@ -4,7 +4,7 @@ Here is all that a billing run asks of its peers. Nothing is written, and no tra
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import grpc
@@ -13,19 +13,28 @@ from libs.common.errors import BillingError, ResourceExhausted, Unavailable
 from libs.common.money import Money
 from services.invoicing.domain.bill import Bill, Tax, totalled
 from services.invoicing.domain.invoice import Invoice, PaymentStatus, State, issue_date
+from services.invoicing.domain.late_usage import Correction
 from services.invoicing.domain.line import RatedUsage, Source
 from services.invoicing.domain.plan import PlanVersion
+from services.invoicing.domain.question import usage_question
 from services.invoicing.domain.settlement import InvoiceKey, Portion, Settled, Settlement, by_invoice, lines_of, settled
 from services.invoicing.domain.subscription import Subscription
-from services.invoicing.peers import Peers, Quantities, UsageQuestion
+from services.invoicing.late_billing import Late, SettlementsOf, late_of
+from services.invoicing.peers import Peers
+
+_NOTHING_LATE = Late((), ())
 
 
 @dataclass(frozen=True, slots=True)
 class Billed:
-    """What a subscription that is `due` owes."""
+    """What a subscription that is `due` owes, with all usage that was recorded up to `watermark`, and what is given
+    back of what was billed before.
+    """
 
     due: Subscription
     portion: Portion
+    watermark: int
+    corrections: tuple[Correction, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,28 +46,34 @@ class Refused:
     message: str
 
 
-async def bill_all(peers: Peers, tenant_id: str, due: Sequence[Subscription]) -> tuple[list[Billed], list[Refused]]:
-    """Bill a chunk with one question to metering and one to pricing.
+async def bill_all(
+    peers: Peers, tenant_id: str, due: Sequence[Subscription], settlements_of: SettlementsOf
+) -> tuple[list[Billed], list[Refused]]:
+    """Bill a chunk with one question to metering for its usage, one for what came late, and one to pricing.
 
     A batch fails as a whole for one that is wrong: then each half is billed alone, down to the culprits. Raises
     Unavailable or ResourceExhausted, the fault of no subscription.
     """
     try:
-        return await _bill_together(peers, tenant_id, due), []
+        return await _bill_together(peers, tenant_id, due, settlements_of), []
     except (Unavailable, ResourceExhausted):
         raise
     except (BillingError, grpc.aio.AioRpcError) as error:
         if len(due) == 1:
             return [], [_refused(due[0], error)]
     middle = len(due) // 2
-    billed, refused = await bill_all(peers, tenant_id, due[:middle])
-    more_billed, more_refused = await bill_all(peers, tenant_id, due[middle:])
+    billed, refused = await bill_all(peers, tenant_id, due[:middle], settlements_of)
+    more_billed, more_refused = await bill_all(peers, tenant_id, due[middle:], settlements_of)
     return billed + more_billed, refused + more_refused
 
 
-async def preview(peers: Peers, tenant_id: str, due: Sequence[Subscription], now: datetime) -> list[Invoice]:
-    """The drafts that billing them makes, by due time. Raises what keeps one from being billed."""
-    portions = by_invoice(each.portion for each in await _bill_together(peers, tenant_id, due))
+async def preview(
+    peers: Peers, tenant_id: str, due: Sequence[Subscription], settlements_of: SettlementsOf, now: datetime
+) -> list[Invoice]:
+    """The drafts that billing them makes, by due time; of a subscription that stands in `due` several times, the steps
+    are in order. Raises what keeps one from being billed.
+    """
+    portions = by_invoice(each.portion for each in await _bill_together(peers, tenant_id, due, settlements_of))
     codes = {code for group in portions.values() for each in group for line in each.lines for code in line.tax_codes}
     taxes = await peers.taxes(tenant_id, sorted(codes))
     return [_draft(key, portions[key], taxes, now) for key in sorted(portions, key=lambda key: key.due_time)]
@@ -83,29 +98,35 @@ def _draft(key: InvoiceKey, portions: Sequence[Portion], taxes: Mapping[str, Tax
     )
 
 
-async def _bill_together(peers: Peers, tenant_id: str, due: Sequence[Subscription]) -> list[Billed]:
+async def _bill_together(
+    peers: Peers, tenant_id: str, due: Sequence[Subscription], settlements_of: SettlementsOf
+) -> list[Billed]:
     plans = [await peers.plan_version(tenant_id, each.phase.plan_code, each.phase.plan_version) for each in due]
     settles = [settled(each) for each in due]
     used, watermark = await peers.usage(
         tenant_id,
         [
-            UsageQuestion(each.id, plan if part.usage else None, each.current_period, each.schedule)
+            usage_question(each, each.phase, plan if part.usage else None, each.current_period)
             for each, plan, part in zip(due, plans, settles, strict=True)
         ],
     )
     days = [each.days_in(each.phase, each.current_period) for each in due]
-    usages = await rated(
-        peers,
+    usages = await peers.rate(
         tenant_id,
         [
             (plan if part.usage else None, quantities, its_days)
             for plan, part, quantities, its_days in zip(plans, settles, used, days, strict=True)
         ],
     )
-    return [
-        Billed(each, _portion(each, plan, part, usage, watermark))
-        for each, plan, part, usage in zip(due, plans, settles, usages, strict=True)
-    ]
+    closing = {each.id: each for each in reversed(due) if not each.is_opening}  # the first of each
+    late, watermark = await late_of(peers, tenant_id, list(closing.values()), watermark, settlements_of)
+    billed = []
+    for each, plan, part, usage in zip(due, plans, settles, usages, strict=True):
+        portion = _portion(each, plan, part, usage, watermark)
+        its_late = late.get(each.id, _NOTHING_LATE) if closing.get(each.id) is each else _NOTHING_LATE
+        portion = replace(portion, lines=portion.lines + its_late.lines)
+        billed.append(Billed(each, portion, 0 if each.is_opening else watermark, its_late.corrections))
+    return billed
 
 
 def _portion(
@@ -120,15 +141,6 @@ def _portion(
         lines=lines_of(source, plan, settles, due.schedule, usage, watermark),
         issue_date=issue_date(due.due_time, due.schedule.tz),
     )
-
-
-async def rated(
-    peers: Peers, tenant_id: str, questions: Sequence[tuple[PlanVersion | None, Quantities, tuple[int, int]]]
-) -> list[list[RatedUsage]]:
-    """In the order of `questions`; nothing is asked without a plan, or for one without charges."""
-    asked = [(plan, used, days) for plan, used, days in questions if plan and plan.charges]
-    answers = iter(await peers.rate(tenant_id, asked) if asked else [])
-    return [next(answers) if plan and plan.charges else [] for plan, _, _ in questions]
 
 
 def _refused(due: Subscription, error: BillingError | grpc.aio.AioRpcError) -> Refused:

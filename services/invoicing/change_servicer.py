@@ -17,6 +17,8 @@ from services.invoicing.domain.invoice import Invoice
 from services.invoicing.domain.plan import PlanVersion
 from services.invoicing.domain.run import BILL
 from services.invoicing.domain.subscription import Subscription
+from services.invoicing.giving_back import give_back_unused, unused_balances
+from services.invoicing.late_billing import settlements_of
 from services.invoicing.peers import Peers
 from services.invoicing.subscribing import Context, found_subscription
 from weir.invoicing.v1 import changes_pb2 as pb
@@ -59,10 +61,11 @@ class PlanChangeServicer(PlanChangeServiceServicer):
                 if before is not None:
                     require_same(before, request_hash, request.request_id)
                     return pb.ChangePlanResponse(subscription=subscription_out(found))
-                found, _ = changed(found, change, present, now)
-                await store.subscriptions.save(conn, tenant_id, found)
+                made, _ = changed(found, change, present, now)
+                await store.subscriptions.save(conn, tenant_id, made)
+                await give_back_unused(conn, tenant_id, found, made, self._clock())
             await self._alarm.ring(BILL)
-            return pb.ChangePlanResponse(subscription=subscription_out(found))
+            return pb.ChangePlanResponse(subscription=subscription_out(made))
 
     async def CancelChange(self, request: pb.CancelChangeRequest, context: Context) -> pb.CancelChangeResponse:
         tenant_id, subscription_id = caller().tenant_id, text_in(request.id, "id")
@@ -89,20 +92,26 @@ class PlanChangeServicer(PlanChangeServiceServicer):
         made, at = changed(found, change, present, now)
         return pb.PreviewChangeResponse(
             subscription=subscription_out(made),
-            invoices=[invoice_out(each) for each in await self._foreseen(tenant_id, made, at, now)],
+            invoices=[invoice_out(each) for each in await self._foreseen(tenant_id, found, made, at, now)],
         )
 
-    async def _foreseen(self, tenant_id: str, made: Subscription, at: datetime, now: datetime) -> list[Invoice]:
+    async def _foreseen(
+        self, tenant_id: str, found: Subscription, made: Subscription, at: datetime, now: datetime
+    ) -> list[Invoice]:
         """What falls due from the change, at `at`, up to now; of one that is still to come, at it."""
-        async with self._pool.acquire() as conn:
-            balances = await store.balances.of_customer(conn, tenant_id, made.customer_id)
-        due = []
+        due, begun = [], made
         while not made.is_closed and made.due_time <= max(at, now):
             if made.due_time >= at:
                 due.append(made)
             made = made.billed()
+        steps = [(found, begun), *((each, each.billed()) for each in due)]
+        async with self._pool.acquire() as conn, conn.transaction():
+            balances = [
+                *await store.balances.of_customer(conn, tenant_id, made.customer_id),
+                *await unused_balances(conn, tenant_id, steps),
+            ]
         drafts = []
-        for draft in await preview(self._peers, tenant_id, due, now):
+        for draft in await preview(self._peers, tenant_id, due, settlements_of(self._pool, tenant_id), now):
             drafts.append(with_credits(draft, balances))
             balances = left_after(drafts[-1], balances)
         return drafts

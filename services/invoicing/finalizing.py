@@ -28,6 +28,7 @@ async def finalize(pool: Pool, peers: Peers, clock: Clock, tenant_id: str) -> bo
         return False
     taxes = await peers.taxes(tenant_id, sorted({code for codes in tax_codes.values() for code in codes}))
     async with pool.acquire() as conn, conn.transaction():
+        billing_clock = await store.clocks.hold(conn, tenant_id)
         drafts = await store.drafts.take(conn, tenant_id, list(tax_codes))
         fees = await store.lines.fees(conn, tenant_id, {draft.id: draft.currency for draft in drafts})
         drafts = [draft for draft in drafts if all(taxes.keys() >= set(fee.tax_codes) for fee in fees[draft.id])]
@@ -41,8 +42,7 @@ async def finalize(pool: Pool, peers: Peers, clock: Clock, tenant_id: str) -> bo
             (draft.id, sequence, number(draft.issue_date, sequence))
             for draft, sequence in zip(drafts, sequences, strict=True)
         ]
-        finalize_time = (await store.clocks.get(conn, tenant_id)).now(now)
-        await store.drafts.finalize(conn, tenant_id, numbered, finalize_time, now)
-        await store.runs.count_finalized(conn, tenant_id, [draft.run_id for draft in drafts])
+        await store.drafts.finalize(conn, tenant_id, numbered, billing_clock.now(now), now)
+        await store.runs.count_finalized(conn, tenant_id, [draft.run_id for draft in drafts], billing_clock.test_now)
     log.info("finalized", tenant=tenant_id, first=numbered[0][2], last=numbered[-1][2])
     return True

@@ -28,6 +28,8 @@ from weir.invoicing.v1.credit_notes_pb2_grpc import add_CreditNoteServiceService
 from weir.invoicing.v1.invoicing_pb2_grpc import add_InvoicingServiceServicer_to_server
 from weir.invoicing.v1.reports_pb2_grpc import add_CollectionReportServiceServicer_to_server
 from weir.metering.v1.archive_pb2_grpc import ArchiveServiceStub
+from weir.metering.v1.clocks_pb2_grpc import ClockServiceStub
+from weir.metering.v1.late_usage_pb2_grpc import LateUsageServiceStub
 from weir.metering.v1.metering_pb2_grpc import MeteringServiceStub
 from weir.payments.v1.payments_pb2_grpc import PaymentsServiceStub
 from weir.payments.v1.refunds_pb2_grpc import RefundServiceStub
@@ -102,6 +104,8 @@ async def calling_peers(settings: Settings, clock: Clock) -> AsyncIterator[Peers
         yield Peers(
             MeteringServiceStub(metering),
             ArchiveServiceStub(metering),
+            ClockServiceStub(metering),
+            LateUsageServiceStub(metering),
             PricingServiceStub(pricing),
             PaymentsServiceStub(payments),
             RefundServiceStub(payments),

@@ -4,34 +4,38 @@ Each call carries a key of the tenant it is for. Raises the peers' errors, and U
 """
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeAlias
 
 from libs.common.credentials import Issuer
+from libs.common.errors import FailedPrecondition
 from libs.common.rpc.client import credential
-from libs.common.wire import money_out, period_out, timestamp_out
+from libs.common.wire import money_out, timestamp_out
 from services.invoicing import convert
 from services.invoicing.domain.bill import Tax
 from services.invoicing.domain.credit_note import RefundRequest
 from services.invoicing.domain.invoice import HandOver
 from services.invoicing.domain.line import RatedUsage
-from services.invoicing.domain.period import Period
-from services.invoicing.domain.plan import Charge, PlanVersion, Split, UsagePart
-from services.invoicing.domain.schedule import Schedule
-from weir.metering.v1 import archive_pb2, metering_pb2
+from services.invoicing.domain.plan import PlanVersion
+from services.invoicing.domain.question import UsageQuestion
+from weir.metering.v1 import archive_pb2, clocks_pb2, late_usage_pb2, metering_pb2
 from weir.payments.v1 import payments_pb2, refunds_pb2
 from weir.pricing.v1 import pricing_pb2
 
 if TYPE_CHECKING:
     from weir.metering.v1.archive_pb2_grpc import ArchiveServiceAsyncStub
+    from weir.metering.v1.clocks_pb2_grpc import ClockServiceAsyncStub
+    from weir.metering.v1.late_usage_pb2_grpc import LateUsageServiceAsyncStub
     from weir.metering.v1.metering_pb2_grpc import MeteringServiceAsyncStub
     from weir.payments.v1.payments_pb2_grpc import PaymentsServiceAsyncStub
     from weir.payments.v1.refunds_pb2_grpc import RefundServiceAsyncStub
     from weir.pricing.v1.pricing_pb2_grpc import PricingServiceAsyncStub
 
 PLAN_VERSIONS_KEPT = 4096
+METERS_KEPT = 4096
+_ADDITIVE = (metering_pb2.Meter.AGGREGATION_COUNT, metering_pb2.Meter.AGGREGATION_SUM)
 _PAYMENT_REQUESTS = uuid.UUID("5d2f0a3e-9c41-4f0e-8b0f-6f1f3c1f7a52")
 
 Quantities: TypeAlias = Sequence[pricing_pb2.ChargeQuantity]
@@ -42,17 +46,12 @@ MAX_QUERIES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class UsageQuestion:
-    """What a subscription used in a period under a plan; without a plan, nothing is asked."""
+class LateQuestion:
+    """What has changed of a subscription's usage since a watermark, of the time before an instant?"""
 
     subscription_id: str
-    plan: PlanVersion | None
-    period: Period
-    schedule: Schedule
-
-    @property
-    def splits(self) -> Mapping[Split, list[Charge]]:
-        return self.plan.by_split if self.plan else {}
+    since_watermark: int
+    before_time: datetime
 
 
 class Peers:
@@ -60,6 +59,8 @@ class Peers:
         self,
         metering: "MeteringServiceAsyncStub",
         archive: "ArchiveServiceAsyncStub",
+        clocks: "ClockServiceAsyncStub",
+        late_usage: "LateUsageServiceAsyncStub",
         pricing: "PricingServiceAsyncStub",
         payments: "PaymentsServiceAsyncStub",
         refunds: "RefundServiceAsyncStub",
@@ -67,11 +68,14 @@ class Peers:
     ) -> None:
         self._metering = metering
         self._archive = archive
+        self._clocks = clocks
+        self._late_usage = late_usage
         self._pricing = pricing
         self._payments = payments
         self._refunds = refunds
         self._issuer = issuer
         self._plan_versions: dict[tuple[str, str, int], PlanVersion] = {}
+        self._meters: dict[tuple[str, str], metering_pb2.Meter] = {}
 
     async def latest_version(self, tenant_id: str, plan_code: str) -> PlanVersion:
         """Raises NotFound PLAN_NOT_FOUND, and FailedPrecondition PLAN_NOT_ACTIVE or PLAN_UNSUPPORTED."""
@@ -113,14 +117,11 @@ class Peers:
         self, tenant_id: str, questions: Sequence[UsageQuestion], watermark: int = 0
     ) -> tuple[list[Quantities], int]:
         """What each subscription used in its period under its plan, as recorded at `watermark`, or now (0); and the
-        watermark common to all answers, 0 when there is nothing to ask. Raises NotFound METER_NOT_FOUND, and
-        InvalidArgument DIMENSION_UNKNOWN.
+        watermark common to all answers, 0 when there is nothing to ask. Raises NotFound METER_NOT_FOUND,
+        InvalidArgument DIMENSION_UNKNOWN or PRORATION_UNSUPPORTED, and FailedPrecondition HOURS_NOT_ADDITIVE.
         """
-        queries = [
-            _query(each.subscription_id, split, charges, each.period, each.schedule)
-            for each in questions
-            for split, charges in each.splits.items()
-        ]
+        await self._require_hours_add_up(tenant_id, questions)
+        queries = [query for each in questions for query in convert.usage_queries(each)]
         answers: list[metering_pb2.GetUsageResponse] = []
         for first in range(0, len(queries), MAX_QUERIES):
             chunk = queries[first : first + MAX_QUERIES]
@@ -129,24 +130,79 @@ class Peers:
             answers += response.answers
             watermark = response.watermark
         answered = iter(answers)
-        return [
-            [
-                quantity
-                for charges in each.splits.values()
-                for quantity in convert.quantities_out(charges, next(answered))
-            ]
+        return [list(convert.quantities_in(each, answered)) for each in questions], watermark
+
+    async def _require_hours_add_up(self, tenant_id: str, questions: Iterable[UsageQuestion]) -> None:
+        """Raises FailedPrecondition HOURS_NOT_ADDITIVE: what is no count or sum can't be split by time of day."""
+        asked = {
+            charge.meter_code
             for each in questions
-        ], watermark
+            for split in each.splits
+            if split.hours
+            for charge in each.splits[split]
+        }
+        for code in sorted(asked):
+            meter = await self._meter(tenant_id, code)
+            if meter.recurring or meter.aggregation not in _ADDITIVE:
+                raise FailedPrecondition(
+                    "HOURS_NOT_ADDITIVE",
+                    f"meter {code} does not add up by the hour: it can't be priced by time of day",
+                    meter_code=code,
+                )
+
+    async def _meter(self, tenant_id: str, code: str) -> metering_pb2.Meter:
+        """Asked once and kept: how a meter adds up never changes."""
+        if (kept := self._meters.get((tenant_id, code))) is not None:
+            return kept
+        request = metering_pb2.GetMeterRequest(code=code)
+        response = await self._metering.GetMeter(request, metadata=self._key(tenant_id))
+        if len(self._meters) >= METERS_KEPT:
+            self._meters.pop(next(iter(self._meters)))
+        self._meters[tenant_id, code] = response.meter
+        return response.meter
+
+    async def late_usage(
+        self, tenant_id: str, questions: Sequence[LateQuestion], watermark: int
+    ) -> tuple[dict[str, datetime], int]:
+        """The time of the first event that has changed, for the subscriptions that have one, by id; and the watermark
+        of the answer: that which was asked for, or now (0). Raises FailedPrecondition USAGE_ARCHIVED.
+        """
+        found: dict[str, datetime] = {}
+        for first in range(0, len(questions), MAX_QUERIES):
+            chunk = questions[first : first + MAX_QUERIES]
+            asked = [
+                late_usage_pb2.LateUsageQuestion(
+                    subscription_id=each.subscription_id,
+                    since_watermark=each.since_watermark,
+                    before_time=timestamp_out(each.before_time),
+                )
+                for each in chunk
+            ]
+            request = late_usage_pb2.BatchFindLateUsageRequest(questions=asked, watermark=watermark)
+            response = await self._late_usage.BatchFindLateUsage(request, metadata=self._key(tenant_id))
+            watermark = response.watermark
+            for question, answer in zip(chunk, response.answers, strict=True):
+                if answer.usages:
+                    first_time = min(each.first_time.ToDatetime(UTC) for each in answer.usages)
+                    found[question.subscription_id] = first_time
+        return found, watermark
 
     async def set_billed_until(self, tenant_id: str, end: datetime) -> None:
         """All usage of the tenant before is billed: metering may archive its events. Asking again is safe."""
         request = archive_pb2.SetBilledUntilRequest(billed_end_time=timestamp_out(end))
         await self._archive.SetBilledUntil(request, metadata=self._key(tenant_id))
 
+    async def set_test_clock(self, tenant_id: str, furthest: datetime) -> None:
+        """Events up to there are to be taken. Asking again is safe, in any order."""
+        request = clocks_pb2.SetTestClockRequest(now=timestamp_out(furthest))
+        await self._clocks.SetTestClock(request, metadata=self._key(tenant_id))
+
     async def rate(
-        self, tenant_id: str, questions: Sequence[tuple[PlanVersion, Quantities, tuple[int, int]]]
+        self, tenant_id: str, questions: Sequence[tuple[PlanVersion | None, Quantities, tuple[int, int]]]
     ) -> list[list[RatedUsage]]:
-        """Every charge of each plan version, in its order, for what was used, in so many days of a period's."""
+        """Every charge of each plan version, in its order, for what was used, in so many days of a period's. Nothing is
+        asked without a plan, or for one without charges.
+        """
         requests = [
             pricing_pb2.RateRequest(
                 plan_code=plan.plan_code,
@@ -155,10 +211,17 @@ class Peers:
                 proration=None if days == period_days else pricing_pb2.Proration(days=days, period_days=period_days),
             )
             for plan, used, (days, period_days) in questions
+            if plan and plan.charges
         ]
+        if not requests:
+            return [[] for _ in questions]
         request = pricing_pb2.BatchRateRequest(requests=requests)
         response = await self._pricing.BatchRate(request, metadata=self._key(tenant_id))
-        return [[convert.rated_usage_in(charge) for charge in rated.charges] for rated in response.responses]
+        answers = iter(response.responses)
+        return [
+            [convert.rated_usage_in(charge) for charge in next(answers).charges] if plan and plan.charges else []
+            for plan, _, _ in questions
+        ]
 
     async def create_payment(self, invoice: HandOver) -> None:
         """Asking again is safe: the request's id is derived from the invoice and its version (law 7)."""
@@ -196,25 +259,3 @@ class Peers:
 
     def _key(self, tenant_id: str) -> tuple[tuple[str, str], ...]:
         return credential(self._issuer.internal_key(tenant_id))
-
-
-def _query(
-    subscription_id: str, split: Split, charges: Sequence[Charge], period: Period, schedule: Schedule
-) -> metering_pb2.GetUsageRequest:
-    """A first period that is not whole is told so: a weighted sum is averaged over all of it."""
-    whole = schedule.period_of(period.start)
-    return metering_pb2.GetUsageRequest(
-        subscription_id=subscription_id,
-        meter_codes=dict.fromkeys(charge.meter_code for charge in charges),
-        period=period_out(period.start, period.end),
-        full_period=None if whole == period else period_out(whole.start, whole.end),
-        time_zone="" if whole == period else schedule.tz.key,
-        parts=[_part_out(part) for part in split.parts],
-        group_by=split.group_keys,
-        first_events=split.first_events,
-    )
-
-
-def _part_out(part: UsagePart) -> metering_pb2.UsagePart:
-    filters = [metering_pb2.DimensionFilter(property=name, values=values) for name, values in part.filters]
-    return metering_pb2.UsagePart(code=part.code, filters=filters)

@@ -1,33 +1,34 @@
 """From lines back to their amounts: computed again from what they recorded."""
 
-from collections.abc import Mapping, Sequence
-from itertools import groupby
-from typing import TypeAlias
+from collections.abc import Iterator, Mapping, Sequence
 
 from libs.common.money import Money
-from services.invoicing import convert
-from services.invoicing.billing import rated
 from services.invoicing.domain.line import Line, LineKind, RatedUsage, Source
-from services.invoicing.domain.period import Period
 from services.invoicing.domain.proration import Proration
 from services.invoicing.domain.subscription import Subscription
-from services.invoicing.peers import Peers, Quantities, UsageQuestion
-
-Slice: TypeAlias = tuple[Source, Period, int]
-"""The usage of a phase in a period, as of a watermark."""
+from services.invoicing.peers import Peers
+from services.invoicing.slices import Slice, key_of, rated_slices
 
 
 async def recomputed(
     peers: Peers, tenant_id: str, lines: Sequence[Line], subscriptions: Mapping[str, Subscription]
 ) -> list[Money]:
     """The lines' amounts, in their order; `subscriptions` has at least theirs, by id."""
-    usages = await _rated_again(peers, tenant_id, lines, subscriptions)
-    return [
-        _amount_of(line, usages[_slice(line)])
-        if line.kind is LineKind.USAGE
-        else await _base_fee(peers, tenant_id, line, subscriptions)
-        for line in lines
-    ]
+    usages = await rated_slices(peers, tenant_id, (each for line in lines for each in _slices(line)), subscriptions)
+    return [await _amount(peers, tenant_id, line, subscriptions, usages) for line in lines]
+
+
+async def _amount(
+    peers: Peers,
+    tenant_id: str,
+    line: Line,
+    subscriptions: Mapping[str, Subscription],
+    usages: Mapping[Slice, Sequence[RatedUsage]],
+) -> Money:
+    if line.kind is LineKind.BASE_FEE:
+        return await _base_fee(peers, tenant_id, line, subscriptions)
+    now, *before = (_amount_of(line, usages[each]) for each in _slices(line))
+    return now - before[0] if before else now
 
 
 async def _base_fee(peers: Peers, tenant_id: str, line: Line, subscriptions: Mapping[str, Subscription]) -> Money:
@@ -39,53 +40,19 @@ async def _base_fee(peers: Peers, tenant_id: str, line: Line, subscriptions: Map
     return Proration(plan.base_fee, *schedule.days_in(line.period)).amount
 
 
-async def _rated_again(
-    peers: Peers, tenant_id: str, lines: Sequence[Line], subscriptions: Mapping[str, Subscription]
-) -> dict[Slice, list[RatedUsage]]:
-    """What each slice of usage came to: one question to metering for each watermark, one to pricing for all."""
-    slices = sorted({_slice(line) for line in lines if line.kind is LineKind.USAGE}, key=_watermark)
-    questions: list[UsageQuestion] = []
-    used: list[Quantities] = []
-    for watermark, group in groupby(slices, key=_watermark):
-        asked = [await _question(peers, tenant_id, source, period, subscriptions) for source, period, _ in group]
-        questions += asked
-        # at 0 nothing had been recorded yet
-        used += (await peers.usage(tenant_id, asked, watermark))[0] if watermark else [()] * len(asked)
-    days = [
-        subscriptions[source.subscription_id].days_in(
-            subscriptions[source.subscription_id].numbered(source.phase_number), period
-        )
-        for source, period, _ in slices
-    ]
-    plans = [each.plan for each in questions]
-    usages = await rated(peers, tenant_id, list(zip(plans, used, days, strict=True)))
-    return dict(zip(slices, usages, strict=True))
-
-
-async def _question(
-    peers: Peers, tenant_id: str, source: Source, period: Period, subscriptions: Mapping[str, Subscription]
-) -> UsageQuestion:
-    found = subscriptions[source.subscription_id]
-    plan = await peers.plan_version(tenant_id, source.plan_code, source.plan_version)
-    return UsageQuestion(found.id, plan, period, found.schedule_of(found.numbered(source.phase_number)))
+def _slices(line: Line) -> Iterator[Slice]:
+    """The usage that a line is computed from; of late usage, also what had been billed before."""
+    if line.watermark is not None:
+        yield _source(line), line.period, line.watermark
+    if line.prior_watermark is not None:
+        yield _source(line), line.period, line.prior_watermark
 
 
 def _amount_of(line: Line, usages: Sequence[RatedUsage]) -> Money:
-    assert line.rating is not None, "usage is rated"
-    billed = convert.rating_in(line.rating)
-    same = (each.amount for each in usages if each.code == line.code and billed.is_of(convert.rating_in(each.rating)))
-    return next(same, Money(0, line.amount.currency))
-
-
-def _slice(line: Line) -> Slice:
-    assert line.watermark is not None, "usage has a watermark"
-    return _source(line), line.period, line.watermark
+    key = key_of(line)
+    return next((each.amount for each in usages if key_of(each) == key), Money(0, line.amount.currency))
 
 
 def _source(line: Line) -> Source:
     assert line.source is not None, "what is computed is for a subscription"
     return line.source
-
-
-def _watermark(part: Slice) -> int:
-    return part[2]

@@ -2,17 +2,15 @@
 
 from libs.common.errors import Conflict, FailedPrecondition, NotFound
 from libs.common.idempotency import fingerprint, require_same
-from libs.common.ids import new_id
 from libs.common.paging import page_in
 from libs.common.postgres import Conn
 from libs.common.rpc.server import caller
 from libs.common.wire import money_out, request_id_in, text_in
 from services.invoicing import convert, store
+from services.invoicing.clocking import ClockMethods
 from services.invoicing.crediting import Till, void_invoice
-from services.invoicing.domain.clock import BillingClock
 from services.invoicing.domain.explain import sentences
 from services.invoicing.domain.invoice import Invoice, State
-from services.invoicing.domain.run import BILL
 from services.invoicing.explaining import find_line, replay
 from services.invoicing.recomputing import recomputed
 from services.invoicing.subscribing import (
@@ -25,7 +23,7 @@ from services.invoicing.subscribing import (
 from weir.invoicing.v1 import invoicing_pb2 as pb
 
 
-class InvoicingServicer(SubscriptionMethods):
+class InvoicingServicer(SubscriptionMethods, ClockMethods):
     async def CreateCustomer(self, request: pb.CreateCustomerRequest, context: Context) -> pb.CreateCustomerResponse:
         tenant_id = caller().tenant_id
         request_id, request_hash = request_id_in(request.request_id), fingerprint(request)
@@ -54,66 +52,6 @@ class InvoicingServicer(SubscriptionMethods):
             found = await store.customers.page(conn, caller().tenant_id, page)
         customers, token = page.cut(found, lambda each: each.id)
         return pb.ListCustomersResponse(customers=map(convert.customer_out, customers), next_page_token=token)
-
-    async def GetClock(self, request: pb.GetClockRequest, context: Context) -> pb.GetClockResponse:
-        async with self._pool.acquire() as conn:
-            clock = await store.clocks.get(conn, caller().tenant_id)
-        return pb.GetClockResponse(clock=convert.clock_out(clock, self._clock()))
-
-    async def CreateTestClock(self, request: pb.CreateTestClockRequest, context: Context) -> pb.CreateTestClockResponse:
-        tenant_id = _test_tenant()
-        request_id, request_hash = request_id_in(request.request_id), fingerprint(request)
-        start = convert.instant_in(request.start_time, request.HasField("start_time"), "start_time")
-        async with self._pool.acquire() as conn, conn.transaction():
-            clock = await store.clocks.lock(conn, tenant_id)
-            recorded = await store.clocks.made_by(conn, tenant_id, request_id)
-            if recorded is not None:
-                require_same(recorded, request_hash, request.request_id)
-            elif clock.test_now is not None:
-                raise FailedPrecondition("CLOCK_EXISTS", "the tenant has a test clock already")
-            elif await store.subscriptions.exist(conn, tenant_id):
-                raise FailedPrecondition("CLOCK_IN_USE", "the tenant has subscriptions, which run on its present clock")
-            else:
-                await store.clocks.start_test(conn, tenant_id, start, request_id, request_hash)
-        return pb.CreateTestClockResponse(clock=convert.clock_out(BillingClock(start), self._clock()))
-
-    async def AdvanceClock(self, request: pb.AdvanceClockRequest, context: Context) -> pb.AdvanceClockResponse:
-        """The clock moves and the run that bills what falls due starts in one transaction (law 8)."""
-        tenant_id = _test_tenant()
-        request_id, request_hash = request_id_in(request.request_id), fingerprint(request)
-        target = convert.instant_in(request.target_time, request.HasField("target_time"), "target_time")
-        now = self._clock()
-        run_id = new_id("run", now)
-        async with self._pool.acquire() as conn, conn.transaction():
-            clock = await store.clocks.lock(conn, tenant_id)
-            if (made := await store.runs.made_by(conn, tenant_id, request_id)) is not None:
-                run_id, recorded = made
-                require_same(recorded, request_hash, request.request_id)
-            else:
-                clock.require_not_after(target, now)
-                await store.clocks.set_test(conn, tenant_id, target)
-                await store.runs.insert(conn, tenant_id, run_id, target, now, request_id, request_hash)
-            run = await store.runs.get(conn, tenant_id, run_id)
-        await self._alarm.ring(BILL)
-        assert run is not None
-        return pb.AdvanceClockResponse(
-            clock=convert.clock_out(BillingClock(target), now), billing_run=convert.billing_run_out(run)
-        )
-
-    async def GetBillingRun(self, request: pb.GetBillingRunRequest, context: Context) -> pb.GetBillingRunResponse:
-        run_id = text_in(request.id, "id")
-        async with self._pool.acquire() as conn:
-            run = await store.runs.get(conn, caller().tenant_id, run_id)
-        if run is None:
-            raise NotFound("BILLING_RUN_NOT_FOUND", f"there is no billing run {run_id}", billing_run_id=run_id)
-        return pb.GetBillingRunResponse(billing_run=convert.billing_run_out(run))
-
-    async def ListBillingRuns(self, request: pb.ListBillingRunsRequest, context: Context) -> pb.ListBillingRunsResponse:
-        page = page_in(request.page_size, request.page_token)
-        async with self._pool.acquire() as conn:
-            found = await store.runs.page(conn, caller().tenant_id, page)
-        runs, token = page.cut(found, lambda each: each.id)
-        return pb.ListBillingRunsResponse(billing_runs=map(convert.billing_run_out, runs), next_page_token=token)
 
     async def GetInvoice(self, request: pb.GetInvoiceRequest, context: Context) -> pb.GetInvoiceResponse:
         invoice_id = text_in(request.id, "id")
@@ -201,13 +139,6 @@ class InvoicingServicer(SubscriptionMethods):
             await store.invoices.record_payment(conn, tenant_id, invoice_id, payment_id, revision, status, paid)
             invoice = await _invoice(conn, tenant_id, invoice_id)
         return pb.RecordPaymentResponse(invoice=convert.invoice_out(invoice))
-
-
-def _test_tenant() -> str:
-    """The caller's tenant. Raises FailedPrecondition TENANT_LIVE when its money is real."""
-    if caller().live:
-        raise FailedPrecondition("TENANT_LIVE", "time can't be moved for a tenant whose money is real")
-    return caller().tenant_id
 
 
 async def _invoice(conn: Conn, tenant_id: str, invoice_id: str) -> Invoice:

@@ -20,6 +20,8 @@ from services.invoicing.convert import subscription_in, subscription_out
 from services.invoicing.domain.credit_note import with_credits
 from services.invoicing.domain.run import BILL
 from services.invoicing.domain.subscription import Subscription, begun, closed, ended
+from services.invoicing.giving_back import give_back_unused
+from services.invoicing.late_billing import settlements_of
 from services.invoicing.peers import Peers
 from weir.invoicing.v1 import invoicing_pb2 as pb
 from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceServicer
@@ -72,7 +74,8 @@ class SubscriptionMethods(InvoicingServiceServicer):
         request_id, request_hash = request_id_in(request.request_id), fingerprint(request)
         subscription_id = text_in(request.id, "id")
         asked = convert.instant_in(request.end_time, True, "end_time") if request.HasField("end_time") else None
-        keeps_fee = request.on_unused_fee == pb.TerminateSubscriptionRequest.ON_UNUSED_FEE_KEEP
+        on_unused_fee = convert.unused_fee_in(request.on_unused_fee, "on_unused_fee")
+        has_last_invoice = request.last_invoice != pb.TerminateSubscriptionRequest.LAST_INVOICE_SKIP
         async with self._pool.acquire() as conn, conn.transaction():
             await store.clocks.hold(conn, tenant_id)
             found = await found_subscription(conn, tenant_id, subscription_id, store.subscriptions.lock)
@@ -83,8 +86,10 @@ class SubscriptionMethods(InvoicingServiceServicer):
                 require_same(before, request_hash, request.request_id)
                 return pb.TerminateSubscriptionResponse(subscription=subscription_out(found))
             end_time = asked or (await store.clocks.get(conn, tenant_id)).now(self._clock())
-            changed = ended(found, end_time, keeps_fee=keeps_fee)
+            changed = ended(found, end_time, on_unused_fee, has_last_invoice=has_last_invoice)
             await store.subscriptions.save(conn, tenant_id, changed)
+            if changed.is_closed:
+                await give_back_unused(conn, tenant_id, found, changed, self._clock())
         await self._alarm.ring(BILL)
         return pb.TerminateSubscriptionResponse(subscription=subscription_out(changed))
 
@@ -115,7 +120,8 @@ class SubscriptionMethods(InvoicingServiceServicer):
             balances = await store.balances.of_customer(conn, tenant_id, found.customer_id)
             together = [found] if found.invoiced_alone else await store.subscriptions.due_with(conn, tenant_id, found)
         steps = [step for each in together for step in each.due_at(found.due_time)]
-        drafts = await preview(self._peers, tenant_id, steps, clock.now(self._clock()))
+        settlements = settlements_of(self._pool, tenant_id)
+        drafts = await preview(self._peers, tenant_id, steps, settlements, clock.now(self._clock()))
         draft = next(each for each in drafts if any(it.source.subscription_id == found.id for it in each.settlements))
         return pb.PreviewInvoiceResponse(invoice=convert.invoice_out(with_credits(draft, balances)))
 

@@ -15,15 +15,20 @@ import structlog
 from libs.common.clock import Clock
 from libs.common.errors import BillingError, FailedPrecondition, ResourceExhausted, Unavailable
 from libs.common.ids import new_id
-from libs.common.postgres import Pool
+from libs.common.postgres import Conn, Pool
 from libs.common.worker import Alarm, Sweep
 from services.invoicing import store
 from services.invoicing.billing import Billed, Refused, bill_all
+from services.invoicing.correcting import are_final, give_back
 from services.invoicing.domain.credit_note import RefundRequest
 from services.invoicing.domain.invoice import HandOver
 from services.invoicing.domain.run import BILL, HAND_OVER, REFUND, TELL_METERING, BillingFailure, OpenRun, retry_delay
 from services.invoicing.finalizing import finalize
+from services.invoicing.giving_back import give_back_unused, is_fee_final
+from services.invoicing.late_billing import settlements_of
 from services.invoicing.peers import Peers
+from services.invoicing.telling import tell_billed, tell_clocks
+from services.invoicing.walking import step
 
 log = structlog.get_logger()
 
@@ -63,6 +68,7 @@ class Biller:
         async with self._pool.acquire() as conn:
             tenants = await store.drafts.tenants(conn)
         progress += [await self._finalize(tenant_id) for tenant_id in tenants]
+        progress += [await self._step(tenant_id) for tenant_id in await self._tenants_walking()]
         async with self._pool.acquire() as conn:
             await store.runs.complete(conn, self._clock())
         return any(progress)
@@ -85,7 +91,7 @@ class Biller:
         if not due:
             return False
         try:
-            billed, refused = await bill_all(self._peers, run.tenant_id, due)
+            billed, refused = await bill_all(self._peers, run.tenant_id, due, settlements_of(self._pool, run.tenant_id))
         except (Unavailable, ResourceExhausted) as error:
             log.warning("billing waits for a peer", tenant=run.tenant_id, run=run.id, cause=str(error))
             retry_time = self._clock() + PEER_AWAY_DELAY
@@ -106,15 +112,42 @@ class Biller:
             for each in refused
         ]
         async with self._pool.acquire() as conn, conn.transaction():
-            create_time = (await store.clocks.get(conn, run.tenant_id)).now(now)
-            advanced = await store.subscriptions.advance(conn, run.tenant_id, [each.due for each in billed])
-            portions = [each.portion for each in billed if each.due.id in advanced]
-            new_ids = [new_id("inv", now) for _ in portions]
-            drafts = await store.drafts.collect(conn, run.tenant_id, run.id, portions, new_ids, create_time)
+            clock = await store.clocks.hold(conn, run.tenant_id)
+            drafts = await self._collect(conn, run, clock.now(now), billed, leased_until)
             await store.subscriptions.record_failures(conn, run.tenant_id, failures, leased_until)
+            new_failures = sum(each.due.failures == 0 for each in refused)
+            if clock.test_now is not None and (drafts or new_failures):
+                await store.runs.count_billed(conn, run.tenant_id, run.id, clock.test_now, drafts, new_failures)
         for failure in failures:
             log.warning("subscription not billed", tenant=run.tenant_id, run=run.id, failure=failure)
         log.info("billed", tenant=run.tenant_id, run=run.id, drafts=drafts, failures=len(failures))
+
+    async def _collect(
+        self, conn: Conn, run: OpenRun, create_time: datetime, billed: Sequence[Billed], leased_until: datetime
+    ) -> int:
+        """Move the subscriptions on, and put what they owe on drafts. How many drafts were made."""
+        now = self._clock()
+        waiting = [each for each in billed if not await self._can_give_back(conn, run.tenant_id, each)]
+        await store.subscriptions.release(
+            conn, run.tenant_id, [each.due.id for each in waiting], leased_until, now + PEER_AWAY_DELAY
+        )
+        ready = [each for each in billed if each not in waiting] if waiting else billed
+        advanced = await store.subscriptions.advance(
+            conn, run.tenant_id, [each.due for each in ready], [each.watermark for each in ready]
+        )
+        saved = [each for each in ready if each.due.id in advanced]
+        for each in saved:
+            await give_back(conn, run.tenant_id, each.corrections, each.due.due_time, now)
+            await give_back_unused(conn, run.tenant_id, each.due, each.due.billed(), now)
+        portions = [each.portion for each in saved if each.portion.lines or each.due.makes_invoice]
+        new_ids = [new_id("inv", now) for _ in portions]
+        return await store.drafts.collect(conn, run.tenant_id, run.id, portions, new_ids, create_time)
+
+    async def _can_give_back(self, conn: Conn, tenant_id: str, billed: Billed) -> bool:
+        """Whether what it gives something back of is finalized."""
+        return await are_final(conn, tenant_id, billed.corrections) and await is_fee_final(
+            conn, tenant_id, billed.due, billed.due.billed()
+        )
 
     async def _finalize(self, tenant_id: str) -> bool:
         """A chunk of the tenant's drafts. True if there may be more."""
@@ -126,6 +159,14 @@ class Biller:
         if progress:
             await self._alarm.ring(HAND_OVER)
         return progress
+
+    async def _tenants_walking(self) -> Sequence[str]:
+        async with self._pool.acquire() as conn:
+            return await store.clocks.walking(conn)
+
+    async def _step(self, tenant_id: str) -> bool:
+        async with self._pool.acquire() as conn, conn.transaction():
+            return await step(conn, tenant_id)
 
     async def hand_over(self) -> bool:
         """Ask payments to collect what is finalized."""
@@ -167,20 +208,10 @@ class Biller:
                 await store.refunds.hand_over(conn, refund)
 
     async def tell_metering(self) -> bool:
-        """After a run is completed, until when usage is billed: metering archives nothing that is not."""
+        """Until when usage is billed, and where test clocks are going."""
         now = self._clock()
-        leased_until = now + TELL_AGAIN_DELAY
-        async with self._pool.acquire() as conn:
-            due = await store.runs.claim_told(conn, now, leased_until)
-        told = []
-        for tenant_id, billed_end in due.items():
-            try:
-                await self._peers.set_billed_until(tenant_id, billed_end)
-                told.append(tenant_id)
-            except (BillingError, grpc.aio.AioRpcError) as error:
-                log.warning("metering not told what is billed", tenant=tenant_id, cause=str(error))
-        async with self._pool.acquire() as conn:
-            await store.runs.set_told(conn, told, leased_until)
+        for tell in (tell_clocks, tell_billed):
+            await tell(self._pool, self._peers, now, now + TELL_AGAIN_DELAY)
         return False
 
     async def _ask(self, invoice: HandOver) -> timedelta | None:

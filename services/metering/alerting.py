@@ -95,6 +95,8 @@ class Alerter:
             async with self._pool.acquire() as conn:
                 answers = await store.read_usage(conn, tenant_id, questions, watermark)
         except FailedPrecondition as archived:
+            if archived.reason != "USAGE_ARCHIVED":
+                raise
             if len(windows) > 1:
                 each = [await self._measure(tenant_id, watched, [key], watermark) for key in windows]
                 return [found for one in each for found in one]

@@ -10,7 +10,7 @@ from libs.common.postgres import Pool
 from services.metering import store
 from services.metering.domain.amendments import Amendment, Change, Contents, Replacement, refusals, repeated
 from services.metering.domain.events import EventColumns, Refusal
-from services.metering.reading import Reader
+from services.metering.reading import Reader, recording
 from services.metering.store import Request
 from weir.metering.v1 import metering_pb2
 
@@ -37,7 +37,7 @@ async def amend(
         for row, index in enumerate(reading.indexes):
             made[indexes[index]] = replace(made[indexes[index]], replacement=_replacement(columns, row, events[index]))
         wrong = [replace(each, index=indexes[each.index]) for each in reading.refusals] + [*repeated(made)]
-        async with conn.transaction():
+        async with recording(conn):
             tenant_no = await store.claim(conn, tenant_id)
             if not await store.is_repeat(conn, tenant_id, request):
                 standing = await store.find_standing(conn, tenant_id, made)

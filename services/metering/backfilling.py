@@ -8,7 +8,7 @@ from libs.common.errors import ResourceExhausted
 from libs.common.postgres import Pool
 from services.metering import store
 from services.metering.domain.events import EventColumns, Fate, Outcome, fates
-from services.metering.reading import Reader
+from services.metering.reading import Reader, recording
 from weir.metering.v1 import metering_pb2
 
 AT_ONCE = 2
@@ -49,7 +49,7 @@ class Backfilling:
         async with self._pool.acquire() as conn:
             reading, columns = await self._reader.read(conn, tenant_id, events, self._clock())
             distinct = columns.without_repeats()
-            async with conn.transaction():
+            async with recording(conn):
                 fresh, standing = await store.record_in_backfill(conn, tenant_id, backfill_id, distinct)
         return reading.outcome(columns, _fates(columns, fresh, standing))
 

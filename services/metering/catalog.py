@@ -1,6 +1,7 @@
 """What ingestion must know of each tenant, kept in memory and never stale."""
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 
 from libs.common.postgres import Conn
 from services.metering import store
@@ -13,22 +14,26 @@ MAX_NUMBERS = 200_000
 
 
 class Catalog:
-    """One statement for all the tenants of a write tells which of them have made meters since, on whatever server."""
+    """One statement for all the tenants of a write tells which of them have made meters, or moved their clocks,
+    since, on whatever server.
+    """
 
     def __init__(self) -> None:
         self._tenants: dict[str, TenantCatalog] = {}
         self._numbers = 0
 
     async def current(self, conn: Conn, tenant_ids: Collection[str]) -> Mapping[str, TenantCatalog]:
-        """With every meter that had been made when this was called."""
+        """With every meter that had been made when this was called, and the clocks as they stood."""
         found = {tenant_id: TenantCatalog(tenant_id, 0, 0, {}) for tenant_id in tenant_ids}
-        for tenant_id, tenant_no, version in await store.catalog_versions(conn, tenant_ids):
+        for tenant_id, tenant_no, version, test_now in await store.catalog_versions(conn, tenant_ids):
             known = self._tenants.get(tenant_id)
             if known is None or known.version < version:
                 meters = await store.list_meters(conn, tenant_id, None)
                 before = known.watches if known else {}
-                known = TenantCatalog(tenant_id, tenant_no, version, watches(meters, before))
+                known = TenantCatalog(tenant_id, tenant_no, version, watches(meters, before), test_now)
                 self._tenants[tenant_id] = known
+            elif known.test_now != test_now:
+                self._tenants[tenant_id] = known = replace(known, test_now=test_now)
             found[tenant_id] = known
         return found
 

@@ -20,7 +20,7 @@ MAX_ID = 255
 MAX_PROPERTIES = 64
 MAX_PROPERTIES_BYTES = 8 * 1024
 LEAD = timedelta(minutes=5)
-"""How far a sender's clock may be ahead of ours."""
+"""How far a sender's clock may be ahead of ours, or of the tenant's."""
 
 _A_DECIMAL = "a decimal in plain notation such as 0.0025, at most 38 digits, 12 of them after the point"
 _OLDEST_MICROS = micros_of(datetime(2000, 1, 1, tzinfo=UTC))
@@ -33,9 +33,12 @@ def events_in(
     columns: EventColumns,
     late: timedelta | None = None,
 ) -> Reading:
-    """Add the valid ones of `events` to `columns`. Events may be `late` by so much; None sets no limit."""
-    newest = micros_of(now + LEAD)
-    oldest = max(_OLDEST_MICROS, micros_of(now - late)) if late else _OLDEST_MICROS
+    """Add the valid ones of `events` to `columns`. Events may be `late` by so much; None sets no limit. Of a test clock
+    and the server's, that counts by which an event is in time.
+    """
+    clocks = (now, catalog.test_now or now)
+    newest = micros_of(max(clocks) + LEAD)
+    oldest = max(_OLDEST_MICROS, micros_of(min(clocks) - late)) if late else _OLDEST_MICROS
     tenant_id, tenant_no, watches = catalog.tenant_id, catalog.tenant_no, catalog.watches
     first_row = len(columns.keys)
     refusals: list[Refusal] = []
@@ -178,7 +181,7 @@ def _timestamp_violations(
         yield "timestamp", "BACKFILL_REQUIRED", f"timestamp is {shown}; events as old as this need a backfill"
     if micros > newest:
         lead = f"{(micros - newest) / 1e6 + LEAD.total_seconds():.0f} s"
-        yield "timestamp", "TIMESTAMP_IN_FUTURE", f"timestamp is {shown}, {lead} ahead of the server's clock"
+        yield "timestamp", "TIMESTAMP_IN_FUTURE", f"timestamp is {shown}, {lead} ahead of the clock"
 
 
 def _property_violations(properties: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:

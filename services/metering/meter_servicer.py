@@ -38,7 +38,8 @@ class MeterServicer(MeterServiceServicer):
                 require_same(recorded[0], request_hash, request.request_id)
                 version = history.versions[recorded[1] - 1]
             else:
-                version = convert.version_in(request, history, self._clock())
+                test_now = await store.find_test_clock(conn, tenant_id)
+                version = convert.version_in(request, history, self._clock(), test_now)
                 require_agreement(version, await store.list_meters(conn, tenant_id, None))
                 await store.insert_version(conn, tenant_id, version, request_id, request_hash)
         return meters_pb2.CreateMeterVersionResponse(version=convert.version_out(version))

@@ -27,6 +27,8 @@ from services.payments.domain.attempt import (
     advance,
     idempotency_key,
 )
+from services.payments.domain.limit import LONGEST_WINDOW, MOST_COUNTED, free_time, network_of
+from services.payments.domain.method import PaymentMethod
 from services.payments.domain.payment import CANCELABLE, Payment, PaymentState, after_attempt, delay
 from services.payments.pace import Pace
 from services.payments.providers import Charge, Processor, ProcessorUnavailable, Sighting
@@ -127,6 +129,10 @@ class Collection:
         if method is None:
             await payments.set_state(conn, current, PaymentState.AWAITING_METHOD, now)
             return None
+        if (free := await _free_time(conn, method, now)) > now:
+            log.warning("card tried too often", tenant=payment.tenant_id, payment=payment.id, until=free.isoformat())
+            await payments.set_due_time(conn, current, free)
+            return None
         number = last.number + 1 if last else 1
         attempt = Attempt(
             tenant_id=payment.tenant_id,
@@ -199,6 +205,16 @@ class Collection:
             case AttemptState.PENDING | AttemptState.REQUIRES_ACTION:
                 return now + self.pace.open_poll
         return None
+
+
+async def _free_time(conn: Conn, method: PaymentMethod, now: datetime) -> datetime:
+    """When the method may be charged next by the rules of its network."""
+    if not (network := network_of(method.label)):
+        return now
+    declined = await attempts.declined_times(
+        conn, method.tenant_id, method.processor_account_id, method.reference, now - LONGEST_WINDOW, MOST_COUNTED
+    )
+    return free_time(network, declined, now)
 
 
 def _outcome_of(sighting: Sighting | None) -> Outcome:

@@ -18,8 +18,12 @@ from libs.common.worker import Alarm, run_worker
 from services.payments import webhook
 from services.payments.accounts import Accounts, Connector
 from services.payments.collection import Collection
+from services.payments.dunning import Dunning
+from services.payments.dunning_servicer import DunningServicer
 from services.payments.hearing import Hearing
+from services.payments.mail import MailServer
 from services.payments.pace import Pace
+from services.payments.payment_request_servicer import PaymentRequestServicer
 from services.payments.processor_servicer import ProcessorServicer
 from services.payments.providers.adyen import Adyen
 from services.payments.providers.gocardless import GoCardless
@@ -28,7 +32,10 @@ from services.payments.receipt_servicer import ManualPaymentServicer, ReceiptSer
 from services.payments.receiving import Receiving
 from services.payments.refund_servicer import RefundServicer
 from services.payments.refunding import Refunding
+from services.payments.reminding import Reminding
 from services.payments.reporting import Reporting
+from services.payments.requesting import Requesting
+from services.payments.rotation import rewrap
 from services.payments.saving import Saving
 from services.payments.servicer import PaymentsServicer
 from services.payments.store import accounts as account_rows
@@ -36,8 +43,18 @@ from services.payments.vault import Vault
 from services.payments.worker import Sweeps
 from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceStub
 from weir.invoicing.v1.reports_pb2_grpc import CollectionReportServiceStub
-from weir.payments.v1 import manual_payments_pb2, payments_pb2, processors_pb2, receipts_pb2, refunds_pb2
+from weir.payments.v1 import (
+    dunning_pb2,
+    manual_payments_pb2,
+    payment_requests_pb2,
+    payments_pb2,
+    processors_pb2,
+    receipts_pb2,
+    refunds_pb2,
+)
+from weir.payments.v1.dunning_pb2_grpc import add_DunningServiceServicer_to_server
 from weir.payments.v1.manual_payments_pb2_grpc import add_ManualPaymentServiceServicer_to_server
+from weir.payments.v1.payment_requests_pb2_grpc import add_PaymentRequestServiceServicer_to_server
 from weir.payments.v1.payments_pb2_grpc import add_PaymentsServiceServicer_to_server
 from weir.payments.v1.processors_pb2_grpc import add_ProcessorServiceServicer_to_server
 from weir.payments.v1.receipts_pb2_grpc import add_ReceiptServiceServicer_to_server
@@ -50,6 +67,8 @@ SERVICES = (
     refunds_pb2.DESCRIPTOR.services_by_name["RefundService"].full_name,
     manual_payments_pb2.DESCRIPTOR.services_by_name["ManualPaymentService"].full_name,
     receipts_pb2.DESCRIPTOR.services_by_name["ReceiptService"].full_name,
+    dunning_pb2.DESCRIPTOR.services_by_name["DunningService"].full_name,
+    payment_requests_pb2.DESCRIPTOR.services_by_name["PaymentRequestService"].full_name,
 )
 STRIPE_API_URL = "https://api.stripe.com"
 PROCESSOR_TIMEOUT_SECONDS = 40
@@ -80,6 +99,8 @@ class WorkerSettings:
     signing_key: str = env("WEIR_SIGNING_KEY")
     encryption_key: str = env("WEIR_PAYMENTS_ENCRYPTION_KEY")
     invoicing_target: str = env("WEIR_INVOICING_TARGET", "127.0.0.1:7003")
+    smtp_url: str = env("WEIR_SMTP_URL", "")
+    mail_from: str = env("WEIR_MAIL_FROM", "")
     stripe_api_url: str = env("WEIR_STRIPE_API_URL", STRIPE_API_URL)
     adyen_api_url: str = env("WEIR_ADYEN_API_URL", "")
     gocardless_api_url: str = env("WEIR_GOCARDLESS_API_URL", "")
@@ -115,8 +136,12 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[Ports]:
         def register(server: grpc.aio.Server) -> None:
             add_PaymentsServiceServicer_to_server(servicer, server)
             add_RefundServiceServicer_to_server(RefundServicer(pool, alarm, clock), server)
-            manual = ManualPaymentServicer(pool, Receiving(collection), alarm)
+            receiving = Receiving(collection)
+            manual = ManualPaymentServicer(pool, receiving, alarm)
             add_ManualPaymentServiceServicer_to_server(manual, server)
+            requests = PaymentRequestServicer(pool, Requesting(receiving), alarm, clock)
+            add_PaymentRequestServiceServicer_to_server(requests, server)
+            add_DunningServiceServicer_to_server(DunningServicer(pool, clock), server)
             add_ReceiptServiceServicer_to_server(ReceiptServicer(pool), server)
             add_ProcessorServiceServicer_to_server(ProcessorServicer(pool, vault, saving, clock), server)
 
@@ -144,6 +169,7 @@ async def sweeping(settings: WorkerSettings, clock: Clock, pace: Pace) -> AsyncI
         _processors(settings) as connectors,
         channel(settings.invoicing_target) as invoicing,
     ):
+        await rewrap(pool, vault)
         accounts = Accounts(pool, vault, connectors)
         collection = Collection(pool, accounts, clock, pace)
         refunding, saving = Refunding(pool, accounts, clock, pace), Saving(pool, accounts, clock, pace)
@@ -154,6 +180,8 @@ async def sweeping(settings: WorkerSettings, clock: Clock, pace: Pace) -> AsyncI
             refunding=refunding,
             hearing=Hearing(pool, accounts, collection, refunding, saving, clock, pace),
             saving=saving,
+            dunning=Dunning(pool, clock),
+            reminding=Reminding(pool, InvoicingServiceStub(invoicing), issuer, _mail_server(settings), clock, pace),
             reporting=Reporting(pool, InvoicingServiceStub(invoicing), reports, issuer, clock, pace),
             clock=clock,
             pace=pace,
@@ -182,6 +210,18 @@ def _vault(encryption_key: str) -> Vault:
         raise SettingsError(
             "WEIR_PAYMENTS_ENCRYPTION_KEY must be one or more Fernet keys (32 bytes in URL-safe base64), separated by"
             " commas"
+        ) from None
+
+
+def _mail_server(settings: WorkerSettings) -> MailServer | None:
+    """None where none is configured."""
+    if not settings.smtp_url:
+        return None
+    try:
+        return MailServer.parsed(settings.smtp_url, settings.mail_from)
+    except ValueError:
+        raise SettingsError(
+            "WEIR_SMTP_URL must be smtp://[user:password@]host[:port] or smtps://…, and WEIR_MAIL_FROM an address"
         ) from None
 
 

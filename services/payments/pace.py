@@ -23,6 +23,7 @@ class Pace:
     event: tuple[timedelta, ...] = _seconds(2, 5, 15, 60, 300, 3600)
     event_patience: timedelta = timedelta(minutes=10)
     method: tuple[timedelta, ...] = _seconds(5, 30, 120, 600, 3600)
+    mail: tuple[timedelta, ...] = _seconds(30, 120, 600, 3600)
     report: tuple[timedelta, ...] = _seconds(1, 2, 5, 15, 60)
     refused_report: timedelta = timedelta(hours=1)
     concurrency: int = 16

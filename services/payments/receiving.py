@@ -1,7 +1,7 @@
 """Receiving: money that came past the processors is recorded with its receipt, and only the rest is charged."""
 
-from dataclasses import dataclass
-from datetime import date
+from dataclasses import dataclass, replace
+from datetime import date, datetime
 from uuid import UUID
 
 from libs.common.errors import FailedPrecondition, InvalidArgument, NotFound
@@ -10,7 +10,7 @@ from libs.common.ids import new_id
 from libs.common.money import Money
 from libs.common.postgres import Conn
 from services.payments.collection import Collection
-from services.payments.domain.attempt import AttemptState
+from services.payments.domain.attempt import CLOSED
 from services.payments.domain.payment import Payment, PaymentState
 from services.payments.domain.receipt import ManualPayment
 from services.payments.store import attempts, manual_payments, payments, receipts
@@ -27,6 +27,10 @@ class Received:
     receive_date: date
     request_id: UUID
     request_hash: bytes
+
+    def part(self, invoice_id: str, amount: Money, request_id: UUID) -> "Received":
+        """What one invoice gets of it."""
+        return replace(self, invoice_id=invoice_id, amount=amount, request_id=request_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,7 @@ class Receiving:
         _require_due(payment, received)
         assert payment is not None, "it is due"
         if not await self.collection.close_last(payment):
-            raise _under_way(payment)
+            raise under_way(payment)
         async with self.collection.pool.acquire() as conn, conn.transaction():
             return await self._record(conn, received)
 
@@ -56,26 +60,32 @@ class Receiving:
             return made
         _require_due(payment, received)
         assert payment is not None, "it is due"
-        last = await attempts.find_last(conn, payment.tenant_id, payment.id)
-        if last is not None and last.state not in (AttemptState.DECLINED, AttemptState.SUCCEEDED):
-            raise _under_way(payment)
-        now = self.collection.clock()
-        manual = ManualPayment(
-            tenant_id=payment.tenant_id,
-            id=new_id("mp", now),
-            payment_id=payment.id,
-            invoice_id=payment.invoice_id,
-            amount=received.amount,
-            reference=received.reference,
-            receive_date=received.receive_date,
-            create_time=now,
-        )
-        await manual_payments.insert(conn, manual, received.request_id, received.request_hash)
-        await payments.add_manual(conn, payment, received.amount.minor_units, now)
-        if received.amount == payment.due:
-            await payments.set_state(conn, payment, PaymentState.SUCCEEDED, now)
-        await receipts.issue(conn, payment, received.amount.minor_units, now, manual_payment_id=manual.id)
-        return manual
+        return await taken(conn, payment, received, self.collection.clock())
+
+
+async def taken(conn: Conn, payment: Payment, received: Received, now: datetime) -> ManualPayment:
+    """What the locked payment takes of money that has come, at most what is due. Raises FailedPrecondition
+    PAYMENT_UNDER_WAY.
+    """
+    last = await attempts.find_last(conn, payment.tenant_id, payment.id)
+    if last is not None and last.state not in CLOSED:
+        raise under_way(payment)
+    manual = ManualPayment(
+        tenant_id=payment.tenant_id,
+        id=new_id("mp", now),
+        payment_id=payment.id,
+        invoice_id=payment.invoice_id,
+        amount=received.amount,
+        reference=received.reference,
+        receive_date=received.receive_date,
+        create_time=now,
+    )
+    await manual_payments.insert(conn, manual, received.request_id, received.request_hash)
+    await payments.add_manual(conn, payment, received.amount.minor_units, now)
+    if received.amount == payment.due:
+        await payments.set_state(conn, payment, PaymentState.SUCCEEDED, now)
+    await receipts.issue(conn, payment, received.amount.minor_units, now, manual_payment_id=manual.id)
+    return manual
 
 
 async def _made_before(conn: Conn, received: Received) -> ManualPayment | None:
@@ -98,7 +108,7 @@ def _require_due(payment: Payment | None, received: Received) -> None:
             field="amount.currency_code",
         )
     if payment.state is PaymentState.PROCESSING:
-        raise _under_way(payment)
+        raise under_way(payment)
     if payment.state is PaymentState.CANCELED:
         raise FailedPrecondition(
             "PAYMENT_CANCELED",
@@ -114,7 +124,7 @@ def _require_due(payment: Payment | None, received: Received) -> None:
         )
 
 
-def _under_way(payment: Payment) -> FailedPrecondition:
+def under_way(payment: Payment) -> FailedPrecondition:
     return FailedPrecondition(
         "PAYMENT_UNDER_WAY",
         f"invoice {payment.invoice_id} is being collected: wait for the outcome",

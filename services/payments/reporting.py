@@ -1,4 +1,4 @@
-"""Telling invoicing how payments and refunds stand, each a claimed row; what it cannot hear now, it is told later."""
+"""Telling invoicing how payments, refunds and dunning stand, each a claimed row; what it misses now, it hears later."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -12,11 +12,12 @@ from libs.common.credentials import Issuer
 from libs.common.errors import BillingError, Unavailable
 from libs.common.postgres import Conn, Pool
 from libs.common.rpc.client import credential
-from libs.common.wire import money_out
+from libs.common.wire import money_out, timestamp_out
 from services.payments.domain.payment import PaymentState, delay
 from services.payments.domain.refund import RefundState
 from services.payments.pace import Pace
-from services.payments.store import payments, refunds
+from services.payments.store import dunning, payments, refunds
+from services.payments.store.dunning import CampaignReport
 from services.payments.store.payments import Report
 from services.payments.store.refunds import RefundReport
 from weir.invoicing.v1 import invoicing_pb2, reports_pb2
@@ -90,6 +91,23 @@ class Reporting:
             lambda conn, due_time: refunds.postpone_report(conn, refund, due_time),
             refund.tenant_id,
             refund.id,
+        )
+
+    async def final_action(self, report: CampaignReport) -> None:
+        campaign = report.campaign
+        request = reports_pb2.RecordFinalActionRequest(
+            invoice_id=campaign.invoice_id,
+            campaign_id=campaign.id,
+            final_action=reports_pb2.FinalAction.Value(f"FINAL_ACTION_{campaign.final_action}"),
+            end_time=timestamp_out(campaign.end_time),
+        )
+        await self._tell(
+            self.reports.RecordFinalAction(request, metadata=self._key(campaign.tenant_id)),
+            report.tries,
+            lambda conn: dunning.mark_reported(conn, campaign),
+            lambda conn, due_time: dunning.postpone_report(conn, campaign, due_time),
+            campaign.tenant_id,
+            campaign.id,
         )
 
     async def _tell(

@@ -12,17 +12,22 @@ from libs.common.postgres import Conn, Pool
 from libs.common.worker import Sweep
 from services.payments.collection import Collection
 from services.payments.domain.attempt import Attempt
+from services.payments.domain.dunning import Campaign
+from services.payments.domain.message import Message
 from services.payments.domain.method import PaymentMethod
 from services.payments.domain.payment import Payment
 from services.payments.domain.refund import Refund
 from services.payments.domain.webhook import WebhookEvent
+from services.payments.dunning import Dunning
 from services.payments.hearing import Hearing
 from services.payments.pace import Pace
 from services.payments.providers import ProcessorUnavailable
 from services.payments.refunding import Refunding
+from services.payments.reminding import Reminding
 from services.payments.reporting import Reporting
 from services.payments.saving import Saving
-from services.payments.store import attempts, events, methods, payments, refunds
+from services.payments.store import attempts, dunning, events, messages, methods, payments, refunds
+from services.payments.store.dunning import CampaignReport
 from services.payments.store.payments import Report
 from services.payments.store.refunds import RefundReport
 
@@ -41,6 +46,8 @@ class Sweeps:
     refunding: Refunding
     hearing: Hearing
     saving: Saving
+    dunning: Dunning
+    reminding: Reminding
     reporting: Reporting
     clock: Clock
     pace: Pace
@@ -54,6 +61,9 @@ class Sweeps:
             "refunds": self.refunds,
             "report": self.report,
             "refund_report": self.refund_report,
+            "dun": self.dun,
+            "remind": self.remind,
+            "dunning_report": self.dunning_report,
         }
 
     async def charge(self) -> bool:
@@ -97,6 +107,26 @@ class Sweeps:
             return await refunds.claim_reports(conn, self.clock(), self.pace.lease, limit)
 
         return await self._work(claim, self.reporting.refund)
+
+    async def dun(self) -> bool:
+        may_be_more = await self.dunning.begin()
+
+        async def claim(conn: Conn, limit: int) -> Sequence[Campaign]:
+            return await dunning.claim(conn, self.clock(), self.pace.lease, limit)
+
+        return await self._work(claim, self.dunning.go_on) or may_be_more
+
+    async def remind(self) -> bool:
+        async def claim(conn: Conn, limit: int) -> Sequence[Message]:
+            return await messages.claim(conn, self.clock(), self.pace.lease, limit)
+
+        return await self._work(claim, self.reminding.send)
+
+    async def dunning_report(self) -> bool:
+        async def claim(conn: Conn, limit: int) -> Sequence[CampaignReport]:
+            return await dunning.claim_reports(conn, self.clock(), self.pace.lease, limit)
+
+        return await self._work(claim, self.reporting.final_action)
 
     async def _save(self, method: PaymentMethod) -> None:
         try:

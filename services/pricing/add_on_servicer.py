@@ -12,7 +12,8 @@ from libs.common.postgres import Pool
 from libs.common.rpc.server import caller
 from libs.common.wire import code_in, request_id_in
 from services.pricing.convert.add_ons import add_on_change_in, add_on_in, add_on_out
-from services.pricing.referenced import require_taxes
+from services.pricing.convert.described import batch_codes_in
+from services.pricing.referenced import missing, named_in, require_none, require_taxes
 from services.pricing.store.add_ons import ADD_ONS
 from weir.pricing.v1 import addons_pb2
 from weir.pricing.v1.addons_pb2_grpc import AddOnServiceServicer
@@ -45,6 +46,15 @@ class AddOnServicer(AddOnServiceServicer):
         async with self._pool.acquire() as conn:
             add_on = await ADD_ONS.get(conn, caller().tenant_id, code)
         return addons_pb2.GetAddOnResponse(add_on=add_on_out(add_on))
+
+    async def BatchGetAddOns(
+        self, request: addons_pb2.BatchGetAddOnsRequest, context: Context
+    ) -> addons_pb2.BatchGetAddOnsResponse:
+        codes = batch_codes_in(request.codes, required=True)
+        async with self._pool.acquire() as conn:
+            found = await ADD_ONS.find(conn, caller().tenant_id, set(codes))
+        require_none(missing(ADD_ONS, named_in(codes, "codes"), found))
+        return addons_pb2.BatchGetAddOnsResponse(add_ons=[add_on_out(found[code]) for code in codes])
 
     async def ListAddOns(
         self, request: addons_pb2.ListAddOnsRequest, context: Context

@@ -1,11 +1,14 @@
 """CouponService."""
 
+import asyncio
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, TypeAlias
 
 import grpc
 
 from libs.common.clock import Clock
+from libs.common.errors import BillingError
 from libs.common.idempotency import fingerprint
 from libs.common.paging import page_in
 from libs.common.postgres import Pool
@@ -20,13 +23,17 @@ from services.pricing.convert.coupons import (
     fees_in,
     rated_coupons_out,
 )
-from services.pricing.domain.coupons import rate_coupons
-from services.pricing.referenced import require_plans
+from services.pricing.convert.rating import require_batch
+from services.pricing.domain.coupons import Coupon, rate_coupons
+from services.pricing.referenced import missing, require_none, require_plans
 from services.pricing.store.coupons import COUPONS
 from weir.pricing.v1 import coupons_pb2
 from weir.pricing.v1.coupons_pb2_grpc import CouponServiceServicer
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+
+REQUESTS_BETWEEN_PAUSES = 100
+"""Of a batch, how many are rated before other calls get a turn."""
 
 
 class CouponServicer(CouponServiceServicer):
@@ -75,11 +82,33 @@ class CouponServicer(CouponServiceServicer):
     async def RateCoupons(
         self, request: coupons_pb2.RateCouponsRequest, context: Context
     ) -> coupons_pb2.RateCouponsResponse:
-        currency, fees = fees_in(request)
-        codes = coupon_codes_in(request.coupons)
+        return _rated(request, await self._named([request]))
+
+    async def BatchRateCoupons(
+        self, request: coupons_pb2.BatchRateCouponsRequest, context: Context
+    ) -> coupons_pb2.BatchRateCouponsResponse:
+        require_batch(request.requests)
+        coupons = await self._named(request.requests)
+        responses: list[coupons_pb2.RateCouponsResponse] = []
+        for index, each in enumerate(request.requests):
+            if index % REQUESTS_BETWEEN_PAUSES == 0:
+                await asyncio.sleep(0)
+            try:
+                responses.append(_rated(each, coupons))
+            except BillingError as error:
+                error.metadata["request_index"] = str(index)
+                raise
+        return coupons_pb2.BatchRateCouponsResponse(responses=responses)
+
+    async def _named(self, requests: Iterable[coupons_pb2.RateCouponsRequest]) -> dict[str, Coupon]:
+        codes = {each.coupon_code for request in requests for each in request.coupons}
         async with self._pool.acquire() as conn:
-            coupons = await COUPONS.find(conn, caller().tenant_id, codes)
-        for index, code in enumerate(codes):
-            if code not in coupons:
-                raise COUPONS.not_found(code, f"coupons[{index}].coupon_code")
-        return rated_coupons_out(*rate_coupons(fees, applied_in(request.coupons, coupons), currency))
+            return await COUPONS.find(conn, caller().tenant_id, codes)
+
+
+def _rated(request: coupons_pb2.RateCouponsRequest, coupons: Mapping[str, Coupon]) -> coupons_pb2.RateCouponsResponse:
+    currency, fees = fees_in(request)
+    codes = coupon_codes_in(request.coupons)
+    named = {f"coupons[{index}].coupon_code": code for index, code in enumerate(codes)}
+    require_none(missing(COUPONS, named, coupons))
+    return rated_coupons_out(*rate_coupons(fees, applied_in(request.coupons, coupons), currency))

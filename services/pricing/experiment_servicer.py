@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 import grpc
 
 from libs.common.clock import Clock
-from libs.common.errors import FailedPrecondition
+from libs.common.errors import FailedPrecondition, FieldViolation, NotFound
 from libs.common.idempotency import fingerprint
 from libs.common.paging import page_in
 from libs.common.postgres import Conn, Pool
@@ -14,6 +14,9 @@ from libs.common.rpc.server import caller
 from libs.common.wire import code_in, request_id_in, text_in
 from services.pricing.convert.experiments import experiment_change_in, experiment_in, experiment_out
 from services.pricing.domain.experiments import Experiment, assigned
+from services.pricing.domain.plans import PlanVersion
+from services.pricing.domain.states import VersionState
+from services.pricing.referenced import require_none
 from services.pricing.store.experiments import EXPERIMENTS
 from services.pricing.versions import require_sold, require_version
 from weir.pricing.v1 import experiments_pb2
@@ -88,6 +91,16 @@ class ExperimentServicer(ExperimentServiceServicer):
 
 
 async def _require_arms(conn: Conn, tenant_id: str, experiment: Experiment) -> None:
+    """Raises NotFound PLAN_NOT_FOUND or PLAN_VERSION_NOT_FOUND, and FailedPrecondition PLAN_VERSION_NOT_SOLD."""
+    found: dict[str, tuple[PlanVersion, VersionState]] = {}
+    wrong: list[NotFound] = []
     for index, arm in enumerate(experiment.arms):
-        found = await require_version(conn, tenant_id, arm.plan_code, arm.version)
-        require_sold(*found, also_archived=False, field=f"experiment.arms[{index}].version")
+        path = f"experiment.arms[{index}].version"
+        try:
+            found[path] = await require_version(conn, tenant_id, arm.plan_code, arm.version)
+        except NotFound as error:
+            error.violations = (FieldViolation(path, error.reason, error.message),)
+            wrong.append(error)
+    require_none(wrong)
+    for path, version in found.items():
+        require_sold(*version, also_archived=False, field=path)

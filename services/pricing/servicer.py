@@ -13,6 +13,7 @@ from libs.common.postgres import Conn, Pool
 from libs.common.rpc.server import caller
 from libs.common.wire import code_in, request_id_in
 from services.pricing import convert, store
+from services.pricing.domain.fixed_charges import rate_fixed_charges
 from services.pricing.domain.plans import PlanVersion
 from services.pricing.domain.rating import rate_version
 from services.pricing.domain.states import VersionState
@@ -197,14 +198,15 @@ class PricingServicer(PricingServiceServicer):
                 raise
         return pricing_pb2.BatchRateResponse(responses=responses)
 
-    async def _rate(self, request: pricing_pb2.RateRequest, field: str) -> pricing_pb2.RateResponse:
-        plan_code = code_in(request.plan_code, f"{field}plan_code")
-        number = convert.version_number_in(request.version, f"{field}version")
-        usages = convert.usages_in(request.quantities, f"{field}quantities")
-        proration = convert.proration_in(request, f"{field}proration")
-        month = convert.month_in(request, f"{field}contract_month")
-        version = await self._versions.get(caller().tenant_id, plan_code, number, month)
-        return convert.rated_out(rate_version(version, usages, proration), proration)
+    async def _rate(self, request: pricing_pb2.RateRequest, prefix: str) -> pricing_pb2.RateResponse:
+        asked = convert.question_in(request, prefix)
+        version = await self._versions.get(caller().tenant_id, asked.plan_code, asked.version, asked.month)
+        return convert.rated_out(
+            rate_version(version, asked.usages, asked.proration, told_only=asked.told_only),
+            asked.proration,
+            rate_fixed_charges(version, asked.fixed_units, asked.proration),
+            version.base_fee,
+        )
 
 
 async def _refused_version(conn: Conn, tenant_id: str, version: PlanVersion) -> BillingError:

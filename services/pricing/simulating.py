@@ -1,4 +1,4 @@
-"""A month's subscriptions with their usage, read from the peers a chunk at a time, one chunk ahead of rating."""
+"""A period's subscriptions with their usage, read from the peers a chunk at a time, one chunk ahead of rating."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
@@ -8,12 +8,14 @@ from datetime import date
 from itertools import islice
 from typing import TypeVar
 
+from libs.common.errors import InvalidArgument
 from libs.common.wire import timestamp_in
 from services.pricing.convert.metered import Stretch, hours_in, hours_query, told_in, usage_queries
-from services.pricing.domain.calendar import Period, dates, month, zone
-from services.pricing.domain.limits import Proration
+from services.pricing.domain.calendar import Period, zone
+from services.pricing.domain.intervals import whole
 from services.pricing.domain.needs import MeteredVersion, Needs, Source, needs_of
-from services.pricing.domain.simulation import Subject, Told
+from services.pricing.domain.plans import BillingInterval
+from services.pricing.domain.simulation import Span, Subject, Told, refusal_of
 from services.pricing.domain.usage import Usage
 from services.pricing.peers import Peers
 from services.pricing.versions import Versions
@@ -38,7 +40,7 @@ class _Question:
 
 
 class Replay:
-    """One reading of a month, at one watermark: that of the first answer, unless one is asked for."""
+    """One reading of a billing interval of the calendar, at one watermark: the first answer's, unless one is asked."""
 
     def __init__(
         self,
@@ -46,6 +48,7 @@ class Replay:
         versions: Versions,
         tenant_id: str,
         first_day: date,
+        interval: BillingInterval,
         candidates: Sequence[MeteredVersion],
         watermark: int,
     ) -> None:
@@ -53,9 +56,10 @@ class Replay:
         self._peers = peers
         self._versions = versions
         self._tenant_id = tenant_id
-        self._month = first_day
+        self._first_day = first_day
+        self._interval = interval
         self._candidates = candidates
-        self._known: dict[tuple[str, int], tuple[MeteredVersion, Needs]] = {}
+        self._known: dict[tuple[str, int], tuple[MeteredVersion, Needs, InvalidArgument | None]] = {}
 
     async def chunks(self, plan_code: str, version: int) -> AsyncGenerator[list[tuple[Subject, Told]], None]:
         """By subscription id."""
@@ -77,28 +81,26 @@ class Replay:
     def _stretch(self, each: invoicing_pb2.Subscription) -> Stretch | None:
         """The part of the month in which the subscription runs, if it does."""
         start = timestamp_in(each.start_time, True, "start_time")
-        whole = month(self._month, zone(each.time_zone))
-        first, after = max(start, whole.start), whole.end
+        full = whole(self._first_day, self._interval, zone(each.time_zone))
+        first, after = max(start, full.start), full.end
         if each.HasField("end_time"):
             after = min(after, timestamp_in(each.end_time, True, "end_time"))
         if first >= after:
             return None
-        return Stretch(each.id, start, Period(first, after), whole, each.time_zone)
+        return Stretch(each.id, start, Period(first, after), full, each.time_zone)
 
     async def _question(self, each: invoicing_pb2.Subscription, stretch: Stretch) -> _Question:
-        metered, needs = await self._metered(each.plan_code, each.plan_version)
-        tz = zone(each.time_zone)
-        part = None
-        if stretch.period != stretch.full_period:
-            part = Proration(dates(stretch.period, tz), dates(stretch.full_period, tz))
-        subject = Subject(each.id, each.customer_id, metered, part)
+        metered, needs, refusal = await self._metered(each.plan_code, each.plan_version)
+        span = Span(stretch.start, stretch.period, stretch.full_period, zone(each.time_zone))
+        subject = Subject(each.id, each.customer_id, metered, span, refusal)
         return _Question(subject, stretch, needs, tuple(usage_queries(stretch, needs)))
 
-    async def _metered(self, plan_code: str, number: int) -> tuple[MeteredVersion, Needs]:
-        """A version, and what has to be told of usage under it and the candidates."""
+    async def _metered(self, plan_code: str, number: int) -> tuple[MeteredVersion, Needs, InvalidArgument | None]:
+        """A version, what has to be told of usage under it and the candidates, and why it can't be simulated."""
         if (known := self._known.get((plan_code, number))) is None:
-            metered = MeteredVersion.of(await self._versions.get(self._tenant_id, plan_code, number))
-            self._known[plan_code, number] = known = metered, needs_of((metered, *self._candidates))
+            metered = MeteredVersion.of(await self._versions.whole(self._tenant_id, plan_code, number))
+            refusal = refusal_of(metered.version, self._interval)
+            self._known[plan_code, number] = known = metered, needs_of((metered, *self._candidates)), refusal
         return known
 
     async def _answered(self, questions: Sequence[_Question]) -> list[tuple[Subject, Told]]:

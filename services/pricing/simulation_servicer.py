@@ -8,9 +8,17 @@ from typing import Any, TypeAlias
 import grpc
 
 from libs.common.rpc.server import caller
-from services.pricing.convert.simulation import Asked, change_out, require_different, simulate_in, simulation_out
+from services.pricing.convert.simulation import (
+    Asked,
+    change_out,
+    require_different,
+    require_whole,
+    simulate_in,
+    simulation_out,
+)
 from services.pricing.domain.needs import MeteredVersion
-from services.pricing.domain.simulation import Change, Subject, Told, change_of, require_simulated
+from services.pricing.domain.plans import BillingInterval
+from services.pricing.domain.simulation import Change, Subject, Told, change_of, refusal_of
 from services.pricing.domain.simulation_sums import Sums
 from services.pricing.peers import Peers
 from services.pricing.simulating import Replay
@@ -35,8 +43,10 @@ class SimulationServicer(SimulationServiceServicer):
         tenant_id = caller().tenant_id
         asked = simulate_in(request)
         candidates = await self._candidates(tenant_id, asked)
-        sums = Sums([each.version for each in candidates], asked.month.isoformat(), asked.plan_code, str(asked.version))
-        replay = Replay(self._peers, self._versions, tenant_id, asked.month, candidates, asked.watermark)
+        first, interval = asked.first_day, candidates[0].version.billing_interval
+        require_whole(first, interval)
+        sums = Sums([each.version for each in candidates], first.isoformat(), asked.plan_code, str(asked.version))
+        replay = Replay(self._peers, self._versions, tenant_id, first, interval, candidates, asked.watermark)
         async with aclosing(replay.chunks(asked.plan_code, asked.version)) as chunks:
             async for chunk in chunks:
                 changes = await _changes(chunk, candidates)
@@ -48,12 +58,13 @@ class SimulationServicer(SimulationServiceServicer):
 
     async def _candidates(self, tenant_id: str, asked: Asked) -> list[MeteredVersion]:
         versions = [
-            await (self._versions.get(tenant_id, code, number) if number else self._versions.newest(tenant_id, code))
+            await (self._versions.whole(tenant_id, code, number) if number else self._versions.newest(tenant_id, code))
             for code, number in asked.candidates
         ]
         require_different(versions)
-        for version in versions:
-            require_simulated(version)
+        interval = BillingInterval.MONTHLY if asked.is_month else versions[0].billing_interval
+        if refusals := [refusal for version in versions if (refusal := refusal_of(version, interval))]:
+            raise refusals[0]
         return [MeteredVersion.of(version) for version in versions]
 
 

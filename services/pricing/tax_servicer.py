@@ -8,9 +8,10 @@ from libs.common.postgres import Pool
 from libs.common.rpc.server import caller
 from libs.common.wire import code_in
 from services.pricing import convert, store
+from services.pricing.convert.described import batch_codes_in
 from services.pricing.convert.taxed import add_on_code_in, own_taxes, taxable_in
 from services.pricing.domain.tax import applicable_taxes
-from services.pricing.referenced import require_taxes
+from services.pricing.referenced import missing, missing_taxes, named_in, require_none, tax_not_found
 from services.pricing.store.add_ons import ADD_ONS
 from services.pricing.versions import require_version
 from weir.pricing.v1 import taxes_pb2
@@ -34,20 +35,31 @@ class TaxServicer(TaxServiceServicer):
                 number = convert.version_number_in(request.version, "version")
                 plan_code = code_in(request.plan_code, "plan_code")
                 version, _ = await require_version(conn, tenant_id, plan_code, number)
-            await require_taxes(conn, tenant_id, customer, "customer_tax_codes")
             add_ons = await ADD_ONS.find(conn, tenant_id, set(filter(None, add_on_codes)))
             defaults = await store.default_tax_codes(conn, tenant_id)
-            known = await store.known_tax_codes(conn, tenant_id, {code for codes in told for code in codes})
+            named = named_in(customer, "customer_tax_codes")
             for index, codes in enumerate(told):
-                if not known.issuperset(codes):
-                    await require_taxes(conn, tenant_id, codes, f"lines[{index}].tax_codes")
+                named |= named_in(codes, f"lines[{index}].tax_codes")
+            taxes = await missing_taxes(conn, tenant_id, named)
+        named = {f"lines[{index}].add_on_code": code for index, code in enumerate(add_on_codes) if code}
+        require_none([*taxes, *missing(ADD_ONS, named, add_ons)])
         plan = version.tax_codes if version else ()
         lines = []
         for index, (line, explicit, add_on_code) in enumerate(zip(request.lines, told, add_on_codes, strict=True)):
-            field = f"lines[{index}]"
-            if add_on_code and add_on_code not in add_ons:
-                raise ADD_ONS.not_found(add_on_code, f"{field}.add_on_code")
-            own = add_ons[add_on_code].tax_codes if add_on_code else own_taxes(line, version, field)
+            own = add_ons[add_on_code].tax_codes if add_on_code else own_taxes(line, version, f"lines[{index}]")
             codes = applicable_taxes(explicit, own, plan, customer, defaults)
             lines.append(taxes_pb2.ApplicableTaxes(tax_codes=codes))
         return taxes_pb2.QueryApplicableTaxesResponse(lines=lines)
+
+    async def BatchGetTaxes(
+        self, request: taxes_pb2.BatchGetTaxesRequest, context: Context
+    ) -> taxes_pb2.BatchGetTaxesResponse:
+        codes = batch_codes_in(request.codes, required=False)
+        async with self._pool.acquire() as conn:
+            taxes = await store.find_taxes(conn, caller().tenant_id, set(codes))
+        named = named_in(codes, "codes")
+        require_none([tax_not_found(code, path) for path, code in named.items() if code not in taxes])
+        return taxes_pb2.BatchGetTaxesResponse(
+            taxes=[convert.tax_out(taxes[code]) for code in codes],
+            default_taxes=[convert.tax_out(tax) for tax in taxes.values() if tax.tenant_default],
+        )

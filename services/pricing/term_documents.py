@@ -20,6 +20,7 @@ class Terms(TypedDict):
     """Fields of a PlanVersion."""
 
     base_fee_in_advance: bool
+    tax_inclusive: bool
     fixed_charges: tuple[FixedCharge, ...]
     minimum_commitment: MinimumCommitment | None
     usage_thresholds: tuple[UsageThreshold, ...]
@@ -32,6 +33,7 @@ def terms_json(version: PlanVersion) -> str:
     minimum = version.minimum_commitment
     terms = {
         "base_fee_in_advance": version.base_fee_in_advance,
+        "tax_inclusive": version.tax_inclusive,
         "fixed_charges": [_fixed_charge_json(each) for each in version.fixed_charges],
         "minimum_commitment": None if minimum is None else _minimum_json(minimum),
         "usage_thresholds": [_threshold_json(each) for each in version.usage_thresholds],
@@ -50,6 +52,7 @@ def terms_from_json(text: str, currency: str) -> Terms:
     minimum = value.get("minimum_commitment")
     return Terms(
         base_fee_in_advance=value.get("base_fee_in_advance", False),
+        tax_inclusive=value.get("tax_inclusive", False),
         fixed_charges=tuple(_fixed_charge(each) for each in value.get("fixed_charges", ())),
         minimum_commitment=None if minimum is None else _minimum(minimum, currency),
         usage_thresholds=tuple(_threshold(each, currency) for each in value.get("usage_thresholds", ())),

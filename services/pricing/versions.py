@@ -28,10 +28,15 @@ class Versions:
         Raises NotFound PLAN_NOT_FOUND or PLAN_VERSION_NOT_FOUND, and InvalidArgument CONTRACT_MONTH_MISSING when that
         is a matter of the month and none is told.
         """
-        whole = (tenant_id, plan_code, version, None)
-        found = self._kept.get(whole) or await self._read(tenant_id, plan_code, version)
-        self._keep(whole, found)
+        found = await self.whole(tenant_id, plan_code, version)
         return self._in_month(found, tenant_id, month) if found.phases else found
+
+    async def whole(self, tenant_id: str, plan_code: str, version: int) -> PlanVersion:
+        """With all of its phases. Raises NotFound PLAN_NOT_FOUND or PLAN_VERSION_NOT_FOUND."""
+        key = (tenant_id, plan_code, version, None)
+        found = self._kept.get(key) or await self._read(tenant_id, plan_code, version)
+        self._keep(key, found)
+        return found
 
     def _in_month(self, version: PlanVersion, tenant_id: str, month: int | None) -> PlanVersion:
         if month is None:

@@ -16,6 +16,7 @@ from cli.stack.endpoint import SERVICES, Endpoint
 from libs.common.clock import system_clock
 from services.metering import main as metering
 from services.pricing import main as pricing
+from services.pricing.domain.overrides import FIRST_OVERRIDE
 from tests.conftest import Database, Keys
 from weir.pricing.v1.pricing_pb2 import ArchivePlanVersionRequest
 
@@ -86,6 +87,20 @@ experiments:
     name: Spring prices
     arms: [{code: one, plan_code: all, version: 1, weight: 3}]
     segments: [{segment: enterprise, arm_code: one}]
+overrides:
+  - plan_code: all
+    subscription_id: globex 1
+    base_version: 1
+    currency_code: USD
+    base_fee: 8.00
+    prices:
+      - {charge_code: standard, percent: -50}
+      - {charge_code: matrix, filter: free, price: {standard: {unit_price: 0.001}}}
+    without_minimum_commitment: true
+    usage_thresholds: {}
+    taxes: {codes: []}
+    trial_days: 0
+  - {plan_code: all, subscription_id: initech, base_version: 1, currency_code: USD, minimum_commitment: {amount: 9.00}}
 """
 
 
@@ -150,6 +165,30 @@ async def test_another_price_is_a_new_version_and_shows_what_changes(services: C
     )
 
 
+async def test_another_change_for_a_subscription_is_a_new_override_each_time(services: Connection) -> None:
+    made = read_catalog(EVERYTHING.encode(), "c.yaml")
+    versions = [each.version for each in await find_changes(services, made) if each.kind == "override"]
+    assert versions == [FIRST_OVERRIDE, FIRST_OVERRIDE + 1]
+    await apply(services, EVERYTHING)
+    dearer = EVERYTHING.replace("base_fee: 8.00", "base_fee: 9.00")
+    catalog = read_catalog(dearer.encode(), "c.yaml")
+    [change] = [each for each in await find_changes(services, catalog) if each.action != "unchanged"]
+    assert (change.code, change.action, change.version) == ("all globex 1", "new_version", FIRST_OVERRIDE + 2)
+    assert [(each.field, each.old, each.new) for each in change.fields] == [("base_fee", "8", "9")]
+    for written in (dearer, EVERYTHING, dearer):
+        assert "override all globex 1 new_version" in await apply(services, written)
+        assert {each.rpartition(" ")[2] for each in await apply(services, written)} == {"unchanged"}
+
+
+async def test_an_override_of_a_version_that_is_not_there_is_not_applied(services: Connection) -> None:
+    second = EVERYTHING.replace(
+        "subscription_id: initech, base_version: 1", "subscription_id: initech, base_version: 2"
+    )
+    assert "c.yaml:78: overrides[1]: there is no plan all" in await problem(services, second)
+    await apply(services, EVERYTHING)
+    assert "c.yaml:78: overrides[1]: plan all has no version 2" in await problem(services, second)
+
+
 async def test_a_plan_that_is_no_longer_sold_is_not_exported_and_can_be_sold_again(services: Connection) -> None:
     await apply(services, EVERYTHING)
     archive = ArchivePlanVersionRequest(request_id=new_request_id(), plan_code="all", version=1)
@@ -177,10 +216,30 @@ async def test_a_plan_is_renamed_in_place_also_when_it_costs_something_else(serv
         ("percentile: 99.90", "percentile: 0", "c.yaml:4: meters[2].percentile"),
         ("function: ceil", "function: ceil, precision: 21", "c.yaml:4: meters[2].rounding.precision"),
         ("rate_percent: 19.50", "rate_percent: 101", "c.yaml:6: taxes[0].rate_percent"),
-        ("code: standard", "code: base", "c.yaml:34: plans[0].charges[0].code"),
+        ("{code: standard", "{code: base", "c.yaml:34: plans[0].charges[0].code"),
         ("minimum_amount: 5,", "minimum_amount: 500,", "c.yaml:34: plans[0].charges[0].maximum_amount"),
         ("unit_price: 0.10}", "unit_price: -0.10}", "c.yaml:34: plans[0].charges[0].standard.unit_price"),
         ("{up_to: 1, unit_price: 2, flat_fee: 3}", "{unit_price: 2}", "c.yaml:37: plans[0].charges[1].graduated.tiers"),
+        (
+            "percent: -50}\n      - {charge_code: matrix",
+            "percent: -101}\n      - {charge_code: matrix",
+            "c.yaml:72: overrides[0].prices[0].percent",
+        ),
+        ("base_fee: 8.00", "base_fee: -8.00", "c.yaml:70: overrides[0].base_fee"),
+        (
+            "charge_code: standard, percent: -50",
+            "charge_code: other, percent: -50",
+            "overrides[0].prices[0].charge_code",
+        ),
+        (
+            "taxes: {codes: []}",
+            "taxes: {codes: [tva]}",
+            "c.yaml:76: overrides[0].taxes.codes[0]: there is",
+        ),
+        ("    base_version: 1\n", "", "c.yaml:66: overrides[0].base_version: is required"),
+        ("trial_days: 0", "trial_days: 0\n    name: x", "c.yaml:78: overrides[0].name: unknown key"),
+        ("USD, minimum_commitment", "EUR, minimum_commitment", "c.yaml:78: overrides[1].currency_code"),
+        ("subscription_id: initech", "subscription_id: globex 1", "c.yaml:78: overrides[1]: a second 'all globex 1'"),
         (
             "\n    tax_codes: [vat]",
             "\n    tax_codes: [vat, tva]",

@@ -12,6 +12,7 @@ READS = (
     "Get",
     "List",
     "Evaluate",
+    "BatchFind",
     "BatchGet",
     "Query",
     "Explain",
@@ -28,10 +29,12 @@ REPEATABLE = {
     "IngestEvents": "its events carry transaction_ids",
     "IngestEventStream": "its events carry transaction_ids",
     "RecordPayment": "an older revision changes nothing",
+    "RecordFinalAction": "a campaign ends once",
     "RecordRefund": "an older revision changes nothing",
     "DeleteAlert": "a deleted alert stays as it is",
     "RestoreMonth": "a month that is restored already is held for longer",
     "SetBilledUntil": "an earlier time changes nothing",
+    "SetTestClock": "an earlier time changes nothing",
     "ReplayDeadLetters": "what is asked for already is left alone",
 }
 """Mutations without a request_id: those that say why they need none, and updates, which set values."""

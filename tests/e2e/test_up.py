@@ -146,7 +146,7 @@ def test_a_customer_is_billed_by_hand(weir: Up, call: Call, tmp_path: Path) -> N
     assert {each["meter_code"]: each["quantity"] for each in used["usages"]} == {"calls": "5", "seconds": "11.75"}
     assert call.json("usage", "acme", "--meter", "calls")["period"]["end_time"] == "2024-02-01T00:00:00Z"
 
-    run_state = call.json("clock", "advance", "--to", "2024-02-01", "--wait")["billing_run"]
+    run_state = call.json("clock", "advance", "--to", "2024-02-01")["billing_run"]
     assert (run_state["state"], run_state["finalized_count"]) == ("STATE_COMPLETED", 1)
     [invoice] = call.json("invoices", "list")["invoices"]
     assert invoice["total"] == {"currency_code": "EUR", "minor_units": "1050"}

@@ -8,6 +8,7 @@ from libs.common.wire import timestamp_out
 from services.invoicing import store
 from services.invoicing.domain.run import OpenRun
 from tests.invoicing.test_changes import PlanChange, begin, bill_until, cancel, change, event, summary, terminate
+from tests.invoicing.test_walking import clock
 from tests.invoicing.test_worker_process import process
 from tests.invoicing.world import Tenant, World, utc
 from weir.invoicing.v1 import invoicing_pb2
@@ -51,10 +52,17 @@ async def test_a_worker_killed_amid_changes_loses_and_doubles_nothing(world: Wor
     for at, plan_code in (("2024-01-20", "pro"), ("2024-02-20T09:00:00", "basic"), ("2024-03-10T01:00:00", "pro")):
         async with process(world) as worker:
             await acme.advance(at)
+            await arrived(acme)
             await change(acme, plan_code, effective=PlanChange.EFFECTIVE_NOW)
             worker.send_signal(signal.SIGKILL)
     await terminate(acme, "2024-03-30T12:00:00")
     await require_tiled(await bill_until_leases_end(world, acme, "2024-05-01"), utc("2024-03-30T12:00:00"))
+
+
+async def arrived(acme: Tenant) -> None:
+    async with asyncio.timeout(20):
+        while (await clock(acme)).HasField("target_time"):  # noqa: ASYNC110 another process
+            await asyncio.sleep(0.05)
 
 
 async def bill_until_leases_end(world: World, acme: Tenant, to: str) -> list[invoicing_pb2.Invoice]:
@@ -74,9 +82,9 @@ async def test_a_bill_from_before_a_change_is_not_saved(world: World, acme: Tena
     async with world.database() as conn:
         found = await store.subscriptions.claim_due(conn, run, now, now, 10)
         await change(acme, "pro", effective=PlanChange.EFFECTIVE_PERIOD_END)
-        assert await store.subscriptions.advance(conn, "acme", found) == set()
+        assert await store.subscriptions.advance(conn, "acme", found, [1]) == set()
         found = await store.subscriptions.claim_due(conn, run, now, now, 10)
         await cancel(acme)
-        assert await store.subscriptions.advance(conn, "acme", found) == set()
+        assert await store.subscriptions.advance(conn, "acme", found, [1]) == set()
     invoices = await bill_until(world, acme, "2024-03-01")
     assert [summary(each)[0] for each in invoices] == ["basic", "basic"]

@@ -18,12 +18,22 @@ def test_a_test_clock_stands_still_and_a_real_one_does_not() -> None:
 
 
 def test_a_clock_may_stay_where_it_is_but_not_go_back() -> None:
-    BillingClock(STANDS).require_not_after(STANDS, REAL)
-    BillingClock(None).require_not_after(REAL, REAL)
-    for clock, now in ((BillingClock(STANDS), STANDS), (BillingClock(None), REAL)):
+    assert BillingClock(STANDS).toward(STANDS, REAL) == BillingClock(STANDS)
+    assert BillingClock(None).toward(REAL, REAL) == BillingClock(REAL)
+    going = BillingClock(STANDS).toward(REAL, REAL)
+    assert going.toward(REAL, REAL) == going == BillingClock(STANDS, REAL)
+    for clock, furthest in ((BillingClock(STANDS), STANDS), (BillingClock(None), REAL), (going, REAL)):
         with pytest.raises(FailedPrecondition) as refused:
-            clock.require_not_after(now - timedelta(microseconds=1), REAL)
+            clock.toward(furthest - timedelta(microseconds=1), REAL)
         assert refused.value.reason == "CLOCK_BACKWARD"
+
+
+def test_a_clock_steps_to_what_is_due_next_and_never_beyond_its_target() -> None:
+    going = BillingClock(STANDS, REAL)
+    due = STANDS + timedelta(days=3)
+    assert going.stepped(due) == BillingClock(due, REAL)
+    for next_due in (None, REAL, REAL + timedelta(days=1)):
+        assert going.stepped(next_due) == BillingClock(REAL)
 
 
 def test_tries_come_ever_later_but_at_least_every_five_minutes() -> None:

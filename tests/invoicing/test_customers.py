@@ -156,7 +156,6 @@ UNSUPPORTED = {
         minimum_commitment=pricing_pb2.MinimumCommitment(amount=Money(currency_code="USD", minor_units=1))
     ),
     "charges[0].in_advance": pricing_pb2.PlanVersion(charges=[pricing_pb2.Charge(in_advance=True)]),
-    "charges[0].prorated": pricing_pb2.PlanVersion(charges=[pricing_pb2.Charge(prorated=True)]),
     "charges[0].tax_codes": pricing_pb2.PlanVersion(charges=[pricing_pb2.Charge(tax_codes=["vat"])]),
 }
 

@@ -2,7 +2,6 @@
 
 import pytest
 
-from libs.common.errors import FailedPrecondition
 from tests.invoicing.test_changes import (
     DOLLAR_EACH,
     MICROSECOND,
@@ -12,14 +11,13 @@ from tests.invoicing.test_changes import (
     change,
     change_to,
     event,
-    terminate,
 )
-from tests.invoicing.world import Tenant, World, new_request_id, utc
+from tests.invoicing.world import Tenant, World, utc
 from weir.invoicing.v1 import invoicing_pb2
 from weir.pricing.v1 import pricing_pb2
 
 
-async def test_a_fee_in_advance_needs_a_decision_and_the_new_one_is_charged_at_once(world: World, acme: Tenant) -> None:
+async def test_at_a_change_the_new_fee_in_advance_is_charged_at_once(world: World, acme: Tenant) -> None:
     """Case sc-inv-13, without its credit: 18 of 29 days of the new fee, then a whole one."""
     await acme.start_clock("2024-01-01")
     await acme.customer("globex")
@@ -27,9 +25,6 @@ async def test_a_fee_in_advance_needs_a_decision_and_the_new_one_is_charged_at_o
     await acme.plan("new", base_fee=29000, in_advance=True)
     await acme.subscribe("s", "globex", "p", "2024-01-01")
     await bill_until(world, acme, "2024-02-12T06:00:00")
-    with pytest.raises(FailedPrecondition) as refused:
-        await change(acme, "new")
-    assert refused.value.reason == "UNUSED_FEE_UNDECIDED"
     keep = PlanChange.ON_UNUSED_FEE_KEEP
     asked = asked_preview(change_to("new", on_unused_fee=keep))
     foreseen = (await acme.changes.PreviewChange(asked)).invoices
@@ -45,25 +40,6 @@ async def test_a_fee_in_advance_needs_a_decision_and_the_new_one_is_charged_at_o
     assert [each.total for each in foreseen] == [each.total for each in invoices[2:3]]
     for each in invoices:
         assert (await acme.invoicing.ReplayInvoice(invoicing_pb2.ReplayInvoiceRequest(id=each.id))).reproduced
-
-
-async def test_an_end_on_the_first_day_of_a_fee_in_advance(world: World, acme: Tenant) -> None:
-    """Case sc-inv-17, without its credit: the last invoice comes to 0."""
-    await acme.start_clock("2024-02-01T03:00:00")
-    await acme.customer("globex")
-    await acme.plan("p", base_fee=2900, in_advance=True)
-    await acme.subscribe("s", "globex", "p", "2024-02-01T03:00:00")
-    await bill_until(world, acme, "2024-02-01T18:00:00")
-    with pytest.raises(FailedPrecondition) as refused:
-        await terminate(acme, "2024-02-01T18:00:00")
-    assert refused.value.reason == "UNUSED_FEE_UNDECIDED"
-    request = invoicing_pb2.TerminateSubscriptionRequest(request_id=new_request_id(), id="s")
-    request.on_unused_fee = invoicing_pb2.TerminateSubscriptionRequest.ON_UNUSED_FEE_KEEP
-    await acme.invoicing.TerminateSubscription(request)
-    await world.bill()
-    first, last = await acme.invoices()
-    assert (first.total.minor_units, first.period.start_time) == (2900, last.period.start_time)
-    assert (last.total.minor_units, list(last.lines)) == (0, [])
 
 
 @pytest.mark.parametrize(("in_advance", "charged"), [(True, "2024-04-19T12:12:00"), (False, "2024-05-01T00:00:00")])

@@ -1,9 +1,10 @@
 """Changes of plan: what is billed tiles time, and base fees tile days, whatever is changed and when."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from zoneinfo import available_timezones
+from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
 from hypothesis import given, settings
@@ -17,7 +18,8 @@ from services.invoicing.domain.period import Period, day_from, day_of, zone
 from services.invoicing.domain.plan import PlanVersion
 from services.invoicing.domain.schedule import BillingInterval, BillingTime
 from services.invoicing.domain.settlement import settled
-from services.invoicing.domain.subscription import Subscription, begun, ended
+from services.invoicing.domain.subscription import Subscription, UnusedFee, begun, ended
+from services.invoicing.domain.unused_fee import unused_days
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 ZONES = st.sampled_from(sorted(available_timezones()))
@@ -56,9 +58,9 @@ def change(
     effective: Effective | datetime | None = None,
     first_fee: FirstFee = FirstFee.PRORATE,
     *,
-    keeps_fee: bool = False,
+    on_unused_fee: UnusedFee = UnusedFee.CREDIT,
 ) -> PlanChange:
-    return PlanChange(to, effective, first_fee, keeps_fee)
+    return PlanChange(to, effective, first_fee, on_unused_fee)
 
 
 CHEAP, DEAR = plan("cheap", 3000), plan("dear", 6000)
@@ -99,6 +101,11 @@ def refusal(of: object) -> str:
     return of.reason
 
 
+def days_of(period: Period, tz: ZoneInfo) -> list[date]:
+    first, last = day_of(period.start, tz), day_of(period.end, tz)
+    return [first + timedelta(days=i) for i in range((last - first).days)]
+
+
 STEPS = st.lists(
     st.tuples(
         OFFSETS,
@@ -117,17 +124,18 @@ STEPS = st.lists(
 def test_periods_tile_time_and_fees_tile_days_over_any_sequence_of_changes(  # type: ignore[no-untyped-def]
     time_zone, offset, billing_time, interval, in_advance, steps, last
 ):
-    """What is paid in advance can't be given back here: changes that would are refused and not made."""
+    """A day that is charged and given back is not owed."""
     start = START + offset
     first = plan("p0", 3000, interval, in_advance=in_advance)
     found = subscribed(first, start, time_zone, billing_time)
-    made, now = [], start
+    made, now, unused = [], start, []
     for number, (wait, verb, next_interval, next_advance, first_fee, later) in enumerate(steps, 1):
         now += wait / 4
         due, found = billed_until(found, now if verb == "bill" else now - timedelta(days=20))
         made += due
         present = replace(first, plan_code=found.phase_at(now).plan_code)
         to = plan(f"p{number}", 3000, next_interval, in_advance=next_advance)
+        before = found
         try:
             if verb == "change":
                 found, _ = changed(found, change(to, Effective.NOW, first_fee), present, now)
@@ -136,19 +144,17 @@ def test_periods_tile_time_and_fees_tile_days_over_any_sequence_of_changes(  # t
             elif verb == "cancel":
                 found = cancelled(found, now)
             elif verb == "end":
-                found = ended(found, now + later / 4, keeps_fee=False)
+                found = ended(found, now + later / 4)
         except FailedPrecondition:
             continue
+        unused.append(unused_days(before, found))
     end = max(now, start) + last
     due, found = billed_until(found, max(now, start))
     made += due
     if found.end_time is None:
-        while not found.is_closed:
-            try:
-                found = ended(found, end, keeps_fee=False)
-                break
-            except FailedPrecondition:  # paid beyond that, or billed
-                end = max(found.fee_paid_until or end, found.current_period.end)
+        before = found
+        found = ended(found, max(end, found.current_period.start))
+        unused.append(unused_days(before, found))
     due, found = billed_until(found, datetime(2200, 1, 1, tzinfo=UTC))
     made += due
     assert found.is_closed
@@ -158,7 +164,11 @@ def test_periods_tile_time_and_fees_tile_days_over_any_sequence_of_changes(  # t
     assert [each.start for each in periods] == [start, *(each.end for each in periods[:-1])][: len(periods)]
     assert (periods[-1].end if periods else start) == end
     tz = zone(time_zone)
-    dates = sorted(day for day, _ in fee_dates(made))
+    unused += (unused_days(due, due.billed()) for due in made)
+    charged = Counter(day for day, _ in fee_dates(made))
+    given_back = Counter(day for each in unused if each for day in days_of(each, tz))
+    assert given_back <= charged
+    dates = sorted((charged - given_back).elements())
     stopped_at_once = found.current_period.start == end >= (found.fee_paid_until or end)  # by a change just before
     owed = ((day_of(end, tz) if stopped_at_once else day_from(end, tz)) - day_of(start, tz)).days
     assert dates == [day_of(start, tz) + timedelta(days=i) for i in range(owed)]
@@ -233,7 +243,7 @@ def test_the_anniversary_is_inherited() -> None:
     )
     found, _ = changed(found, change(big), cheap, utc("2024-05-20T10:00"))
     _, found = billed_until(found, utc("2024-06-20T10:00"))
-    made, _ = billed_until(ended(found, utc("2024-06-20T10:00"), keeps_fee=False), utc("2024-06-20T10:00"))
+    made, _ = billed_until(ended(found, utc("2024-06-20T10:00")), utc("2024-06-20T10:00"))
     fee = settled(made[-1]).fee
     assert fee is not None
     assert made[-1].schedule.days_in(fee) == (32, 91)
@@ -244,7 +254,7 @@ def test_a_plan_that_is_changed_on_its_first_day_charges_no_day() -> None:
     free = plan("free", 0)
     found = subscribed(free, utc("2024-04-24T10:00"))
     found, _ = changed(found, change(DEAR), free, utc("2024-04-24T11:00"))
-    made, _ = billed_until(ended(found, utc("2024-04-26T11:00"), keeps_fee=False), utc("2024-05-01"))
+    made, _ = billed_until(ended(found, utc("2024-04-26T11:00")), utc("2024-05-01"))
     assert by_plan(made) == {"dear": 3}
     assert usages(made)[0] == Period(utc("2024-04-24T10:00"), utc("2024-04-24T11:00"))
 
@@ -286,8 +296,8 @@ def test_a_scheduled_change_is_cancelled_until_it_has_taken_effect() -> None:
 
 def test_an_end_takes_what_would_begin_then_or_later_with_it() -> None:
     found, _ = changed(subscribed(DEAR), change(CHEAP), DEAR, utc("2024-01-10"))
-    assert len(ended(found, utc("2024-02-01"), keeps_fee=False).phases) == 1
-    assert len(ended(found, utc("2024-02-02"), keeps_fee=False).phases) == 2
+    assert len(ended(found, utc("2024-02-01")).phases) == 1
+    assert len(ended(found, utc("2024-02-02")).phases) == 2
 
 
 @pytest.mark.parametrize(
@@ -300,7 +310,7 @@ def test_an_end_takes_what_would_begin_then_or_later_with_it() -> None:
     ],
 )
 def test_what_can_not_be_changed_is_refused(to: PlanVersion, at: str, reason: str) -> None:
-    _, found = billed_until(ended(subscribed(CHEAP), utc("2024-06-01"), keeps_fee=False), utc("2024-03-01"))
+    _, found = billed_until(ended(subscribed(CHEAP), utc("2024-06-01")), utc("2024-03-01"))
     with pytest.raises(FailedPrecondition) as refused:
         changed(found, change(to, utc(at)), CHEAP, utc("2024-03-05"))
     assert refused.value.reason == reason
@@ -309,14 +319,11 @@ def test_what_can_not_be_changed_is_refused(to: PlanVersion, at: str, reason: st
 ADVANCE, DEAR_ADVANCE = plan("cheap", 2900, in_advance=True), plan("dear", 29000, in_advance=True)
 
 
-def test_in_advance_days_that_are_paid_need_a_decision_and_the_new_fee_opens_the_phase() -> None:
+def test_in_advance_the_new_fee_opens_the_phase() -> None:
     """As in case sc-inv-13: 18 of 29 days of the new fee at once, the usage of the old plan up to then beside it."""
     now = utc("2024-02-12T06:00")
     _, found = billed_until(subscribed(ADVANCE), now)
-    with pytest.raises(FailedPrecondition) as refused:
-        changed(found, change(DEAR_ADVANCE), ADVANCE, now)
-    assert refused.value.reason == "UNUSED_FEE_UNDECIDED"
-    found, _ = changed(found, change(DEAR_ADVANCE, keeps_fee=True), ADVANCE, now)
+    found, _ = changed(found, change(DEAR_ADVANCE), ADVANCE, now)
     made, _ = billed_until(found, utc("2024-03-01"))
     assert [(due.phase_number, settled(due).fee, settled(due).usage) for due in made] == [
         (1, None, Period(utc("2024-02-01"), now)),
@@ -345,7 +352,7 @@ def test_a_fee_paid_up_to_a_change_that_is_cancelled_goes_on_where_it_ended() ->
 
 def test_a_kept_fee_is_not_charged_again_when_the_end_is_moved_away() -> None:
     _, found = billed_until(subscribed(ADVANCE), utc("2024-02-05"))
-    found = ended(found, utc("2024-02-10"), keeps_fee=True)
-    found = ended(found, utc("2024-03-15"), keeps_fee=False)
+    found = ended(found, utc("2024-02-10"), UnusedFee.KEEP)
+    found = ended(found, utc("2024-03-15"))
     made, _ = billed_until(found, utc("2024-06-01"))
     assert [settled(due).fee for due in made] == [Period(utc("2024-03-01"), utc("2024-03-15")), None]

@@ -38,7 +38,7 @@ def test_a_trial_is_free_of_fees_and_nothing_else(  # type: ignore[no-untyped-de
     start, trial = START + offset, timedelta(days=trial_days)
     to = replace(plan("p", 3000, interval, in_advance=in_advance), trial=trial)
     end = start + timedelta(days=800)
-    found = ended(subscribed(to, start, time_zone, billing_time), end, keeps_fee=False)
+    found = ended(subscribed(to, start, time_zone, billing_time), end)
     made, _ = billed_until(found, end)
     assert usages(made)[-1].end == end
     tz = zone(time_zone)

@@ -24,6 +24,7 @@ from weir.invoicing.v1.changes_pb2_grpc import PlanChangeServiceStub
 from weir.invoicing.v1.credit_notes_pb2_grpc import CreditNoteServiceStub
 from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceStub
 from weir.metering.v1 import metering_pb2
+from weir.metering.v1.corrections_pb2_grpc import CorrectionServiceStub
 from weir.metering.v1.metering_pb2_grpc import MeteringServiceStub
 from weir.pricing.v1 import pricing_pb2
 from weir.pricing.v1.estimation_pb2_grpc import EstimationServiceStub
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from weir.invoicing.v1.changes_pb2_grpc import PlanChangeServiceAsyncStub
     from weir.invoicing.v1.credit_notes_pb2_grpc import CreditNoteServiceAsyncStub
     from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceAsyncStub
+    from weir.metering.v1.corrections_pb2_grpc import CorrectionServiceAsyncStub
     from weir.metering.v1.metering_pb2_grpc import MeteringServiceAsyncStub
     from weir.pricing.v1.estimation_pb2_grpc import EstimationServiceAsyncStub
     from weir.pricing.v1.explanation_pb2_grpc import ExplanationServiceAsyncStub
@@ -85,6 +87,7 @@ class Tenant:
     simulation: "SimulationServiceAsyncStub"
     credit_notes: "CreditNoteServiceAsyncStub"
     changes: "PlanChangeServiceAsyncStub"
+    corrections: "CorrectionServiceAsyncStub"
 
     async def meter(self, code: str, property_name: str = "") -> None:
         kind = metering_pb2.Meter.AGGREGATION_SUM if property_name else metering_pb2.Meter.AGGREGATION_COUNT
@@ -217,6 +220,7 @@ class World:
             SimulationServiceStub(self._channel(self.settings.pricing_target, key)),
             CreditNoteServiceStub(self._channel(f"127.0.0.1:{self.invoicing_port}", key)),
             PlanChangeServiceStub(self._channel(f"127.0.0.1:{self.invoicing_port}", key)),
+            CorrectionServiceStub(self._channel(self.settings.metering_target, key)),
         )
 
     @asynccontextmanager

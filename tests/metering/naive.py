@@ -1,16 +1,20 @@
 """Usage the naive way: worked out from a list of what was sent."""
 
+from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Context, Decimal
 from fractions import Fraction
 from math import ceil
+from typing import NamedTuple
 
 from libs.common.money import plain
 from weir.metering.v1.metering_pb2 import GetUsageRequest
 
 MANY_DIGITS = Context(prec=60)
+PLACES = 12
 
 Sent = tuple[str, datetime, Decimal, str | None]
 """Who, when, the value and the model; the transaction_id grows with the number of events sent."""
@@ -18,58 +22,77 @@ Figure = tuple[str, str, tuple[tuple[str, str], ...], str, int]
 """Meter, part, group, quantity and count."""
 
 
+class Seen(NamedTuple):
+    """An event of a subscription: microseconds since 1970, the value, also as a whole number of 10 to the -PLACES."""
+
+    at: int
+    value: Decimal
+    units: int
+    model: str | None
+
+
 @dataclass(slots=True)
 class Log:
     """What was sent by one example; `answers` are requests, and what they were answered."""
 
-    sent: list[Sent] = field(default_factory=list)
+    count: int = 0
     answers: list[tuple[GetUsageRequest, list[Figure]]] = field(default_factory=list)
+    _seen: dict[str, list[Seen]] = field(default_factory=lambda: defaultdict(list))
+
+    def add(self, sent: Sequence[Sent]) -> None:
+        """Each subscription's events are kept in the order of time, those of one instant in that of sending."""
+        self.count += len(sent)
+        for name, at, value, model in sent:
+            self._seen[name].append(Seen(_micros(at), value, int(value.scaleb(PLACES)), model))
+        for name in {each[0] for each in sent}:
+            self._seen[name].sort(key=lambda each: each.at)
 
     def figures(self, code: str, query: GetUsageRequest) -> list[Figure]:
         """By part and group, the naive way."""
-        pieces: dict[tuple[str, tuple[tuple[str, str], ...]], list[Sent]] = {}
-        for each in self.counted(code, query):
-            part = "small" if query.parts and each[3] == "small" else ""
-            group = (("model", each[3]),) if query.group_by and each[3] is not None else ()
+        counted = self.counted(code, query)
+        start, end = query.period.start_time.ToMicroseconds(), query.period.end_time.ToMicroseconds()
+        if not query.parts and not query.group_by:
+            return [(code, "", (), *quantity(code, counted, start, end))]
+        pieces: dict[tuple[str, tuple[tuple[str, str], ...]], list[Seen]] = {}
+        for each in counted:
+            part = "small" if query.parts and each.model == "small" else ""
+            group = (("model", each.model),) if query.group_by and each.model is not None else ()
             pieces.setdefault((part, group), []).append(each)
         if not query.group_by:
-            pieces = {(part, ()): pieces.get((part, ()), []) for part in (["small", ""] if query.parts else [""])}
-        period = query.period.start_time.ToDatetime(UTC), query.period.end_time.ToDatetime(UTC)
-        return sorted((code, *key, *quantity(code, mine, *period)) for key, mine in pieces.items())
+            pieces = {(part, ()): pieces.get((part, ()), []) for part in ("small", "")}
+        return sorted((code, *key, *quantity(code, mine, start, end)) for key, mine in pieces.items())
 
-    def counted(self, code: str, query: GetUsageRequest) -> list[Sent]:
+    def counted(self, code: str, query: GetUsageRequest) -> Sequence[Seen]:
         """In the order of time."""
-        start, end = query.period.start_time.ToDatetime(UTC), query.period.end_time.ToDatetime(UTC)
-        mine = [
-            (name, at, value, model)
-            for name, at, value, model in self.sent
-            if name == query.subscription_id
-            and (code in ("ever", "level") or start <= at)
-            and at < end
-            and (model == "small" or not code.startswith("small"))
-            and (model in ("small", "large") or code != "least")
-            and (model != "large" or not query.filters)
-            and (model is not None or not query.filters)
-        ]
-        return sorted(mine, key=lambda each: each[1])
+        seen = self._seen[query.subscription_id]
+        start, end = query.period.start_time.ToMicroseconds(), query.period.end_time.ToMicroseconds()
+        first = 0 if code in ("ever", "level") else bisect_left(seen, start, key=lambda each: each.at)
+        mine = seen[first : max(first, bisect_left(seen, end, key=lambda each: each.at))]
+        if code.startswith("small"):
+            mine = [each for each in mine if each.model == "small"]
+        if code == "least":
+            mine = [each for each in mine if each.model in ("small", "large")]
+        if query.filters:
+            mine = [each for each in mine if each.model not in ("large", None)]
+        return mine
 
 
-def quantity(code: str, events: Sequence[Sent], start: datetime, end: datetime) -> tuple[str, int]:
+def quantity(code: str, events: Sequence[Seen], start: int, end: int) -> tuple[str, int]:
     """And the count, of events in the order of time, and at one instant in that of their transaction_ids."""
-    values = [value for _, _, value, _ in events]
+    values = [each.value for each in events]
     match code:
         case "most" | "least":
             return plain((max if code == "most" else min)(values, default=Decimal(0))), len(values)
         case "last":
             return plain(max(values[-1], Decimal(0)) if values else Decimal(0)), len(values)
         case "level" | "spells":
-            held = sum((Fraction(value) * micros(end - max(at, start)) for _, at, value, _ in events), Fraction(0))
-            mean = Decimal(ceil(held / micros(end - start) * 10**20)).scaleb(-20, MANY_DIGITS)
-            return plain(mean), sum(at >= start for _, at, _, _ in events)
+            held = sum(each.units * (end - max(each.at, start)) for each in events)
+            mean = Decimal(ceil(Fraction(held, (end - start) * 10**PLACES) * 10**20)).scaleb(-20, MANY_DIGITS)
+            return plain(mean), sum(each.at >= start for each in events)
     if "calls" in code:
         return str(len(values)), len(values)
     return plain(sum(values, Decimal(0))), len(values)
 
 
-def micros(duration: timedelta) -> int:
-    return duration // timedelta(microseconds=1)
+def _micros(at: datetime) -> int:
+    return (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)

@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 from pyarrow.parquet import read_table
 
-from libs.common.errors import FailedPrecondition, NotFound
+from libs.common.errors import FailedPrecondition, NotFound, Unavailable
 from libs.common.postgres import Pool, create_pool
 from libs.common.rpc.client import channel
 from libs.common.settings import SettingsError
@@ -25,13 +25,25 @@ from services.metering.archiving import Archivist, FileDiffers
 from services.metering.main import Settings, running
 from services.metering.store import archiving as store
 from services.metering.store.snapshot import snapshot
-from services.metering.worker import Folder
+from services.metering.worker import Folder, Releaser
 from tests.conftest import Database, Keys
 from tests.metering.alerts import alert, create_alert, triggered, triggers
-from tests.metering.conftest import Client, Connect
+from tests.metering.conftest import Client, Connect, Corrections
 from tests.metering.connectors.feeds import AWS, aws_client
 from tests.metering.processes import worker_process
-from tests.metering.requests import NOW, count_meter, event, ingest, make_meters, sum_meter, usage_of
+from tests.metering.requests import (
+    NOW,
+    amend,
+    change,
+    count_meter,
+    event,
+    ingest,
+    make_meters,
+    open_backfill,
+    revert_backfill,
+    sum_meter,
+    usage_of,
+)
 from tests.metering.test_reconciliation import Reports, report, weir
 from tests.metering.test_rollups import fold_all, until
 from weir.metering.v1.alerts_pb2 import Alert, CreateAlertRequest, DeleteAlertRequest
@@ -359,6 +371,35 @@ async def test_an_archived_month_takes_no_events_but_knows_those_it_has(
     await restore(archive, hold_days=60)
     await worker.run()
     assert await answers(metering, [whole, ragged]) == before
+
+
+async def test_corrections_are_refused_an_archived_month(
+    connect: Connect, pool: Pool, archive: Archive, worker: Worker, corrections: Corrections
+) -> None:
+    """At a server that has recorded a backfill of the month before; and where it is archived at that moment."""
+    metering = connect("acme")
+    await record(metering, pool)
+    early = event("early", "dense", at=JULY, tokens="1")
+    await ingest(metering, [early], first := await open_backfill(corrections))
+    await revert_backfill(corrections, first)
+    assert await Releaser(pool, lambda: WORKER_TIME).release()
+    await settle(pool)
+    await billed(archive)
+    second = await open_backfill(corrections)
+    async with pool.acquire() as conn, conn.transaction():
+        await conn.execute("SELECT FROM backfill FOR UPDATE")
+        recording = asyncio.ensure_future(ingest(metering, [early], second))
+        await until(pool, "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'")
+        await worker.run()
+    with pytest.raises(Unavailable) as conflict:
+        await recording
+    assert conflict.value.reason == "TRANSACTION_CONFLICT"
+    with pytest.raises(FailedPrecondition) as refused:
+        await ingest(metering, [early], second)
+    assert refused.value.reason == "MONTH_ARCHIVED"
+    with pytest.raises(FailedPrecondition) as refused:
+        await amend(corrections, change(EVENTS[-1], event("n-1", "sparse", at=JULY, tokens="7")))
+    assert refused.value.reason == "MONTH_ARCHIVED"
 
 
 async def test_what_is_made_while_a_month_is_away_is_never_silently_short(

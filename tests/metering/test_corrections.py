@@ -4,10 +4,12 @@ watermark is what a naive count of the facts comes to.
 
 import asyncio
 import itertools
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 import asyncpg
 from hypothesis import HealthCheck, given, settings
@@ -15,6 +17,7 @@ from hypothesis import strategies as st
 
 from libs.common.money import plain
 from libs.common.postgres import Pool
+from libs.common.wire import timestamp_out
 from libs.embedded.valkey import Valkey
 from services.metering.worker import Folder, Releaser
 from tests.conftest import Database
@@ -36,7 +39,12 @@ from tests.metering.requests import (
     sum_meter,
     usage_of,
 )
+from weir.metering.v1.late_usage_pb2 import BatchFindLateUsageRequest, LateUsageQuestion
+from weir.metering.v1.late_usage_pb2_grpc import LateUsageServiceStub
 from weir.metering.v1.metering_pb2 import BatchGetUsageRequest, Event, GetUsageResponse, ListEventsRequest, Meter
+
+if TYPE_CHECKING:
+    from weir.metering.v1.late_usage_pb2_grpc import LateUsageServiceAsyncStub
 
 METERS = (
     count_meter("calls", event_code="llm"),
@@ -61,14 +69,15 @@ WRONG_BUCKETS = """
         SELECT tenant_no, series_no, rollup_no, width,
             date_trunc((ARRAY['month', 'day', 'hour', 'minute'])[width + 1], event_time, 'UTC') AS start_time,
             count(*) AS event_count, trim_scale(sum(value)) AS total,
-            trim_scale(min(value)) AS smallest, trim_scale(max(value)) AS largest
+            trim_scale(min(value)) AS smallest, trim_scale(max(value)) AS largest,
+            CASE WHEN rollup_no = 0 THEN max(sequence) END AS last_sequence
         FROM folded CROSS JOIN generate_series(0, depth) AS width CROSS JOIN LATERAL (
             SELECT CASE WHEN value_property = '' THEN 1 ELSE (properties ->> value_property)::numeric END AS value
         ) AS seen
         GROUP BY 1, 2, 3, 4, 5
     ), kept AS (
         SELECT tenant_no, series_no, rollup_no, width::int, start_time, sum(event_count)::bigint,
-            trim_scale(sum(total)), trim_scale(min(smallest)), trim_scale(max(largest))
+            trim_scale(sum(total)), trim_scale(min(smallest)), trim_scale(max(largest)), max(last_sequence)
         FROM bucket GROUP BY 1, 2, 3, 4, 5
     )
     SELECT * FROM ((TABLE kept EXCEPT TABLE added_up) UNION ALL (TABLE added_up EXCEPT TABLE kept)) AS difference
@@ -136,6 +145,7 @@ class World:
 
     metering: Client
     corrections: Corrections
+    late: "LateUsageServiceAsyncStub"
     facts: list[Fact] = field(default_factory=list)
     open: list[str] = field(default_factory=list)
     closed: list[str] = field(default_factory=list)
@@ -239,6 +249,34 @@ class World:
             period = query.period.start_time.ToDatetime(UTC), query.period.end_time.ToDatetime(UTC)
             assert usages(each) == self.expected(query.subscription_id, *period, answer.watermark), (query, watermark)
 
+    async def require_late(self, instants: Sequence[datetime], since: Sequence[int], watermark: int = 0) -> None:
+        """What counts at one watermark and not at the other, of events before each of `instants`."""
+        asked = [(who, first, before) for who in "ab" for first in since for before in instants]
+        questions = [
+            LateUsageQuestion(subscription_id=who, since_watermark=first, before_time=timestamp_out(before))
+            for who, first, before in asked
+        ]
+        answer = await self.late.BatchFindLateUsage(BatchFindLateUsageRequest(questions=questions, watermark=watermark))
+        changed = {
+            (who, first): sorted(
+                fact.at
+                for fact in self.facts
+                if fact.event.subscription_id == who and fact.counts(first) != fact.counts(answer.watermark)
+            )
+            for who in "ab"
+            for first in since
+        }
+        for (who, first, before), each in zip(asked, answer.answers, strict=True):
+            times = changed[who, first][: bisect_left(changed[who, first], before)]
+            assert [
+                (late.meter_code, late.first_time.ToDatetime(UTC), late.last_time.ToDatetime(UTC), late.event_count)
+                for late in each.usages
+            ] == sorted((meter.code, times[0], times[-1], len(times)) for meter in METERS if times), (
+                who,
+                first,
+                before,
+            )
+
     async def require_listing(self, who: str, watermark: int) -> None:
         listed: list[tuple[str, str]] = []
         request = ListEventsRequest(subscription_id=who, page_size=500, watermark=watermark)
@@ -341,12 +379,17 @@ async def test_usage_at_every_watermark_is_what_the_facts_come_to(
 ) -> None:
     """Each example is a tenant of its own."""
     tenant_id = f"tenant-{next(_examples)}"
-    world = World(connect(tenant_id), connect_corrections(tenant_id, server=1))
+    world = World(
+        connect(tenant_id),
+        connect_corrections(tenant_id, server=1),
+        connect(tenant_id, server=1, stub=LateUsageServiceStub),
+    )
     folders = [Folder(pool), Folder(pool)]
     releaser = Releaser(pool, lambda: NOW)
     await make_meters(world.metering, *METERS)
     asked = [(start, end) for start, end in ((min(pair), max(pair)) for pair in periods) if start < end]
     asked += [(START, END), (START - timedelta(days=45), END), (START + timedelta(hours=5.5), END)]
+    instants = [instant for period in asked for instant in period]
     for step in steps:
         match step:
             case "send", str(source), list(events), int(pick):
@@ -372,6 +415,7 @@ async def test_usage_at_every_watermark_is_what_the_facts_come_to(
             case ("release",):
                 await releaser.release()
         await world.require_usage(asked)
+        await world.require_late(instants, world.watermarks[-1:-9:-3])
         assert [tuple(row) for row in await pool.fetch(WRONG_BUCKETS)] == []
     while await folders[1].fold() or await releaser.release():
         pass
@@ -379,6 +423,7 @@ async def test_usage_at_every_watermark_is_what_the_facts_come_to(
     assert await pool.fetchval("SELECT count(*) FROM corrected_series WHERE NOT is_rebuilt") == 0
     await world.require_usage(asked)
     for watermark in sorted(set(world.watermarks)):
+        await world.require_late(instants, [each for each in world.watermarks[::4] if each <= watermark], watermark)
         await world.require_usage(asked, watermark)
         for who in "ab":
             await world.require_listing(who, watermark)

@@ -145,7 +145,7 @@ async def test_a_transaction_that_fails_leaves_nothing_and_hides_nothing(meterin
 
 async def columns_of(conn: "asyncpg.Connection[asyncpg.Record]", transaction_id: str, tokens: str) -> EventColumns:
     """The row of one event, as a server would write it."""
-    [(tenant_id, tenant_no, version)] = await store.catalog_versions(conn, ["acme"])
+    [(tenant_id, tenant_no, version, _)] = await store.catalog_versions(conn, ["acme"])
     numbers = await store.number_series(conn, [("acme", "sub-0", "llm")])
     series = {"sub-0": numbers["acme", "sub-0", "llm"]}
     columns = EventColumns()

@@ -26,7 +26,9 @@ from tests.conftest import Database, Keys
 from tests.sandbox.running import RunningSandbox, new_key
 from weir.payments.v1 import manual_payments_pb2
 from weir.payments.v1 import payments_pb2 as pb
+from weir.payments.v1.dunning_pb2_grpc import DunningServiceStub
 from weir.payments.v1.manual_payments_pb2_grpc import ManualPaymentServiceStub
+from weir.payments.v1.payment_requests_pb2_grpc import PaymentRequestServiceStub
 from weir.payments.v1.payments_pb2_grpc import PaymentsServiceStub
 from weir.payments.v1.receipts_pb2_grpc import ReceiptServiceStub
 from weir.payments.v1.refunds_pb2_grpc import RefundServiceStub
@@ -109,6 +111,13 @@ class Deployment:
         finally:
             await conn.close()
 
+    async def execute(self, statement: str) -> None:
+        conn = await asyncpg.connect(self.database.dsns["payments"])
+        try:
+            await conn.execute(statement)
+        finally:
+            await conn.close()
+
     def fault(self, kind: str, path: str = "/v1/payment_intents", times: int = 1, **more: Any) -> None:
         self.sandbox.post("/_sandbox/faults", method="POST", path=path, kind=kind, times=times, **more)
 
@@ -155,6 +164,8 @@ class Shop:
         self.refunds = RefundServiceStub(opened)
         self.manual = ManualPaymentServiceStub(opened)
         self.receipts = ReceiptServiceStub(opened)
+        self.dunning = DunningServiceStub(opened)
+        self.requests = PaymentRequestServiceStub(opened)
 
     @property
     def sweeps(self) -> Sweeps:

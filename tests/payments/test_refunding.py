@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from datetime import timedelta
 
 import asyncpg
 import pytest
@@ -15,6 +16,8 @@ from weir.payments.v1 import payments_pb2
 from weir.payments.v1 import refunds_pb2 as pb
 
 REFUNDS = "/v1/refunds"
+KEY_LIFE = timedelta(hours=23)
+"""At Stripe."""
 
 
 async def paid(shop: Shop, card: str = "pm_card_visa", invoice_id: str = "inv_1") -> payments_pb2.Payment:
@@ -126,8 +129,7 @@ async def test_an_unknown_refund_is_found_again_when_its_key_is_too_old(shop: Sh
     made = await refund(shop, 1000)
     shop.deployment.fault("drop_after_commit", REFUNDS, times=3)
     await shop.sweeps.refunds()
-    pace = shop.sweeps.pace
-    await shop.later(pace.key_life).refunds()
+    await shop.later(KEY_LIFE).refunds()
     assert (await state_of(shop, made), given_back(shop)) == ("SUCCEEDED", [1000])
 
 
@@ -136,7 +138,7 @@ async def test_a_refund_that_the_processor_lost_is_asked_for_anew_with_another_k
     made = await refund(shop, 1000)
     shop.deployment.fault("drop_before_commit", REFUNDS, times=3)
     await shop.sweeps.refunds()
-    await shop.later(shop.sweeps.pace.key_life).refunds()
+    await shop.later(KEY_LIFE).refunds()
     assert (await state_of(shop, made), given_back(shop)) == ("SUBMITTING", [0])
     shop.deployment.fault("error_500", REFUNDS)
     await shop.later().refunds()

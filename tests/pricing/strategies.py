@@ -79,9 +79,7 @@ def graduated_percentage_prices(digits: int) -> st.SearchStrategy[GraduatedPerce
 
 
 def package_prices(digits: int) -> st.SearchStrategy[PackagePrice]:
-    """Packages of a tenth of a unit or more: of smaller ones, a quantity makes more than an amount can state."""
-    sizes = decimals(digits).map(lambda size: max(size, Decimal("0.1")))
-    return st.builds(PackagePrice, sizes, decimals(digits), decimals(digits))
+    return st.builds(PackagePrice, decimals(digits).filter(bool), decimals(digits), decimals(digits))
 
 
 def limits(digits: int) -> st.SearchStrategy[tuple[Decimal | None, Decimal | None]]:
@@ -337,6 +335,7 @@ def versions_of(draw: st.DrawFn) -> PlanVersion:
         tax_codes=draw(tax_codes),
         create_time=draw(instants),
         base_fee_in_advance=draw(st.booleans()),
+        tax_inclusive=draw(st.booleans()),
         fixed_charges=tuple(each for each in fixed if each.code not in taken),
         minimum_commitment=draw(
             st.none() | st.builds(MinimumCommitment, money(currency, 1), st.just("") | names, tax_codes)

@@ -18,7 +18,7 @@ from services.pricing.domain.package import PackagePrice
 from services.pricing.domain.rating import RatedCharge, rate
 from services.pricing.domain.tiers import PriceTier
 from services.pricing.domain.usage import Usage
-from tests.pricing.costs import MODEST, charge, cost
+from tests.pricing.costs import MODEST, charge, cost, statable
 from tests.pricing.strategies import accumulating_prices, decimals
 
 TIERS = GraduatedPrice(
@@ -37,6 +37,7 @@ def period(price: Accumulating, before: Decimal | str | None, quantity: Decimal 
 
 
 @given(accumulating_prices(MODEST), st.lists(decimals(MODEST), min_size=1, max_size=5).filter(any))
+@statable()
 def test_the_periods_of_a_contract_add_up_to_what_all_its_usage_costs_at_once(
     price: Accumulating, quantities: list[Decimal]
 ) -> None:
@@ -47,6 +48,7 @@ def test_the_periods_of_a_contract_add_up_to_what_all_its_usage_costs_at_once(
 
 
 @given(accumulating_prices(MODEST), decimals(MODEST), decimals(MODEST))
+@statable()
 def test_steps_tell_the_units_of_the_period_alone(price: Accumulating, before: Decimal, quantity: Decimal) -> None:
     rated = period(price, before, quantity)
     assert all(step.quantity >= 0 and step.free_units >= 0 for step in rated.tiers)

@@ -15,7 +15,7 @@ from tests.pricing.requests import create_plan, create_tax
 from weir.common.v1.money_pb2 import Money
 from weir.pricing.v1 import addons_pb2, pricing_pb2
 from weir.pricing.v1.addons_pb2_grpc import AddOnServiceStub
-from weir.pricing.v1.taxes_pb2 import QueryApplicableTaxesRequest, TaxableLine
+from weir.pricing.v1.taxes_pb2 import BatchGetTaxesRequest, QueryApplicableTaxesRequest, TaxableLine
 from weir.pricing.v1.taxes_pb2_grpc import TaxServiceStub
 
 if TYPE_CHECKING:
@@ -124,3 +124,26 @@ async def test_no_lines_and_a_customer_with_a_tax_that_is_not_there_are_refused(
         await taxes(service)
     with pytest.raises(NotFound):
         await taxes(service, TaxableLine(), customer="tva")
+
+
+async def test_all_codes_that_are_missing_are_named_at_once(service: "TaxServiceAsyncStub") -> None:
+    with pytest.raises(NotFound, match="TAX_NOT_FOUND") as refused:
+        await taxes(service, TaxableLine(tax_codes=["told", "tva"]), TaxableLine(add_on_code="desk"), customer="mwst")
+    assert {each.field: each.reason for each in refused.value.violations} == {
+        "customer_tax_codes[0]": "TAX_NOT_FOUND",
+        "lines[0].tax_codes[1]": "TAX_NOT_FOUND",
+        "lines[1].add_on_code": "ADD_ON_NOT_FOUND",
+    }
+
+
+async def test_taxes_are_read_in_the_order_asked_with_the_defaults(service: "TaxServiceAsyncStub", dial: Dial) -> None:
+    found = await service.BatchGetTaxes(BatchGetTaxesRequest(codes=["plan", "charge", "plan"]))
+    assert [tax.code for tax in found.taxes] == ["plan", "charge", "plan"]
+    assert [tax.code for tax in found.default_taxes] == ["default"]
+    assert found.taxes[0].rate_percent == "8.875"
+    assert not (await TaxServiceStub(dial("rival")).BatchGetTaxes(BatchGetTaxesRequest())).default_taxes
+    with pytest.raises(NotFound, match="TAX_NOT_FOUND") as refused:
+        await service.BatchGetTaxes(BatchGetTaxesRequest(codes=["tva", "plan", "mwst"]))
+    assert [each.field for each in refused.value.violations] == ["codes[0]", "codes[2]"]
+    with pytest.raises(InvalidArgument, match="REQUESTS_TOO_MANY"):
+        await service.BatchGetTaxes(BatchGetTaxesRequest(codes=["plan"] * 1001))

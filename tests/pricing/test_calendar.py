@@ -1,14 +1,17 @@
 """Days and months of time zones."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.invoicing.domain.period import local_date
 from services.invoicing.domain.schedule import BillingInterval, BillingTime, Schedule, schedule
-from services.pricing.domain.calendar import Period, dates, days, month, zone
+from services.pricing.domain import plans
+from services.pricing.domain.calendar import Period, dates, days, zone
+from services.pricing.domain.intervals import begins, months_between, whole
 
 ZONES = ("UTC", "Europe/Paris", "America/New_York", "America/Asuncion", "Asia/Kathmandu", "Australia/Lord_Howe")
 """Some skip midnight, some have half hours."""
@@ -20,17 +23,38 @@ instants = st.datetimes(
 )
 
 
-def invoiced(name: str) -> Schedule:
+def invoiced(name: str, interval: BillingInterval = BillingInterval.MONTHLY) -> Schedule:
     """Periods of subscriptions that are billed by the calendar."""
-    return schedule(BillingInterval.MONTHLY, BillingTime.CALENDAR, datetime(2000, 1, 1, tzinfo=UTC), ZoneInfo(name))
+    return schedule(interval, BillingTime.CALENDAR, datetime(2000, 1, 1, tzinfo=UTC), ZoneInfo(name))
 
 
-@given(st.dates(date(2001, 1, 1), date(2040, 1, 1)), st.sampled_from(ZONES))
-def test_months_and_their_days_are_those_that_are_invoiced(day: date, name: str) -> None:
-    found = month(day.replace(day=1), zone(name))
-    billed = invoiced(name).period_of(found.start)
+@given(st.dates(date(2001, 1, 1), date(2040, 1, 1)), st.sampled_from(ZONES), st.sampled_from(plans.BillingInterval))
+def test_intervals_and_their_days_are_those_that_are_invoiced(
+    day: date, name: str, interval: plans.BillingInterval
+) -> None:
+    begun = day
+    while not begins(begun, interval):
+        begun -= timedelta(days=1)
+    found = whole(begun, interval, zone(name))
+    periods = invoiced(name, BillingInterval(interval))
+    billed = periods.period_of(found.start)
     assert (found.start, found.end) == (billed.start, billed.end)
-    assert days(found, zone(name)) == dates(found, zone(name)) == invoiced(name).days_in(billed)[1]
+    assert days(found, zone(name)) == dates(found, zone(name)) == periods.days_in(billed)[1]
+    assert periods.period_of(_noon(day, name)) == billed
+
+
+def _noon(day: date, name: str) -> datetime:
+    return datetime.combine(day, time(12), zone(name)).astimezone(UTC)
+
+
+@given(st.dates(date(2001, 1, 1), date(2040, 1, 1)), st.integers(0, 60), st.sampled_from(ZONES))
+def test_a_month_of_a_contract_is_over_on_the_anniversary(start: date, months: int, name: str) -> None:
+    anchored = Schedule(BillingInterval.MONTHLY, start, zone(name))
+    period = anchored.period_of(_noon(start, name))
+    for _ in range(months):
+        period = anchored.following(period)
+    for instant in (_noon(local_date(period.start, zone(name)), name), period.end - timedelta(hours=12)):
+        assert months_between(_noon(start, name), instant, zone(name)) == months
 
 
 @given(instants, st.sampled_from(ZONES))

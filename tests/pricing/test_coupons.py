@@ -311,3 +311,25 @@ async def test_fees_that_are_none_are_refused(
     with pytest.raises(InvalidArgument) as refused:
         await service.RateCoupons(coupons_pb2.RateCouponsRequest(currency_code="EUR", fees=fees))
     assert refused.value.reason == reason
+
+
+async def test_many_invoices_are_rated_at_once_as_each_by_itself(service: "CouponServiceAsyncStub") -> None:
+    await service.CreateCoupon(create())
+    requests = [applied(rate_percent=rate) for rate in ("10", "20", "33.333333")]
+    together = await service.BatchRateCoupons(coupons_pb2.BatchRateCouponsRequest(requests=requests))
+    assert list(together.responses) == [await service.RateCoupons(each) for each in requests]
+
+
+async def test_of_many_invoices_the_first_that_is_wrong_is_told(service: "CouponServiceAsyncStub") -> None:
+    await service.CreateCoupon(create())
+    wrong = applied()
+    wrong.coupons.add(coupon_code="summer")
+    wrong.coupons.add(coupon_code="autumn")
+    with pytest.raises(NotFound, match="COUPON_NOT_FOUND") as refused:
+        await service.BatchRateCoupons(
+            coupons_pb2.BatchRateCouponsRequest(requests=[applied(), wrong, coupons_pb2.RateCouponsRequest()])
+        )
+    assert refused.value.metadata["request_index"] == "1"
+    assert [each.field for each in refused.value.violations] == ["coupons[1].coupon_code", "coupons[2].coupon_code"]
+    with pytest.raises(InvalidArgument, match="FIELD_MISSING"):
+        await service.BatchRateCoupons(coupons_pb2.BatchRateCouponsRequest())

@@ -20,7 +20,7 @@ from services.pricing.domain.pricing_unit import PricingUnit
 from services.pricing.domain.rating import RatedCharge, rate, rate_charge
 from services.pricing.domain.time_of_day import TimeOfDayPrice
 from services.pricing.domain.usage import EventValue, Usage
-from tests.pricing.costs import MODEST, charge, cost
+from tests.pricing.costs import MODEST, charge, cost, statable
 from tests.pricing.strategies import (
     accumulating_prices,
     decimals,
@@ -83,6 +83,7 @@ def repeat(rated: RatedCharge) -> tuple[Line, ...]:
 
 
 @given(prices(MODEST) | time_of_day_prices(MODEST), usages(MODEST - 1), st.sampled_from(["USD", "JPY", "KWD"]))
+@statable()
 def test_what_is_rated_is_what_its_explanation_comes_to(price: Price, usage: Usage, currency: str) -> None:
     if isinstance(price, TimeOfDayPrice):
         usage = replace(usage, window=price.windows[0].code)
@@ -93,6 +94,7 @@ def test_what_is_rated_is_what_its_explanation_comes_to(price: Price, usage: Usa
 
 
 @given(accumulating_prices(MODEST), decimals(MODEST), decimals(MODEST), decimals(9).filter(bool))
+@statable()
 def test_so_is_what_accumulates_over_a_contract_in_a_pricing_unit(
     price: Price, before: Decimal, quantity: Decimal, conversion_rate: Decimal
 ) -> None:

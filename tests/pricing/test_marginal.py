@@ -20,13 +20,14 @@ from services.pricing.domain.rating import rate_charge
 from services.pricing.domain.standard import StandardPrice
 from services.pricing.domain.usage import Usage
 from services.pricing.domain.volume import VolumePrice
-from tests.pricing.costs import MODEST, charge, cost
+from tests.pricing.costs import MODEST, charge, cost, statable
 from tests.pricing.strategies import decimals, monotonic_prices, prices, usages
 from tests.pricing.test_accumulation import TIERS
 from tests.pricing.test_rating import version
 
 
 @given(prices(MODEST), usages(MODEST - 2), usages(MODEST - 2))
+@statable()
 def test_an_addition_costs_what_it_makes_of_the_whole(price: Price, there: Usage, more: Usage) -> None:
     there, more = replace(there, group=()), replace(more, group=())
     [marginal] = estimate(version(charge(price)), [there], [more], None).costs
@@ -36,6 +37,7 @@ def test_an_addition_costs_what_it_makes_of_the_whole(price: Price, there: Usage
 
 
 @given(monotonic_prices(MODEST), st.lists(decimals(MODEST - 2), min_size=1, max_size=6))
+@statable()
 def test_the_fees_of_events_billed_in_advance_add_up_to_all_of_them_at_once(
     price: Price, quantities: list[Decimal]
 ) -> None:

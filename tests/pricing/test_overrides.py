@@ -5,10 +5,17 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
+from hypothesis import given, reject
+from hypothesis import strategies as st
 
 from libs.common.errors import Conflict, FailedPrecondition, InvalidArgument, NotFound
-from tests.pricing.conftest import Client, Dial
+from services.pricing.convert.overrides import override_out, plan_changes_in
+from services.pricing.domain import overrides
+from services.pricing.domain.commitments import MinimumCommitment
+from services.pricing.domain.plans import PlanVersion
+from tests.pricing.conftest import NOW, Client, Dial
 from tests.pricing.requests import create_plan, create_tax, create_version, rate
+from tests.pricing.strategies import money, price_changes, tax_codes, thresholds, versions
 from weir.common.v1.money_pb2 import Money
 from weir.pricing.v1 import overrides_pb2, pricing_pb2
 from weir.pricing.v1.overrides_pb2 import PlanChanges
@@ -96,6 +103,59 @@ async def test_what_an_override_leaves_out_stays(service: "OverrideServiceAsyncS
     none = PlanChanges(without_minimum_commitment=True, usage_thresholds=overrides_pb2.UsageThresholds(), trial_days=0)
     without = (await service.CreatePlanOverride(override(none))).version
     assert (without.HasField("minimum_commitment"), len(without.usage_thresholds), without.trial_days) == (False, 0, 0)
+
+
+@given(versions, st.data())
+def test_what_is_told_of_an_override_makes_it_again(base: PlanVersion, data: st.DataObject) -> None:
+    currency = base.currency
+    minimum = data.draw(st.none() | st.builds(MinimumCommitment, money(currency, 1), st.just(""), st.just(())))
+    changes = overrides.PlanChanges(
+        base_fee=data.draw(st.none() | money(currency)),
+        prices=data.draw(price_changes(base.charges)),
+        minimum_commitment=minimum,
+        without_minimum=minimum is None and data.draw(st.booleans()),
+        usage_thresholds=data.draw(st.none() | thresholds(currency)),
+        tax_codes=data.draw(st.none() | tax_codes),
+        trial_days=data.draw(st.none() | st.integers(0, 30)),
+    )
+    made = overrides.overridden(base, changes, FIRST, "globex-1", NOW)
+    told = override_out(base, made)
+    try:
+        again = plan_changes_in(told.changes, currency)
+    except InvalidArgument as error:  # a price of 38 digits, changed by percent
+        if error.reason != "DECIMAL_MALFORMED":
+            raise
+        reject()
+    assert overrides.overridden(base, again, FIRST, "globex-1", NOW) == made
+    assert overrides.changes_of(base, made) == again
+
+
+async def test_the_newest_override_of_each_subscription_is_listed_and_what_is_checked_is_not_made(
+    service: "OverrideServiceAsyncStub", pricing: Client, dial: Dial
+) -> None:
+    await pricing.CreatePlan(create_plan())
+    for subscription_id, minor_units in (("b 1", 1), ("a", 2), ("b 1", 3), ("c", 4)):
+        request = override(PlanChanges(base_fee=dollars(minor_units)))
+        request.subscription_id = subscription_id
+        last = await service.CreatePlanOverride(request)
+    request = override(PlanChanges(taxes=overrides_pb2.TaxCodes(codes=["vat"])))
+    request.validate_only = True
+    checked = await service.CreatePlanOverride(request)
+    assert (checked.version.version, checked.override.changes.taxes.codes) == (FIRST + 4, ["vat"])
+    found: list[overrides_pb2.PlanOverride] = []
+    token = ""
+    while token or not found:
+        page = await service.ListOverrides(overrides_pb2.ListOverridesRequest(page_size=2, page_token=token))
+        found += page.overrides
+        token = page.next_page_token
+    assert [(each.subscription_id, each.version - FIRST, each.changes.base_fee.minor_units) for each in found] == [
+        ("a", 1, 2),
+        ("b 1", 2, 3),
+        ("c", 3, 4),
+    ]
+    assert found[2] == last.override
+    rival = OverrideServiceStub(dial("rival"))
+    assert not (await rival.ListOverrides(overrides_pb2.ListOverridesRequest())).overrides
 
 
 async def test_an_override_is_never_the_newest_of_its_plan(

@@ -12,6 +12,7 @@ from weir.pricing.v1.pricing_pb2 import (
     ListPlansRequest,
     ListPlanVersionsRequest,
     PlanVersion,
+    StandardPrice,
 )
 
 
@@ -95,6 +96,26 @@ async def test_a_plan_whose_tax_does_not_exist_is_not_made(pricing: Client) -> N
         await pricing.GetPlan(GetPlanRequest(code="llm-api"))
     await pricing.CreateTax(create_tax())
     assert (await pricing.CreatePlan(request)).plan.latest_version.tax_codes == ["ny-sales"]
+
+
+async def test_everything_that_a_plan_names_and_is_not_there_is_named_at_once(pricing: Client) -> None:
+    request = create_plan(taxed=True)
+    version = request.version
+    version.charges[1].tax_codes.extend(["vat", "gst"])
+    version.fixed_charges.add(
+        code="seats", add_on_code="seat", units="1", standard=StandardPrice(unit_price="1"), tax_codes=["vat"]
+    )
+    version.entitlements.add(feature_code="sso")
+    await pricing.CreateTax(create_tax("gst"))
+    with pytest.raises(NotFound) as refused:
+        await pricing.CreatePlan(request)
+    assert [(each.field.removeprefix("version."), each.reason) for each in refused.value.violations] == [
+        ("tax_codes[0]", "TAX_NOT_FOUND"),
+        ("charges[1].tax_codes[0]", "TAX_NOT_FOUND"),
+        ("fixed_charges[0].tax_codes[0]", "TAX_NOT_FOUND"),
+        ("fixed_charges[0].add_on_code", "ADD_ON_NOT_FOUND"),
+        ("entitlements[0].feature_code", "FEATURE_NOT_FOUND"),
+    ]
 
 
 async def test_every_wrong_charge_is_named_to_the_caller(pricing: Client) -> None:

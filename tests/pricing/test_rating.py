@@ -23,7 +23,7 @@ from services.pricing.domain.tiers import PriceTier
 from services.pricing.domain.usage import EventValue, Usage
 from services.pricing.domain.volume import VolumePrice
 from tests.pricing.conftest import NOW
-from tests.pricing.costs import MODEST, charge, cost, of_events
+from tests.pricing.costs import MODEST, charge, cost, of_events, statable
 from tests.pricing.strategies import decimals, monotonic_prices, prices, usages
 
 
@@ -34,6 +34,7 @@ def test_a_standard_price_of_38_digits_stays_exact_for_a_quantity_of_52(unit_pri
 
 
 @given(monotonic_prices(MODEST), decimals(MODEST), decimals(MODEST))
+@statable()
 def test_more_usage_never_costs_less(price: Price, one: Decimal, other: Decimal) -> None:
     less, more = sorted((one, other))
     assert cost(price, less).unrounded_amount <= cost(price, more).unrounded_amount
@@ -41,6 +42,7 @@ def test_more_usage_never_costs_less(price: Price, one: Decimal, other: Decimal)
 
 
 @given(prices(MODEST), usages(MODEST - 1), st.sampled_from(["USD", "JPY", "KWD", "CLF"]))
+@statable()
 def test_the_steps_add_up_to_the_unrounded_amount_which_is_rounded_once(
     price: Price, usage: Usage, currency: str
 ) -> None:
@@ -53,6 +55,7 @@ def test_the_steps_add_up_to_the_unrounded_amount_which_is_rounded_once(
 
 
 @given(prices(MODEST), usages(MODEST - 1))
+@statable()
 def test_nothing_that_is_used_costs_less_than_nothing(price: Price, usage: Usage) -> None:
     rated = cost(price, usage)
     assert rated.unrounded_amount >= 0
@@ -60,6 +63,7 @@ def test_nothing_that_is_used_costs_less_than_nothing(price: Price, usage: Usage
 
 
 @given(prices(MODEST), decimals(MODEST).filter(bool))
+@statable()
 def test_a_negative_quantity_costs_nothing(price: Price, quantity: Decimal) -> None:
     rated = cost(price, -quantity)
     assert (rated.amount, rated.tiers) == (Money(0, "USD"), ())

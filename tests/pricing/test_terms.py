@@ -19,6 +19,7 @@ from services.pricing.domain.rating import rate
 from services.pricing.domain.standard import StandardPrice
 from services.pricing.domain.usage import Usage
 from tests.pricing.conftest import NOW, Client, Dial
+from tests.pricing.costs import statable
 from tests.pricing.requests import create_plan, create_tax, llm_api, marketplace
 from tests.pricing.requests import rate as rate_request
 from tests.pricing.strategies import decimals, monotonic_prices
@@ -320,6 +321,7 @@ def test_a_base_fee_is_replaced_or_changed_by_percent_and_rounded_once(
 
 
 @given(monotonic_prices(20), decimals(20))
+@statable()
 def test_a_price_changed_by_nothing_is_the_same_and_by_everything_is_free(price: StandardPrice, units: Decimal) -> None:
     usage = Usage("calls", units)
     sold = Charge("calls", "", "calls", price)

@@ -10,19 +10,16 @@ COMMITMENT = "minimum commitments on invoices"
 FIXED_CHARGES = "fixed charges on invoices"
 DRAFTS = "grace periods: drafts that are finalized later or by request"
 PROGRESSIVE = "progressive billing: invoices at usage thresholds"
-PRORATED = "charges that are prorated on invoices"
 TAXES = "taxes of the tenant on lines that have no others"
-UNUSED = "credit for days that are paid in advance and not used"
 ONE_OFF = "one-off invoices"
 WALLETS = "wallets"
 
 LATER = {
-    "sc-spendmin-02": f"{TAXES}; {UNUSED}",
+    "sc-spendmin-02": TAXES,
     "sc-pia-04": IN_ADVANCE,
     "sc-pia-06": IN_ADVANCE,
     "sc-pia-07": IN_ADVANCE,
     "sc-pia-09": IN_ADVANCE,
-    "sc-cross-01": PRORATED,
     "sc-adv-02": f"{IN_ADVANCE}, without an invoice until they are paid (regroup_paid_fees)",
     "sc-commit-03": COMMITMENT,
     "sc-commit-04": COMMITMENT,
@@ -30,26 +27,25 @@ LATER = {
     "sc-commit-12": COMMITMENT,
     "sc-commit-16": COMMITMENT,
     "sc-cn-03": f"{ONE_OFF}; refunds",
-    "sc-cn-06": f"{TAXES}; {UNUSED}; payments that are recorded",
+    "sc-cn-06": f"{TAXES}; payments that are recorded",
     "sc-downgrade-fc-02": FIXED_CHARGES,
     "sc-fc-03": f"{FIXED_CHARGES}, with other units within a period",
     "sc-upgrade-fc-03": FIXED_CHARGES,
     "sc-adjust-02": f"{DRAFTS}; fees that are adjusted",
-    "sc-inv-18": f"{DRAFTS}; fees that are adjusted; {PRORATED}; {UNUSED}",
-    "sc-inv-21": f"{DRAFTS}; {TAXES}; {UNUSED}",
+    "sc-inv-18": f"{DRAFTS}; fees that are adjusted",
+    "sc-inv-21": f"{DRAFTS}; {TAXES}",
     "sc-void-01": f"{TAXES}; credit notes of invoices that are voided",
     "sc-pb-02": f"{PROGRESSIVE}; {DRAFTS}",
     "sc-pb-05": PROGRESSIVE,
     "sc-pb-06": PROGRESSIVE,
-    "sc-term-02": f"{TAXES}; {UNUSED}; refunds",
-    "sc-term-04": f"{TAXES}; {UNUSED}; ends without an invoice",
-    "sc-term-05": f"{TAXES}; {UNUSED}",
-    "sc-termadv-01": f"{TAXES}; {UNUSED}",
-    "sc-termadv-04": f"{TAXES}; {UNUSED}",
+    "sc-term-02": f"{TAXES}; refunds",
+    "sc-term-04": f"{TAXES}; ends without an invoice",
+    "sc-term-05": TAXES,
+    "sc-termadv-01": TAXES,
+    "sc-termadv-04": TAXES,
     "sc-inv-07": TAXES,
-    "sc-inv-13": f"{PRORATED}; {UNUSED}; one invoice for all that falls due at a change of plan",
-    "sc-inv-17": UNUSED,
     "sc-trial-06": COMMITMENT,
+    "sc-inv-13": "an invoice that is both of the old and the new phase",
     "sc-tax-01": "taxes of charges; coupons on invoices",
     "sc-oneoff-02": f"{ONE_OFF}; {TAXES}",
     "sc-wallet": WALLETS,

@@ -23,8 +23,8 @@ class Answer:
 
 
 async def simulate(tenant: Tenant, *candidates: str, **fields: object) -> Answer:
-    """Candidates are `plan` or `plan@version`."""
-    request = SimulateRequest(month=NOVEMBER, **fields)  # type: ignore[arg-type]
+    """Candidates are `plan` or `plan@version`; of November unless `fields` tell a `start_date` and no month."""
+    request = SimulateRequest(**{"month": NOVEMBER} | fields)  # type: ignore[arg-type]
     for each in candidates:
         code, _, version = each.partition("@")
         request.candidates.append(PlanVersionName(plan_code=code, version=int(version or 0)))

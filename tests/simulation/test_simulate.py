@@ -1,10 +1,12 @@
 """A month is billed for real and under other plans; what the simulation says before is what invoices say."""
 
 import pytest
+from google.type.date_pb2 import Date
 
 from libs.common.errors import InvalidArgument, NotFound
 from tests.invoicing.world import REQUESTS, TOKENS, Tenant, World, new_request_id
 from tests.simulation.asking import simulate
+from weir.common.v1.money_pb2 import Money
 from weir.invoicing.v1.invoicing_pb2 import TerminateSubscriptionRequest
 from weir.pricing.v1.pricing_pb2 import (
     Charge,
@@ -176,10 +178,83 @@ async def test_a_subscription_is_billed_until_it_ends(acme: Tenant, world: World
     assert invoice.subtotal.minor_units == 1067 + 300 + 250 + 400
 
 
-async def test_what_a_simulation_would_leave_out_is_refused(acme: Tenant) -> None:
-    version = PlanVersion(currency_code="USD", billing_interval=PlanVersion.BILLING_INTERVAL_MONTHLY, trial_days=14)
-    request = CreatePlanRequest(request_id=new_request_id(), plan=Plan(code="trial", name="Trial"), version=version)
+async def sell(acme: Tenant, code: str, interval: int, **terms: object) -> None:
+    version = PlanVersion(currency_code="USD", charges=[REQUESTS, TOKENS], **terms)  # type: ignore[arg-type]
+    version.billing_interval = interval  # type: ignore[assignment]
+    version.base_fee.CopyFrom(Money(currency_code="USD", minor_units=3000))
+    request = CreatePlanRequest(request_id=new_request_id(), plan=Plan(code=code, name=code), version=version)
     await acme.pricing.CreatePlan(request)
-    with pytest.raises(InvalidArgument) as raised:
-        await simulate(acme, "trial")
-    assert (raised.value.reason, raised.value.metadata["fields"]) == ("PLAN_UNSUPPORTED", "trial_days")
+
+
+async def billed(acme: Tenant, world: World, to: str) -> dict[str, int]:
+    """What the last invoice of each subscription comes to."""
+    await acme.advance(to)
+    await world.bill()
+    invoices = sorted(await acme.invoices(), key=lambda each: each.period.end_time.seconds)
+    return {invoice.subscription_id: invoice.subtotal.minor_units for invoice in invoices}
+
+
+async def test_a_trial_waives_the_days_that_invoices_leave_out(acme: Tenant, world: World) -> None:
+    await two_plans(acme)
+    await sell(acme, "trial", PlanVersion.BILLING_INTERVAL_MONTHLY, trial_days=14)
+    await acme.start_clock("2023-10-01")
+    for number, (zone, start) in enumerate(
+        [("", "2023-11-05"), ("Asia/Tokyo", "2023-10-25T09:30"), ("America/New_York", "2023-11-20T03:00")]
+    ):
+        await acme.customer(f"c{number}", zone)
+        await acme.subscribe(f"s{number}", f"c{number}", "trial", start)
+        await acme.events(f"s{number}", 3000, at="2023-11-25", prefix=f"e{number}")
+    found = await simulate(acme, "trial")
+    invoiced = await billed(acme, world, "2023-12-02")
+    assert {each.subscription_id: each.before.amount.minor_units for each in found.changes} == invoiced
+    assert found.cost("s0") == [3000 * 12 // 30 + 300 + 250 + 400] * 2
+
+
+@pytest.mark.parametrize(
+    ("interval", "first", "end"),
+    [
+        (PlanVersion.BILLING_INTERVAL_WEEKLY, Date(year=2023, month=11, day=20), "2023-11-28"),
+        (PlanVersion.BILLING_INTERVAL_QUARTERLY, Date(year=2023, month=10, day=1), "2024-01-02"),
+        (PlanVersion.BILLING_INTERVAL_YEARLY, Date(year=2023, month=1, day=1), "2024-01-02"),
+    ],
+)
+async def test_a_whole_interval_costs_what_is_invoiced_for_it(
+    acme: Tenant, world: World, interval: int, first: Date, end: str
+) -> None:
+    await two_plans(acme)
+    await sell(acme, "long", interval)
+    await acme.start_clock("2023-10-01")
+    await acme.customer("c", "Europe/Berlin")
+    for name, start in (("s", "2023-10-10"), ("t", "2023-11-22T12:00")):
+        await acme.subscribe(name, "c", "long", start)
+        await acme.events(name, 2000, at="2023-11-23", prefix=name)
+    await acme.subscribe("monthly", "c", "classic", "2023-10-01")
+    found = await simulate(acme, "long", month=None, start_date=first)
+    invoiced = await billed(acme, world, end)
+    monthly, *changes = found.changes
+    assert {each.subscription_id: each.before.amount.minor_units for each in changes} == {
+        name: invoiced[name] for name in ("s", "t")
+    }
+    assert (monthly.failure_reason, found.sums.failed_count) == ("PERIOD_NOT_WHOLE", 1)
+
+
+@pytest.mark.parametrize(
+    ("candidates", "fields", "reason"),
+    [
+        (["yearly"], {}, "PERIOD_NOT_WHOLE"),
+        (["yearly"], {"month": None, "start_date": Date(year=2023, month=2, day=1)}, "PERIOD_NOT_WHOLE"),
+        (["yearly", "classic"], {"month": None, "start_date": Date(year=2023, month=1, day=1)}, "PERIOD_NOT_WHOLE"),
+        (["classic"], {"start_date": Date(year=2023, month=1, day=1)}, "FIELD_MISSING"),
+        (["classic"], {"month": None, "start_date": Date(year=2023, month=2, day=30)}, "MONTH_MALFORMED"),
+        (["early"], {}, "PLAN_UNSUPPORTED"),
+    ],
+)
+async def test_a_period_that_is_not_whole_and_what_it_does_not_tell_are_refused(
+    acme: Tenant, candidates: list[str], fields: dict[str, object], reason: str
+) -> None:
+    await two_plans(acme)
+    await sell(acme, "yearly", PlanVersion.BILLING_INTERVAL_YEARLY)
+    early = Charge(code="early", meter_code="requests", standard=StandardPrice(unit_price="1"), in_advance=True)
+    await acme.plan("early", early)
+    with pytest.raises(InvalidArgument, match=reason):
+        await simulate(acme, *candidates, **fields)

@@ -33,7 +33,7 @@ async def test_the_chart_shows_who_pays_less_and_who_more(weir: Weir) -> None:
 
 async def test_json_and_csv_have_every_figure(weir: Weir, acme: Tenant) -> None:
     known = await simulate(acme, "modern", plan_code="classic")
-    code, out, _ = await weir("simulate", "classic", "modern", "--period", "2023-11", "--json")
+    code, out, _ = await weir("simulate", "classic", "modern", "--period", "2023-11-01", "--json")
     document = json.loads(out)
     assert (code, document["simulation"]["digest"]) == (0, known.sums.digest)
     assert [each["subscription_id"] for each in document["changes"]] == ["s0", "s1", "s2"]
@@ -49,6 +49,8 @@ async def test_json_and_csv_have_every_figure(weir: Weir, acme: Tenant) -> None:
     ("arguments", "complaint"),
     [
         (("classic", "modern", "--period", "november"), "--period: 'november' is not a month such as 2023-11"),
+        (("classic", "modern", "--period", "2023-11-06"), "start_date is 2023-11-06; what is billed monthly begins"),
+        (("classic", "modern", "--period", "2023-11-32"), "--period: '2023-11-32' is not a month such as 2023-11"),
         (("classic", "modern@0", "--period", "2023-11"), "'modern@0' is neither a plan's code nor PLAN@VERSION"),
         (("classic", "ancient", "--period", "2023-11"), "there is no plan ancient"),
         (("classic", "modern", "--period", "2023-11", "--csv", "--json"), "--csv and --json exclude each other"),

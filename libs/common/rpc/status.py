@@ -39,7 +39,7 @@ _KINDS = {code: kind for kind, code in _CODES.items()}
 def to_status(error: BillingError) -> status_pb2.Status:
     """The error with ErrorInfo always, BadRequest for wrong fields, RetryInfo where a retry makes sense."""
     details = [error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)]
-    if isinstance(error, InvalidArgument) and error.violations:
+    if error.violations:
         bad_request = error_details_pb2.BadRequest()
         for each in error.violations:
             bad_request.field_violations.add(field=each.field, description=each.message, reason=each.reason)
@@ -72,6 +72,8 @@ def from_rpc_error(error: grpc.aio.AioRpcError) -> BillingError | None:
     metadata = dict(info.metadata)
     if kind is InvalidArgument:
         return InvalidArgument(info.reason, message, violations=violations, **metadata)
+    if kind is NotFound:
+        return NotFound(info.reason, message, violations=violations, **metadata)
     if kind is ResourceExhausted:
         return ResourceExhausted(info.reason, message, retry_after_ms=retry_after_ms, **metadata)
     if kind is Unavailable:

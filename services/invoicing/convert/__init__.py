@@ -5,14 +5,21 @@ from services.invoicing.convert.customers import customer_in, customer_out
 from services.invoicing.convert.invoices import invoice_out, line_out, paid_in, payment_status_in, revision_in
 from services.invoicing.convert.plans import latest_version_in, plan_version_in, sold_version_in, tax_in
 from services.invoicing.convert.ratings import rated_usage_in, rating_in
-from services.invoicing.convert.runs import billing_run_out, clock_out
-from services.invoicing.convert.subscriptions import change_in, plan_asked_in, subscription_in, subscription_out
+from services.invoicing.convert.runs import billing_run_out, billing_step_out, clock_out
+from services.invoicing.convert.subscriptions import (
+    change_in,
+    plan_asked_in,
+    subscription_in,
+    subscription_out,
+    unused_fee_in,
+)
 from services.invoicing.convert.times import instant_in
-from services.invoicing.convert.usages import quantities_out
+from services.invoicing.convert.usages import quantities_in, usage_queries
 
 __all__ = [
     "applied_out",
     "billing_run_out",
+    "billing_step_out",
     "change_in",
     "clock_out",
     "customer_in",
@@ -27,7 +34,7 @@ __all__ = [
     "payment_status_in",
     "plan_asked_in",
     "plan_version_in",
-    "quantities_out",
+    "quantities_in",
     "rated_usage_in",
     "rating_in",
     "revision_in",
@@ -35,4 +42,6 @@ __all__ = [
     "subscription_in",
     "subscription_out",
     "tax_in",
+    "unused_fee_in",
+    "usage_queries",
 ]

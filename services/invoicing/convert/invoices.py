@@ -75,6 +75,7 @@ def line_out(number: int, line: Line) -> invoicing_pb2.InvoiceLine:
         watermark=line.watermark or 0,
         tax_codes=line.tax_codes,
         kind=_LINE_KINDS[line.kind],
+        prior_watermark=line.prior_watermark or 0,
         source=_source_out(line.source) if line.source else None,
     )
 

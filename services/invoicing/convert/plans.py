@@ -1,14 +1,19 @@
 """Plan versions and taxes, as pricing has them."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
+from typing import TypeAlias
 
 from libs.common.errors import FailedPrecondition
 from libs.common.money import Money
 from services.invoicing.domain.bill import Tax
+from services.invoicing.domain.hours import Hours, TimeWindow
 from services.invoicing.domain.plan import Charge, PlanVersion, Split, UsagePart
 from services.invoicing.domain.schedule import BillingInterval
 from weir.pricing.v1 import pricing_pb2
+
+Priced: TypeAlias = pricing_pb2.Charge | pricing_pb2.ChargeFilter
 
 MAX_FIRST_EVENTS = 100_000
 """As many single events does metering answer with."""
@@ -75,26 +80,22 @@ def _unsupported(message: pricing_pb2.PlanVersion) -> list[str]:
     if message.HasField("minimum_commitment"):
         found.append("minimum_commitment")
     for index, charge in enumerate(message.charges):
-        found += [
-            f"charges[{index}].{name}"
-            for name in ("in_advance", "prorated", "tax_codes", "accumulation")
-            if getattr(charge, name)
-        ]
-        found += [f"charges[{index}].pricing_unit"] * charge.HasField("pricing_unit")
-        prices: list[pricing_pb2.Charge | pricing_pb2.ChargeFilter] = [charge, *charge.filters]
-        found += [f"charges[{index}].time_of_day"] * any(each.HasField("time_of_day") for each in prices)
+        found += [f"charges[{index}].{name}" for name in ("in_advance", "tax_codes") if getattr(charge, name)]
     return found
 
 
 def _charge_in(message: pricing_pb2.Charge) -> Charge:
-    prices: list[pricing_pb2.Charge | pricing_pb2.ChargeFilter] = [message, *message.filters]
+    prices = [each for each, _ in _parts(message)]
     return Charge(
         code=message.code,
         meter_code=message.meter_code,
         split=Split(
             parts=tuple(_part_in(each) for each in message.filters),
             group_keys=tuple(message.group_keys),
-            first_events=max(_first_events(each) for each in prices),
+            first_events=max(_first_events(each, message.prorated) for each in prices),
+            prorated=message.prorated,
+            accumulates=message.accumulation == message.ACCUMULATION_CONTRACT,
+            hours=tuple(_hours_in(each, part) for each, part in _parts(message) if each.HasField("time_of_day")),
         ),
         takes_amounts=any(each.WhichOneof("price") == "dynamic" for each in prices),
     )
@@ -104,8 +105,25 @@ def _part_in(message: pricing_pb2.ChargeFilter) -> UsagePart:
     return UsagePart(message.code, tuple((each.property, tuple(each.values)) for each in message.properties))
 
 
-def _first_events(message: pricing_pb2.Charge | pricing_pb2.ChargeFilter) -> int:
-    """How many single events the price is a matter of: a percentage has allowances and limits for each of them."""
+def _parts(message: pricing_pb2.Charge) -> Iterator[tuple[Priced, str]]:
+    """Each price of the charge, and the code of its filter, "" for the charge's own."""
+    yield message, ""
+    for each in message.filters:
+        yield each, each.code
+
+
+def _hours_in(message: Priced, part: str) -> Hours:
+    price = message.time_of_day
+    windows = (TimeWindow(it.code, tuple(it.weekdays), it.start_hour, it.end_hour) for it in price.windows)
+    return Hours(part, price.time_zone, tuple(windows))
+
+
+def _first_events(message: Priced, prorated: bool) -> int:
+    """How many single events the price is a matter of: a percentage has allowances and limits for each of them, and
+    units that are prorated are walked through the tiers of a graduated price.
+    """
+    if prorated and message.WhichOneof("price") == "graduated":
+        return MAX_FIRST_EVENTS
     if message.WhichOneof("price") != "percentage":
         return 0
     price = message.percentage

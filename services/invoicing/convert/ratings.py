@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from libs.common.money import Money
 from services.invoicing.domain.line import RatedUsage
-from services.invoicing.domain.rating import RatedTier, Rating, StepKind
+from services.invoicing.domain.rating import PricedUnits, RatedTier, Rating, StepKind
 from weir.pricing.v1 import pricing_pb2
 
 _KINDS = {
@@ -31,7 +31,12 @@ def _line_name(message: pricing_pb2.RatedCharge) -> str:
     """The charge's or filter's name, with the group that the line is for."""
     group = ", ".join(f"{key} {message.group[key]}" for key in sorted(message.group))
     limit = {"minimum": "up to the minimum", "maximum": "down to the maximum"}.get(message.charge_model, "")
-    return ", ".join(part for part in (message.name, group, limit) if part)
+    window = f"in {message.window}" if message.window else ""
+    return ", ".join(part for part in (message.name, group, window, limit) if part)
+
+
+def _priced_units_in(message: pricing_pb2.PricedUnits) -> PricedUnits:
+    return PricedUnits(message.code, Decimal(message.amount), Decimal(message.conversion_rate))
 
 
 def rating_in(recorded: bytes) -> Rating:
@@ -42,6 +47,10 @@ def rating_in(recorded: bytes) -> Rating:
         charge_model=message.charge_model,
         part=message.filter,
         group=tuple(sorted(message.group.items())),
+        window=message.window if message.HasField("window") else None,
+        full_quantity=Decimal(message.full_quantity) if message.full_quantity else None,
+        quantity_before=Decimal(message.quantity_before) if message.quantity_before else None,
+        pricing_unit=_priced_units_in(message.pricing_unit) if message.HasField("pricing_unit") else None,
         quantity=Decimal(message.quantity),
         amount=Money(message.amount.minor_units, message.amount.currency_code),
         unrounded_amount=Decimal(message.unrounded_amount),

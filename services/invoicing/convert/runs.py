@@ -2,17 +2,17 @@
 
 from datetime import datetime
 
-from libs.common.wire import (
-    timestamp_out,
-)
+from libs.common.wire import timestamp_out
 from services.invoicing.domain.clock import BillingClock
-from services.invoicing.domain.run import BillingRun
+from services.invoicing.domain.run import BillingRun, Step
 from weir.invoicing.v1 import invoicing_pb2
 
 
 def clock_out(clock: BillingClock, real_now: datetime) -> invoicing_pb2.Clock:
     mode = invoicing_pb2.Clock.MODE_REAL if clock.test_now is None else invoicing_pb2.Clock.MODE_TEST
-    return invoicing_pb2.Clock(mode=mode, now=timestamp_out(clock.now(real_now)))
+    return invoicing_pb2.Clock(
+        mode=mode, now=timestamp_out(clock.now(real_now)), target_time=timestamp_out(clock.target)
+    )
 
 
 def billing_run_out(run: BillingRun) -> invoicing_pb2.BillingRun:
@@ -34,4 +34,14 @@ def billing_run_out(run: BillingRun) -> invoicing_pb2.BillingRun:
         ],
         create_time=timestamp_out(run.create_time),
         complete_time=timestamp_out(run.complete_time),
+        drained=run.is_drained,
+    )
+
+
+def billing_step_out(step: Step) -> invoicing_pb2.BillingStep:
+    return invoicing_pb2.BillingStep(
+        step_time=timestamp_out(step.time),
+        made_count=step.made_count,
+        finalized_count=step.finalized_count,
+        failed_count=step.failed_count,
     )

@@ -8,7 +8,7 @@ from services.invoicing.convert.times import instant_in, span_out
 from services.invoicing.domain.change import Effective, FirstFee, PlanChange
 from services.invoicing.domain.plan import PlanVersion
 from services.invoicing.domain.schedule import BillingTime
-from services.invoicing.domain.subscription import Phase, Subscription
+from services.invoicing.domain.subscription import Phase, Subscription, UnusedFee
 from weir.invoicing.v1 import changes_pb2, invoicing_pb2
 
 _BILLING_TIMES = {
@@ -28,6 +28,13 @@ _FIRST_FEES_IN = {
     changes_pb2.PlanChange.FIRST_FEE_PRORATE: FirstFee.PRORATE,
     changes_pb2.PlanChange.FIRST_FEE_NONE: FirstFee.NONE,
     changes_pb2.PlanChange.FIRST_FEE_FULL_NEW_ANCHOR: FirstFee.FULL_NEW_ANCHOR,
+}
+
+
+_UNUSED_FEES_IN: dict[int, UnusedFee] = {
+    changes_pb2.PlanChange.ON_UNUSED_FEE_UNSPECIFIED: UnusedFee.CREDIT,
+    changes_pb2.PlanChange.ON_UNUSED_FEE_KEEP: UnusedFee.KEEP,
+    changes_pb2.PlanChange.ON_UNUSED_FEE_CREDIT: UnusedFee.CREDIT,
 }
 
 
@@ -98,8 +105,15 @@ def change_in(message: changes_pb2.PlanChange, plan: PlanVersion) -> PlanChange:
         plan=plan,
         effective=_effective_in(message),
         first_fee=first_fee,
-        keeps_fee=message.on_unused_fee == changes_pb2.PlanChange.ON_UNUSED_FEE_KEEP,
+        on_unused_fee=unused_fee_in(message.on_unused_fee, "change.on_unused_fee"),
     )
+
+
+def unused_fee_in(value: int, field: str) -> UnusedFee:
+    """The numbers of the two enumerations are the same."""
+    if (found := _UNUSED_FEES_IN.get(value)) is None:
+        raise _unknown(value, field, "use")
+    return found
 
 
 def _effective_in(message: changes_pb2.PlanChange) -> Effective | datetime | None:

@@ -5,10 +5,9 @@ from datetime import datetime
 from enum import StrEnum
 
 from libs.common.errors import FailedPrecondition
-from services.invoicing.domain.period import day_of, day_start, zone
 from services.invoicing.domain.plan import PlanVersion
 from services.invoicing.domain.schedule import BillingInterval, BillingTime
-from services.invoicing.domain.subscription import Phase, Subscription, closed, period_billed, require_fee_decided
+from services.invoicing.domain.subscription import Phase, Subscription, UnusedFee, closed, period_billed
 
 _PER_YEAR = {
     BillingInterval.WEEKLY: 52,
@@ -42,7 +41,7 @@ class PlanChange:
     plan: PlanVersion
     effective: Effective | datetime | None
     first_fee: FirstFee
-    keeps_fee: bool
+    on_unused_fee: UnusedFee = UnusedFee.CREDIT
 
 
 def yearly_minor_units(plan: PlanVersion) -> int:
@@ -67,11 +66,12 @@ def changed(
 ) -> tuple[Subscription, datetime]:
     """The subscription with the change, and when that is. A change that was scheduled before makes way for it.
 
-    Raises FailedPrecondition SUBSCRIPTION_CLOSED, PERIOD_BILLED, CHANGE_AFTER_END, PLAN_CURRENCY_DIFFERS,
-    PLAN_UNCHANGED and UNUSED_FEE_UNDECIDED.
+    Raises FailedPrecondition SUBSCRIPTION_CLOSED, PERIOD_BILLED, CHANGE_AFTER_END, PLAN_CURRENCY_DIFFERS
+    and PLAN_UNCHANGED.
     """
     at = change_time(found, change, present, now)
     _require_possible(found, change, present, at)
+    found = found.deciding(change.on_unused_fee)
     kept = tuple(each for each in found.phases if _stays(found, each, at, now))
     phase = _begun(found, kept[-1] if kept else None, change, at)
     made = replace(found, phases=(*kept, phase), revision=found.revision + 1)
@@ -105,8 +105,6 @@ def _require_possible(found: Subscription, change: PlanChange, present: PlanVers
             "PLAN_CURRENCY_DIFFERS",
             f"plan {change.plan.plan_code} is in {change.plan.currency}, subscription {found.id} in {present.currency}",
         )
-    tz = zone(found.time_zone)
-    require_fee_decided(found, at, day_start(day_of(at, tz), tz), keeps_fee=change.keeps_fee)
 
 
 def _stays(found: Subscription, phase: Phase, at: datetime, now: datetime) -> bool:

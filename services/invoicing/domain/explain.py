@@ -8,10 +8,10 @@ from zoneinfo import ZoneInfo
 from libs.common.money import Money, plain
 from services.invoicing.domain.bill import InvoiceTax
 from services.invoicing.domain.invoice import Invoice
-from services.invoicing.domain.line import Line, Source
+from services.invoicing.domain.line import Line, LineKind, Source
 from services.invoicing.domain.period import Period
 from services.invoicing.domain.proration import Proration
-from services.invoicing.domain.rating import RatedTier, Rating, StepKind
+from services.invoicing.domain.rating import PricedUnits, RatedTier, Rating, StepKind
 from services.invoicing.domain.schedule import BillingInterval, Schedule
 
 _NOUNS = {
@@ -29,6 +29,7 @@ def sentences(invoice: Invoice, line: Line, rating: Rating | None, schedule: Sch
         f"{line.description} is billed to customer {invoice.customer_id}{_for(line.source)}.",
         _period(line.period, schedule.tz),
         *(_usage(line, rating, invoice.bill.currency) if rating else ()),
+        *(_late(line, rating) if rating and line.kind is LineKind.LATE_USAGE else ()),
         *(_base_fee(line.proration, _NOUNS[schedule.interval]) if line.proration else ()),
         _rounding(line.unrounded_amount, line.amount),
         *_taxes(line, invoice.bill.taxes),
@@ -63,23 +64,49 @@ def _usage(line: Line, rating: Rating, currency: str) -> Iterator[str]:
     if rating.charge_model in ("minimum", "maximum"):
         yield from (_limit(tier, rating.charge_model, currency) for tier in rating.tiers)
         return
+    measured = rating.full_quantity if rating.full_quantity is not None else rating.quantity
     yield (
-        f"In that period meter {rating.meter_code} measured {_units(rating.quantity)}{_which(rating)}, counting the"
+        f"In that period meter {rating.meter_code} measured {_units(measured)}{_which(rating)}, counting the"
         f" events that were recorded up to position {line.watermark} of the log."
     )
+    if rating.full_quantity is not None:
+        yield f"For the days on which they were there, that is {_units(rating.quantity)}."
+    if rating.quantity_before is not None:
+        yield f"Tiers go on over the contract, in which {_units(rating.quantity_before)} were used before."
     if not rating.tiers:
         yield "Corrections outweigh usage, which costs nothing."
+    unit = rating.pricing_unit.code if rating.pricing_unit else currency
     for tier in rating.tiers:
-        yield _tier(tier, rating.charge_model, currency, len(rating.tiers))
-    if len(rating.tiers) > 1:
+        yield _tier(tier, rating.charge_model, unit, len(rating.tiers))
+    if rating.pricing_unit is not None:
+        yield _converted(rating.pricing_unit, rating.unrounded_amount, currency)
+    elif len(rating.tiers) > 1:
         yield f"Together that is {_exact(rating.unrounded_amount, currency)}."
+
+
+def _late(line: Line, rating: Rating) -> Iterator[str]:
+    yield (
+        f"{rating.amount - line.amount} were billed for it before, by the events recorded up to position"
+        f" {line.prior_watermark}; this line is the difference."
+    )
+
+
+def _converted(priced: PricedUnits, amount: Decimal, currency: str) -> str:
+    rate = _exact(priced.conversion_rate, currency)
+    return f"Together that is {_exact(priced.amount, priced.code)} at {rate} each: {_exact(amount, currency)}."
 
 
 def _which(rating: Rating) -> str:
     """Of a meter's usage, that of a filter of the charge, and that of a group."""
     part = f" that filter {rating.part} of the charge admits" if rating.part else ""
     group = " and ".join(f"{name} {value}" for name, value in rating.group)
-    return part + (f" with {group}" if group else "")
+    return part + (f" with {group}" if group else "") + _when(rating.window)
+
+
+def _when(window: str | None) -> str:
+    if window is None:
+        return ""
+    return f" in the hours of {window}" if window else " in the hours that have no price of their own"
 
 
 def _limit(tier: RatedTier, charge_model: str, currency: str) -> str:

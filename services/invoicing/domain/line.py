@@ -15,6 +15,7 @@ BASE = "base"
 class LineKind(StrEnum):
     BASE_FEE = "base_fee"
     USAGE = "usage"
+    LATE_USAGE = "late_usage"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,9 @@ class Line:
     """Rounded once; `unrounded_amount` is in major units.
 
     A base fee has a `proration`; usage has a `rating` (the serialized RatedCharge of pricing) and a `watermark` (the
-    point in metering's log up to which events are on this line). A line without a `source` is for no subscription.
+    point in metering's log up to which events are on this line); late usage also the `prior_watermark` that its period
+    was billed at: its amount is what the usage comes to at the one less what it came to at the other. A line without a
+    `source` is for no subscription.
     """
 
     kind: LineKind
@@ -58,3 +61,4 @@ class Line:
     proration: Proration | None = None
     rating: bytes | None = None
     watermark: int | None = None
+    prior_watermark: int | None = None

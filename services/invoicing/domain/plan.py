@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from libs.common.money import Money
+from services.invoicing.domain.hours import Hours
 from services.invoicing.domain.schedule import BillingInterval
 
 
@@ -18,11 +19,17 @@ class UsagePart:
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """How the usage of a charge is asked for: by filter, by group, and with the values of the first single events."""
+    """How the usage of a charge is asked for: by filter, by group, and with the values of the first single events;
+    `prorated` for the days that units are held, with that of the contract before if it `accumulates`, and by the hours
+    of prices by time of day.
+    """
 
     parts: tuple[UsagePart, ...] = ()
     group_keys: tuple[str, ...] = ()
     first_events: int = 0
+    prorated: bool = False
+    accumulates: bool = False
+    hours: tuple[Hours, ...] = ()
 
 
 WHOLE = Split()

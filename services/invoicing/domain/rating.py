@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
+from typing import TypeAlias
 
 from libs.common.money import Money
 
@@ -15,6 +16,10 @@ class StepKind(StrEnum):
     TRANSACTIONS = "transactions"
     EVENT_AMOUNTS = "event_amounts"
     LIMIT = "limit"
+
+
+PartKey: TypeAlias = tuple[str, tuple[tuple[str, str], ...], str | None, bool]
+"""A filter of a charge, a group, a window, and whether it is none but leads to the charge's minimum or maximum."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +42,22 @@ class RatedTier:
 
 
 @dataclass(frozen=True, slots=True)
+class PricedUnits:
+    """An amount in a pricing unit, and what one of it is worth in major units of the currency."""
+
+    code: str
+    amount: Decimal
+    conversion_rate: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class Rating:
-    """`quantity` of `meter_code` under a charge of `charge_model`; the tiers' amounts add up to `unrounded_amount`.
+    """`quantity` of `meter_code` under a charge of `charge_model`; the tiers' amounts add up to `unrounded_amount`, or
+    in a pricing unit to what converts to that.
 
     `part` is the charge's filter that the usage belongs to, "" if none, and `group` its values of the charge's group
-    keys.
+    keys. `window` is that of a price by time of day, "" for the hours that none has, None for other prices. Of units
+    that are prorated, there are `full_quantity`; where tiers go on over the contract, `quantity_before` was used.
     """
 
     meter_code: str
@@ -52,12 +68,12 @@ class Rating:
     tiers: tuple[RatedTier, ...]
     part: str = ""
     group: tuple[tuple[str, str], ...] = ()
+    window: str | None = None
+    full_quantity: Decimal | None = None
+    quantity_before: Decimal | None = None
+    pricing_unit: PricedUnits | None = None
 
-    def is_of(self, other: "Rating") -> bool:
-        """Whether it rates the same part and group of a charge, or both lead to its minimum or maximum."""
-        limits = {"minimum", "maximum"}
-        return (self.part, self.group, self.charge_model in limits) == (
-            other.part,
-            other.group,
-            other.charge_model in limits,
-        )
+    @property
+    def part_key(self) -> PartKey:
+        """What of a charge it rates; two that lead to its minimum or maximum rate the same."""
+        return self.part, self.group, self.window, self.charge_model in {"minimum", "maximum"}

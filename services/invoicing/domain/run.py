@@ -24,7 +24,7 @@ class BillingRun:
     """One pass over the subscriptions that fall due up to `as_of` on the tenant's clock. The other times are real.
 
     `due_count` subscriptions have a period left to bill, `finalized_count` invoices are done; `failures` are at most
-    100 of the last tries that failed.
+    100 of the last tries that failed. It `is_drained` when nothing but what failed is left.
     """
 
     id: str
@@ -34,16 +34,29 @@ class BillingRun:
     due_count: int
     finalized_count: int
     failures: tuple[BillingFailure, ...]
+    is_drained: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What a run did while the test clock stood at `time`."""
+
+    time: datetime
+    made_count: int
+    finalized_count: int
+    failed_count: int
 
 
 @dataclass(frozen=True, slots=True)
 class OpenRun:
-    """A run under way: it bills what falls due after `after`, where the tenant's run before it ends, up to `as_of`."""
+    """A run under way: it bills what falls due after `after`, where the tenant's run before it ends, up to `until`,
+    where it ends itself or the test clock stands.
+    """
 
     tenant_id: str
     id: str
     after: datetime | None
-    as_of: datetime
+    until: datetime
 
 
 def retry_delay(failures: int) -> timedelta:

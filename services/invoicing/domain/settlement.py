@@ -81,10 +81,16 @@ def by_invoice(portions: Iterable[Portion]) -> dict[InvoiceKey, list[Portion]]:
 
 
 def settled(due: Subscription) -> Settled:
-    """By the next invoice: at the end of the current period, or if that `is_opening`, at its beginning."""
+    """By the next invoice: at the end of the current period, or if that `is_opening`, at its beginning. After its end,
+    nothing but what comes late.
+    """
     period = due.current_period
+    if due.is_closed:
+        return Settled(Period(due.billed_until, due.due_time), None, None)
     if due.is_opening:
         return Settled(period, due.opening_fee, None)
+    if not due.makes_invoice:
+        return Settled(period, None, None)
     fee = due.closing_fee
     return Settled(fee if fee and fee.start >= period.end else period, fee, period)
 

@@ -6,13 +6,26 @@ The days of base fees tile the calendar: the day of a change is the new phase's,
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from enum import StrEnum
 
 from libs.common.errors import FailedPrecondition
 from services.invoicing.domain.customer import Customer
-from services.invoicing.domain.period import Period, day_from, day_of, day_start, zone
+from services.invoicing.domain.period import LATEST, Period, day_from, day_of, day_start, zone
 from services.invoicing.domain.plan import PlanVersion
 from services.invoicing.domain.schedule import BillingInterval, BillingTime, Schedule, schedule
+
+LATE_CHECK_INTERVAL = timedelta(days=30)
+LATE_CHECKS = 3
+"""Usage that comes late is looked for so long after a subscription's end, and so many times."""
+
+
+class UnusedFee(StrEnum):
+    """What becomes of days of a base fee in advance that lie after the end of their phase."""
+
+    KEEP = "keep"
+    CREDIT = "credit"
+    """A credit note gives them back, with their taxes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +33,8 @@ class Phase:
     """Billed by one plan version, from `start_time` until the next phase begins; `number` counts from 1.
 
     On the anniversary, periods begin on the day of `anchor_time`. Base fees are for the time from `fee_start_time` on,
-    and charged when a period begins if the phase is `in_advance`.
+    and charged when a period begins if the phase is `in_advance`; `on_unused_fee` says what becomes of days paid for
+    that lie after the phase's end.
     """
 
     number: int
@@ -32,6 +46,7 @@ class Phase:
     anchor_time: datetime
     fee_start_time: datetime
     in_advance: bool
+    on_unused_fee: UnusedFee = UnusedFee.CREDIT
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +57,9 @@ class Subscription:
     `fee_paid_until` is how far the phase's base fee in advance has been charged, None if none has. It ends at
     `end_time`; `is_closed` says that everything up to there is billed. `revision` counts changes by request, `failures`
     tries in a row. If it is `invoiced_alone`, what is due of it has an invoice of its own, otherwise one with what is
-    due then of the customer's other subscriptions.
+    due then of the customer's other subscriptions. What metering recorded up to `billed_watermark` for the time before
+    the current period is billed. Once it is closed, usage that comes late is looked for at the `late_check_time`.
+    Without a last invoice (`has_last_invoice`), what is not billed at its end never is.
     """
 
     id: str
@@ -61,6 +78,9 @@ class Subscription:
     revision: int = 0
     failures: int = 0
     invoiced_alone: bool = False
+    billed_watermark: int = 0
+    late_check_time: datetime | None = None
+    has_last_invoice: bool = True
 
     @property
     def phase(self) -> Phase:
@@ -73,10 +93,24 @@ class Subscription:
 
     @property
     def due_time(self) -> datetime:
-        """When the next invoice is made."""
+        """When the next invoice is made; of one that is closed and is not looked at any more, never."""
+        if self.is_closed:
+            return self.late_check_time or LATEST
         if self.is_opening:
             return max(self.current_period.start, self.phase.fee_start_time)
         return self.current_period.end
+
+    @property
+    def makes_invoice(self) -> bool:
+        """Whether its next bill is an invoice even without a line."""
+        is_last = self.current_period.end == self.end_time and not self.is_opening
+        return not self.is_closed and (self.has_last_invoice or not is_last)
+
+    @property
+    def billed_until(self) -> datetime:
+        """Usage before is billed, but for what comes late."""
+        begun = self.current_period.start
+        return begun if not self.is_closed or self.end_time == begun else self.current_period.end
 
     def numbered(self, number: int) -> Phase:
         return next(phase for phase in self.phases if phase.number == number)
@@ -119,12 +153,14 @@ class Subscription:
 
     def billed(self) -> "Subscription":
         """As it is once its next invoice is made."""
+        if self.is_closed:
+            return self._looked_at()
         if self.is_opening:
             fee = self.opening_fee
             return replace(self, is_opening=False, fee_paid_until=self._paid_by(fee) if fee else None)
         end = self.current_period.end
         if end == self.end_time:
-            return replace(self, is_closed=True)
+            return self.closed()
         following = self._following(self.phase)
         if following is not None and following.start_time == end:
             return self.entering(following)
@@ -134,6 +170,32 @@ class Subscription:
         if after.current_period.start < self._day_start(self.phase.fee_start_time):
             return replace(after, is_opening=True)
         return replace(after, fee_paid_until=self._paid_by(fee))
+
+    def closed(self) -> "Subscription":
+        """Once it is billed to its end, in the current period or before it."""
+        assert self.end_time is not None, "only what has an end is closed"
+        return replace(self, is_closed=True, late_check_time=self.end_time + LATE_CHECK_INTERVAL)
+
+    def _looked_at(self) -> "Subscription":
+        assert self.end_time is not None, "only what has an end is closed"
+        assert self.late_check_time is not None, "it was due"
+        again = self.late_check_time + LATE_CHECK_INTERVAL
+        is_last = again > self.end_time + LATE_CHECKS * LATE_CHECK_INTERVAL
+        return replace(self, late_check_time=None if is_last else again)
+
+    def deciding(self, on_unused_fee: UnusedFee) -> "Subscription":
+        """With what becomes of unused days of the fee of each phase that has not ended."""
+        return replace(
+            self,
+            phases=tuple(
+                replace(each, on_unused_fee=on_unused_fee) if each.number >= self.phase_number else each
+                for each in self.phases
+            ),
+        )
+
+    def ending_of(self, phase: Phase) -> UnusedFee:
+        """What becomes of unused days of the fee of a phase, also of one that another has taken the place of."""
+        return next((each for each in self.phases if each.number == phase.number), phase).on_unused_fee
 
     def due_at(self, instant: datetime) -> "Iterator[Subscription]":
         """As it stands at each of the steps that are due at `instant`, of which it is the first."""
@@ -191,24 +253,28 @@ def closed(found: Subscription) -> FailedPrecondition:
     return FailedPrecondition("SUBSCRIPTION_CLOSED", f"subscription {found.id} has ended, and is billed to its end")
 
 
-def ended(found: Subscription, end_time: datetime, *, keeps_fee: bool) -> Subscription:
+def ended(
+    found: Subscription,
+    end_time: datetime,
+    on_unused_fee: UnusedFee = UnusedFee.CREDIT,
+    *,
+    has_last_invoice: bool = True,
+) -> Subscription:
     """The subscription as it is once it is to end at `end_time`; no phase begins then or later.
     What is billed up to there already owes nothing more.
 
-    Raises FailedPrecondition SUBSCRIPTION_CLOSED, PERIOD_BILLED when it is billed beyond that already, and
-    UNUSED_FEE_UNDECIDED when days after that are paid in advance and it is not said that the fee `keeps_fee`.
+    Raises FailedPrecondition SUBSCRIPTION_CLOSED, and PERIOD_BILLED when it is billed beyond that already.
     """
     if found.is_closed:
         raise closed(found)
     begun = found.current_period.start
     if end_time < begun:
         raise period_billed(found, "end")
-    tz = zone(found.time_zone)
-    require_fee_decided(found, end_time, day_start(day_from(end_time, tz), tz), keeps_fee=keeps_fee)
-    changed = replace(found, end_time=end_time, revision=found.revision + 1)
+    changed = replace(found, end_time=end_time, revision=found.revision + 1, has_last_invoice=has_last_invoice)
+    changed = changed.deciding(on_unused_fee)
     if end_time == begun:
-        return replace(changed, is_closed=True)
-    phases = tuple(each for each in found.phases if each.start_time < end_time)
+        return changed.closed()
+    phases = tuple(each for each in changed.phases if each.start_time < end_time)
     return replace(changed, phases=phases).recut()
 
 
@@ -219,15 +285,6 @@ def period_billed(found: Subscription, verb: str) -> FailedPrecondition:
         f"subscription {found.id} is billed up to {begun}; it can {verb} then or later",
         billed_until=begun,
     )
-
-
-def require_fee_decided(found: Subscription, at: datetime, unused_from: datetime, *, keeps_fee: bool) -> None:
-    paid = found.fee_paid_until
-    if paid is not None and unused_from < paid and not keeps_fee:
-        raise FailedPrecondition(
-            "UNUSED_FEE_UNDECIDED",
-            f"subscription {found.id} is paid until {paid.isoformat()}, beyond {at.isoformat()}: say on_unused_fee",
-        )
 
 
 def begun(

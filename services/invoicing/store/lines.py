@@ -23,7 +23,7 @@ async def insert(conn: Conn, tenant_id: str, lines: Iterable[tuple[str, int, Lin
         "invoice_line",
         "tenant_id, invoice_id, position, kind, code, description, subscription_id, phase_number, plan_code,"
         " plan_version, period_start, period_end, amount_minor, unrounded_amount, tax_codes, fee_minor, days,"
-        " period_days, rating, watermark",
+        " period_days, rating, watermark, prior_watermark",
         ((tenant_id, invoice_id, position, *_line_values(line)) for invoice_id, position, line in lines),
     )
 
@@ -83,7 +83,8 @@ async def of_invoices(conn: Conn, tenant_id: str, currencies: Mapping[str, str])
     found: dict[str, list[Line]] = {invoice_id: [] for invoice_id in currencies}
     for row in await conn.fetch(
         f"SELECT invoice_id, kind, code, description, {_SOURCE}, period_start, period_end, amount_minor,"  # noqa: S608
-        " unrounded_amount, tax_codes, fee_minor, days, period_days, rating, watermark FROM invoice_line"
+        " unrounded_amount, tax_codes, fee_minor, days, period_days, rating, watermark,"
+        " prior_watermark FROM invoice_line"
         " WHERE tenant_id = $1 AND invoice_id = ANY($2::text[]) ORDER BY invoice_id, position",
         tenant_id,
         list(currencies),
@@ -102,9 +103,51 @@ async def settlements(conn: Conn, tenant_id: str, invoice_ids: Iterable[str]) ->
         tenant_id,
         list(found),
     ):
-        period = Period(row["period_start"], row["period_end"])
-        found[row["invoice_id"]].append(Settlement(_source(row), period, row["due_time"], row["is_opening"]))
+        found[row["invoice_id"]].append(_settlement(row))
     return found
+
+
+async def settlements_of(
+    conn: Conn, tenant_id: str, subscription_ids: Sequence[str]
+) -> Mapping[str, Sequence[Settlement]]:
+    """By subscription, in the order of time."""
+    found: dict[str, list[Settlement]] = {subscription_id: [] for subscription_id in subscription_ids}
+    for row in await conn.fetch(
+        f"SELECT {_SOURCE}, period_start, period_end, due_time, is_opening FROM invoice_settlement"  # noqa: S608
+        " WHERE tenant_id = $1 AND subscription_id = ANY($2::text[]) ORDER BY subscription_id, phase_number, due_time",
+        tenant_id,
+        subscription_ids,
+    ):
+        found[row["subscription_id"]].append(_settlement(row))
+    return found
+
+
+async def invoices_of(conn: Conn, tenant_id: str, source: Source, period: Period) -> Sequence[str]:
+    """The ids of the invoices that have lines for a phase and period, in order."""
+    rows = await conn.fetch(
+        "SELECT DISTINCT invoice_id FROM invoice_line WHERE tenant_id = $1 AND subscription_id = $2"
+        " AND phase_number = $3 AND period_start = $4 AND period_end = $5 ORDER BY invoice_id",
+        tenant_id,
+        source.subscription_id,
+        source.phase_number,
+        period.start,
+        period.end,
+    )
+    return [row["invoice_id"] for row in rows]
+
+
+async def fees_of(conn: Conn, tenant_id: str, subscription_id: str, phase_number: int, period: Period) -> Sequence[str]:
+    """The ids of the invoices that have lines for a phase's base fee in a period, in order."""
+    rows = await conn.fetch(
+        "SELECT DISTINCT invoice_id FROM invoice_line WHERE tenant_id = $1 AND subscription_id = $2"
+        " AND phase_number = $3 AND kind = 'base_fee' AND period_start < $5 AND period_end > $4 ORDER BY invoice_id",
+        tenant_id,
+        subscription_id,
+        phase_number,
+        period.start,
+        period.end,
+    )
+    return [row["invoice_id"] for row in rows]
 
 
 async def taxes(conn: Conn, tenant_id: str, currencies: Mapping[str, str]) -> Mapping[str, Sequence[InvoiceTax]]:
@@ -141,6 +184,7 @@ def _line_values(line: Line) -> tuple[Any, ...]:
         part.period_days if part else None,
         line.rating,
         line.watermark,
+        line.prior_watermark,
     )
 
 
@@ -157,6 +201,11 @@ def _source(row: asyncpg.Record) -> Source:
     return Source(row["subscription_id"], row["phase_number"], row["plan_code"], row["plan_version"])
 
 
+def _settlement(row: asyncpg.Record) -> Settlement:
+    period = Period(row["period_start"], row["period_end"])
+    return Settlement(_source(row), period, row["due_time"], row["is_opening"])
+
+
 def _line(row: asyncpg.Record, currency: str) -> Line:
     fee = row["fee_minor"]
     return Line(
@@ -171,6 +220,7 @@ def _line(row: asyncpg.Record, currency: str) -> Line:
         proration=None if fee is None else Proration(Money(fee, currency), row["days"], row["period_days"]),
         rating=row["rating"],
         watermark=row["watermark"],
+        prior_watermark=row["prior_watermark"],
     )
 
 

@@ -5,14 +5,14 @@ from collections.abc import Mapping, Sequence
 
 from libs.common.postgres import Conn
 from services.invoicing.domain.schedule import BillingInterval, BillingTime
-from services.invoicing.domain.subscription import Phase
+from services.invoicing.domain.subscription import Phase, UnusedFee
 
 
 async def of(conn: Conn, tenant_id: str, subscription_ids: Sequence[str]) -> Mapping[str, list[Phase]]:
     """By subscription, in their order."""
     rows = await conn.fetch(
         "SELECT subscription_id, number, start_time, plan_code, plan_version, billing_interval, billing_time,"
-        " anchor_time, fee_start_time, in_advance FROM subscription_phase"
+        " anchor_time, fee_start_time, in_advance, on_unused_fee FROM subscription_phase"
         " WHERE tenant_id = $1 AND subscription_id = ANY($2::text[]) ORDER BY subscription_id, number",
         tenant_id,
         subscription_ids,
@@ -29,6 +29,7 @@ async def of(conn: Conn, tenant_id: str, subscription_ids: Sequence[str]) -> Map
             anchor_time=row["anchor_time"],
             fee_start_time=row["fee_start_time"],
             in_advance=row["in_advance"],
+            on_unused_fee=UnusedFee(row["on_unused_fee"]),
         )
         found[row["subscription_id"]].append(phase)
     return found
@@ -41,8 +42,8 @@ async def replace(conn: Conn, tenant_id: str, subscription_id: str, phases: Sequ
     )
     await conn.executemany(
         "INSERT INTO subscription_phase (tenant_id, subscription_id, number, start_time, plan_code, plan_version,"
-        " billing_interval, billing_time, anchor_time, fee_start_time, in_advance)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+        " billing_interval, billing_time, anchor_time, fee_start_time, in_advance, on_unused_fee)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
         [
             (
                 tenant_id,
@@ -56,6 +57,7 @@ async def replace(conn: Conn, tenant_id: str, subscription_id: str, phases: Sequ
                 each.anchor_time,
                 each.fee_start_time,
                 each.in_advance,
+                each.on_unused_fee,
             )
             for each in phases
         ],

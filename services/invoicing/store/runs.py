@@ -8,15 +8,21 @@ import asyncpg
 
 from libs.common.paging import Page
 from libs.common.postgres import Conn
-from services.invoicing.domain.run import BillingFailure, BillingRun, OpenRun
+from services.invoicing.domain.run import BillingFailure, BillingRun, OpenRun, Step
 
 MAX_FAILURES_LISTED = 100
+MAX_STEPS_LISTED = 500
 
 _PROGRESS = (
     "SELECT r.tenant_id, r.id, r.as_of, r.create_time, r.complete_time, r.finalized_count,"
     " (SELECT count(*) FROM subscription s WHERE r.state = 'running'"
-    "  AND s.tenant_id = r.tenant_id AND s.due_time <= r.as_of) AS due_count"
-    " FROM billing_run r"
+    "  AND s.tenant_id = r.tenant_id AND s.due_time <= r.as_of) AS due_count,"
+    " r.state = 'completed' OR coalesce(c.now >= r.as_of, true)"
+    "  AND NOT EXISTS (SELECT FROM subscription s WHERE s.tenant_id = r.tenant_id AND s.due_time <= r.as_of"
+    "   AND s.failure_count = 0)"
+    "  AND NOT EXISTS (SELECT FROM invoice i WHERE i.tenant_id = r.tenant_id AND i.state = 'draft'"
+    "   AND i.billing_run_id = r.id) AS is_drained"
+    " FROM billing_run r JOIN billing_clock c USING (tenant_id)"
 )
 
 _UNCOVERED = (
@@ -84,29 +90,68 @@ async def start(conn: Conn, tenant_id: str, run_id: str, as_of: datetime, now: d
 
 
 async def open_runs(conn: Conn) -> Sequence[OpenRun]:
-    """Every tenant's runs under way, those that reach less far first."""
+    """Every tenant's runs under way, those that reach less far first; on a test clock, as far as it has come."""
     rows = await conn.fetch(
-        "SELECT tenant_id, id, lag(as_of) OVER (PARTITION BY tenant_id ORDER BY as_of, id) AS after, as_of"
-        " FROM billing_run WHERE state = 'running' ORDER BY as_of, id"
+        "SELECT r.tenant_id, r.id, r.after, least(r.as_of, c.now) AS until FROM ("
+        "  SELECT tenant_id, id, as_of, lag(as_of) OVER (PARTITION BY tenant_id ORDER BY as_of, id) AS after"
+        "  FROM billing_run WHERE state = 'running') r"
+        " JOIN billing_clock c USING (tenant_id) WHERE r.after IS NULL OR r.after < least(r.as_of, c.now)"
+        " ORDER BY until, r.id"
     )
-    return [OpenRun(row["tenant_id"], row["id"], row["after"], row["as_of"]) for row in rows]
+    return [OpenRun(row["tenant_id"], row["id"], row["after"], row["until"]) for row in rows]
 
 
-async def count_finalized(conn: Conn, tenant_id: str, run_ids: Sequence[str]) -> None:
-    """One more finalized invoice for each mention of a run."""
+async def count_billed(
+    conn: Conn, tenant_id: str, run_id: str, step_time: datetime, made_count: int, failed_count: int
+) -> None:
+    """So many invoices made and subscriptions failed while the test clock stood at `step_time`."""
     await conn.execute(
-        "UPDATE billing_run r SET finalized_count = finalized_count + m.mentions"
-        " FROM (SELECT id, count(*) AS mentions FROM unnest($2::text[]) AS id GROUP BY id) m"
+        "INSERT INTO billing_run_step AS s (tenant_id, billing_run_id, step_time, made_count, failed_count)"
+        " VALUES ($1, $2, $3, $4, $5) ON CONFLICT (tenant_id, billing_run_id, step_time) DO UPDATE"
+        " SET made_count = s.made_count + $4, failed_count = s.failed_count + $5",
+        tenant_id,
+        run_id,
+        step_time,
+        made_count,
+        failed_count,
+    )
+
+
+async def count_finalized(conn: Conn, tenant_id: str, run_ids: Sequence[str], step_time: datetime | None) -> None:
+    """One more finalized invoice for each mention of a run, with the test clock at `step_time` if there is one."""
+    await conn.execute(
+        "WITH mentioned AS (SELECT id, count(*) AS mentions FROM unnest($2::text[]) AS id GROUP BY id),"
+        " stepped AS (INSERT INTO billing_run_step AS s (tenant_id, billing_run_id, step_time, finalized_count)"
+        "  SELECT $1, id, $3, mentions FROM mentioned WHERE $3::timestamptz IS NOT NULL"
+        "  ON CONFLICT (tenant_id, billing_run_id, step_time) DO UPDATE"
+        "  SET finalized_count = s.finalized_count + excluded.finalized_count)"
+        " UPDATE billing_run r SET finalized_count = finalized_count + m.mentions FROM mentioned m"
         " WHERE r.tenant_id = $1 AND r.id = m.id",
         tenant_id,
         run_ids,
+        step_time,
     )
 
 
+async def steps(conn: Conn, tenant_id: str, run_id: str, after: datetime | None) -> Sequence[Step]:
+    """The first of a run's steps later than `after`, in order."""
+    rows = await conn.fetch(
+        "SELECT step_time, made_count, finalized_count, failed_count FROM billing_run_step"
+        " WHERE tenant_id = $1 AND billing_run_id = $2 AND step_time > coalesce($3, '-infinity'::timestamptz)"
+        " ORDER BY step_time LIMIT $4",
+        tenant_id,
+        run_id,
+        after,
+        MAX_STEPS_LISTED,
+    )
+    return [Step(*row.values()) for row in rows]
+
+
 async def complete(conn: Conn, now: datetime) -> None:
-    """Complete the runs that have nothing left: no period to bill, no draft to finalize."""
+    """Complete the runs that have nothing left: no way to go, no period to bill, no draft to finalize."""
     await conn.execute(
         "UPDATE billing_run r SET state = 'completed', complete_time = $1, tell_time = $1 WHERE state = 'running'"
+        " AND NOT EXISTS (SELECT FROM billing_clock c WHERE c.tenant_id = r.tenant_id AND c.now < r.as_of)"
         " AND NOT EXISTS (SELECT FROM subscription s WHERE s.tenant_id = r.tenant_id AND s.due_time <= r.as_of)"
         " AND NOT EXISTS (SELECT FROM invoice i"
         "  WHERE i.tenant_id = r.tenant_id AND i.billing_run_id = r.id AND i.state = 'draft')",
@@ -161,4 +206,5 @@ async def _run(conn: Conn, row: asyncpg.Record) -> BillingRun:
             BillingFailure(each["id"], each["failure_reason"], each["failure_message"], each["available_time"])
             for each in failures
         ),
+        row["is_drained"],
     )

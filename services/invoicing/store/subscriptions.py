@@ -17,7 +17,7 @@ from services.invoicing.store import phases
 _COLUMNS = (
     "s.id, s.customer_id, c.time_zone, s.billing_time, s.start_time, s.phase_number, s.period_start, s.period_end,"
     " s.opening_time, s.create_time, s.fee_paid_until, s.end_time, s.is_closed, s.revision, s.failure_count,"
-    " s.invoiced_alone"
+    " s.invoiced_alone, s.billed_watermark, s.late_check_time, s.has_last_invoice"
 )
 _FROM = "FROM subscription s JOIN customer c ON c.tenant_id = s.tenant_id AND c.id = s.customer_id"
 
@@ -130,7 +130,7 @@ async def claim_due(
         " WHERE s.tenant_id = $1 AND s.id = due.id AND c.tenant_id = $1 AND c.id = s.customer_id"
         f" RETURNING {_COLUMNS}",
         run.tenant_id,
-        run.as_of,
+        run.until,
         run.after,
         now,
         leased_until,
@@ -139,18 +139,24 @@ async def claim_due(
     return await _subscriptions(conn, run.tenant_id, rows)
 
 
-async def advance(conn: Conn, tenant_id: str, billed: Sequence[Subscription]) -> set[str]:
-    """Move each to where it is once it is billed. Returns the ids of those that still stood where they were billed."""
+async def advance(conn: Conn, tenant_id: str, billed: Sequence[Subscription], watermarks: Sequence[int]) -> set[str]:
+    """Move each to where it is once it is billed with all usage recorded up to its watermark; 0 is for one that was
+    billed without usage. Returns the ids of those that still stood where they were billed.
+    """
     after = [each.billed() for each in billed]
     rows = await conn.fetch(
         "UPDATE subscription s SET phase_number = b.next_phase, period_start = b.next_start, period_end = b.next_end,"
         " opening_time = b.next_opening, fee_paid_until = b.fee_paid_until, is_closed = b.next_closed,"
+        " late_check_time = b.next_check, billed_watermark = greatest(s.billed_watermark, b.watermark),"
         " available_time = '-infinity', failure_count = 0, failure_reason = NULL, failure_message = NULL"
         " FROM unnest($2::text[], $3::bigint[], $4::timestamptz[], $5::timestamptz[], $6::integer[], $7::timestamptz[],"
-        "  $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::boolean[]) AS b (id, revision, period_start,"
-        "  opening_time, next_phase, next_start, next_end, next_opening, fee_paid_until, next_closed)"
+        "  $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::boolean[], $12::bigint[],"
+        "  $13::timestamptz[], $14::timestamptz[])"
+        "  AS b (id, revision, period_start, opening_time, next_phase, next_start, next_end, next_opening,"
+        "  fee_paid_until, next_closed, watermark, check_time, next_check)"
         " WHERE s.tenant_id = $1 AND s.id = b.id AND s.revision = b.revision AND s.period_start = b.period_start"
-        " AND s.opening_time IS NOT DISTINCT FROM b.opening_time AND NOT s.is_closed RETURNING s.id",
+        " AND s.opening_time IS NOT DISTINCT FROM b.opening_time AND s.due_time IS NOT NULL"
+        " AND s.late_check_time IS NOT DISTINCT FROM b.check_time RETURNING s.id",
         tenant_id,
         [each.id for each in billed],
         [each.revision for each in billed],
@@ -162,6 +168,9 @@ async def advance(conn: Conn, tenant_id: str, billed: Sequence[Subscription]) ->
         [_opening_time(each) for each in after],
         [each.fee_paid_until for each in after],
         [each.is_closed for each in after],
+        watermarks,
+        [each.late_check_time for each in billed],
+        [each.late_check_time for each in after],
     )
     return {row["id"] for row in rows}
 
@@ -180,7 +189,9 @@ async def save(conn: Conn, tenant_id: str, changed: Subscription) -> None:
     """What a request has changed of the locked subscription. What is due is due at once, however long it failed."""
     await conn.execute(
         "UPDATE subscription SET phase_number = $3, period_start = $4, period_end = $5, opening_time = $6,"
-        " fee_paid_until = $7, end_time = $8, is_closed = $9, revision = $10, available_time = '-infinity'"
+        " fee_paid_until = $7, end_time = $8, is_closed = $9, revision = $10, late_check_time = $11,"
+        " has_last_invoice = $12,"
+        " available_time = '-infinity'"
         " WHERE tenant_id = $1 AND id = $2",
         tenant_id,
         changed.id,
@@ -192,6 +203,8 @@ async def save(conn: Conn, tenant_id: str, changed: Subscription) -> None:
         changed.end_time,
         changed.is_closed,
         changed.revision,
+        changed.late_check_time,
+        changed.has_last_invoice,
     )
     await phases.replace(conn, tenant_id, changed.id, changed.phases)
 
@@ -280,4 +293,7 @@ def _subscription(row: asyncpg.Record, its_phases: tuple[Phase, ...]) -> Subscri
         revision=row["revision"],
         failures=row["failure_count"],
         invoiced_alone=row["invoiced_alone"],
+        billed_watermark=row["billed_watermark"],
+        late_check_time=row["late_check_time"],
+        has_last_invoice=row["has_last_invoice"],
     )

@@ -11,13 +11,15 @@ from services.metering.domain.versions import History, next_version
 from weir.metering.v1 import meters_pb2
 
 
-def version_in(request: meters_pb2.CreateMeterVersionRequest, history: History, now: datetime) -> Meter:
-    """The version after the meter's last one."""
+def version_in(
+    request: meters_pb2.CreateMeterVersionRequest, history: History, now: datetime, test_now: datetime | None
+) -> Meter:
+    """The version after the meter's last one. `test_now` is where the tenant's test clock is, or is going."""
     asked = timestamp_in(request.effective_time, True, "effective_time") if request.HasField("effective_time") else None
     if not request.HasField("definition"):
         raise InvalidArgument("FIELD_MISSING", "definition is required", field="definition")
     text_in(request.definition.event_code, "definition.event_code")
-    return defined(next_version(history, asked, now), request.definition, "definition.")
+    return defined(next_version(history, asked, now, test_now), request.definition, "definition.")
 
 
 def number_in(page: Page) -> int:

@@ -129,10 +129,10 @@ def questions_in(queries: Sequence[metering_pb2.GetUsageRequest]) -> list[Questi
     return [question_in(query, f"queries[{index}].") for index, query in enumerate(queries)]
 
 
-def watermark_in(watermark: int) -> int | None:
+def watermark_in(watermark: int, field: str = "watermark") -> int | None:
     """None for all that has been recorded."""
     if watermark < 0:
-        raise InvalidArgument("WATERMARK_NEGATIVE", f"watermark is {watermark}", field="watermark")
+        raise InvalidArgument("WATERMARK_NEGATIVE", f"{field} is {watermark}", field=field)
     return watermark or None
 
 

@@ -147,9 +147,12 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class TenantCatalog:
-    """A tenant's meters as ingestion needs them, by event code, and the version at which they were read."""
+    """A tenant's meters as ingestion needs them, by event code, and the version at which they were read. `test_now` is
+    where its test clock is, or is going.
+    """
 
     tenant_id: str
     tenant_no: int
     version: int
     watches: Mapping[str, Watch]
+    test_now: datetime | None = None

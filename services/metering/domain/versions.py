@@ -74,12 +74,13 @@ def histories(versions: Iterable[Meter]) -> list[History]:
     return [history(mine) for mine in by_code.values()]
 
 
-def next_version(history: History, asked: datetime | None, now: datetime) -> Meter:
-    """The version that a meter gets at `now`, in effect as asked or as soon as can be, defined as its last one.
+def next_version(history: History, asked: datetime | None, now: datetime, test_now: datetime | None = None) -> Meter:
+    """The version that a meter gets at `now`, in effect as asked or as soon as can be, defined as its last one. With a
+    test clock that is ahead, events may be recorded up to there.
 
     Raises InvalidArgument for an instant that is too early or too late, and FailedPrecondition METER_VERSION_PENDING.
     """
-    earliest, last = now + NOTICE, history.versions[-1]
+    earliest, last = max(now, test_now or now) + NOTICE, history.versions[-1]
     since = asked or earliest
     if since < earliest:
         raise InvalidArgument(

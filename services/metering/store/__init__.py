@@ -17,6 +17,7 @@ from services.metering.store.backfills import (
     record_in_backfill,
     revert_backfill,
 )
+from services.metering.store.clocks import find_test_clock, move_test_clock
 from services.metering.store.corrections import Request, claim, is_repeat
 from services.metering.store.events import (
     catalog_versions,
@@ -26,6 +27,7 @@ from services.metering.store.events import (
     list_events,
     number_series,
     record_events,
+    without_partition,
 )
 from services.metering.store.following import touched_subscriptions
 from services.metering.store.intake import count_intake
@@ -58,6 +60,7 @@ __all__ = [
     "find_meter",
     "find_meter_request",
     "find_standing",
+    "find_test_clock",
     "find_version_request",
     "insert_meter",
     "insert_version",
@@ -66,6 +69,7 @@ __all__ = [
     "list_backfills",
     "list_events",
     "list_meters",
+    "move_test_clock",
     "number_series",
     "open_backfill",
     "read_event_usage",
@@ -79,6 +83,7 @@ __all__ = [
     "snapshot",
     "touched_subscriptions",
     "update_meter",
+    "without_partition",
 ]
 
 

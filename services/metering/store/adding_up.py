@@ -22,7 +22,7 @@ LANE = """
 """
 """Parameter 1 is `lanes_out`."""
 
-_ADMITTED = """
+ADMITTED = """
     (filters = '[]' OR NOT EXISTS (
         SELECT FROM jsonb_array_elements(filters) AS filter
         WHERE (filter -> 'values' ? (properties ->> (filter ->> 'property'))) IS NOT TRUE
@@ -92,8 +92,9 @@ def filters_out(filters: Iterable[DimensionFilter]) -> list[dict[str, object]]:
     return [{"property": each.property, "values": each.values} for each in filters]
 
 
-def added_up(shape: Shape, source: str, condition: str, **keys: str) -> str:
-    """SELECT keys, lane_no, d_1 … (values of the lane's dimensions), and SUMS of each slot.
+def added_up(shape: Shape, source: str, condition: str, /, *, with_sequence: bool = False, **keys: str) -> str:
+    """SELECT keys, lane_no, d_1 … (values of the lane's dimensions), and SUMS of each slot; `with_sequence`, also
+    last_sequence.
 
     `source` joins `event` with `lane`; each key is an expression over it. OFFSET 0 keeps what is computed once from
     being computed for everything that is kept of it.
@@ -113,13 +114,16 @@ def added_up(shape: Shape, source: str, condition: str, **keys: str) -> str:
     )
     named = ", ".join([*keys, "lane_no"]) + divided
     seen = "kept, amount, event_time, transaction_id"
+    if with_sequence:
+        seen += ", sequence"
+        sums += ", max(sequence) AS last_sequence"
     computed = ", ".join(f"{expression} AS {key}" for key, expression in keys.items())
     looked_up = "".join(f", properties ->> dimensions[{n}] AS d_{n}" for n in range(1, shape.dimensions + 1))
     return f"""
         SELECT {named}, {sums} FROM (
             SELECT {named}, {seen}, {values} FROM (
                 SELECT {computed}, lane_no{looked_up}, {seen}, {texts}
-                FROM {source} WHERE {condition} AND {_ADMITTED}
+                FROM {source} WHERE {condition} AND {ADMITTED}
                 OFFSET 0
             ) AS looked_up OFFSET 0
         ) AS valued

@@ -16,12 +16,14 @@ CONNECT_TIMEOUT_SECONDS = 5
 WRITE_TIMEOUT_SECONDS = 60
 
 
-async def catalog_versions(conn: Conn, tenant_ids: Collection[str]) -> list[tuple[str, int, int]]:
-    """tenant_id, tenant_no and catalog version of those tenants that have ever made a meter."""
+async def catalog_versions(conn: Conn, tenant_ids: Collection[str]) -> list[tuple[str, int, int, datetime | None]]:
+    """tenant_id, tenant_no, catalog version and test clock of those tenants that have ever made a meter."""
     rows = await conn.fetch(
-        "SELECT tenant_id, tenant_no, catalog_version FROM tenant WHERE tenant_id = ANY($1)", list(tenant_ids)
+        "SELECT tenant_id, tenant_no, catalog_version, now FROM tenant LEFT JOIN test_clock USING (tenant_id)"
+        " WHERE tenant_id = ANY($1)",
+        list(tenant_ids),
     )
-    return [(row[0], row[1], row[2]) for row in rows]
+    return [(row[0], row[1], row[2], row[3]) for row in rows]
 
 
 async def number_series(conn: Conn, names: Iterable[tuple[str, str, str]]) -> dict[tuple[str, str, str], int]:
@@ -64,6 +66,15 @@ async def create_partition(conn: Conn, month: date) -> bool:
                 f" FOR VALUES FROM ('{month} 00:00:00+00') TO ('{following} 00:00:00+00')"
             )
     return True
+
+
+async def without_partition(conn: Conn, months: Sequence[date]) -> list[date]:
+    """Those whose events have no place."""
+    rows = await conn.fetch(
+        "SELECT month FROM unnest($1::date[]) AS month WHERE to_regclass(to_char(month, '\"event_\"YYYY_MM')) IS NULL",
+        months,
+    )
+    return [row["month"] for row in rows]
 
 
 async def connect_writer(dsn: str) -> "asyncpg.Connection[asyncpg.Record]":

@@ -100,7 +100,7 @@ async def fill(
 
 def _statement(shape: Shape, events: str, condition: str, widest: str) -> str:
     finest = added_up(
-        shape, _SOURCE % events, condition,
+        shape, _SOURCE % events, condition, with_sequence=True,
         tenant_no="tenant_no", series_no="series_no", depth="depth",
         start_time=_START,
     )  # fmt: skip
@@ -113,14 +113,16 @@ def _statement(shape: Shape, events: str, condition: str, widest: str) -> str:
             FROM finest{" JOIN lane USING (lane_no)" if shape.dimensions else ""}
         ), parts AS MATERIALIZED (
             SELECT tenant_no, series_no, rollup_no, depth, starts, {", ".join(f"part.{each}" for each in SUMS)},
+                CASE WHEN rollup_no = 0 THEN last_sequence END AS last_sequence,
                 CASE WHEN is_divided AND undivided.series_no IS NULL THEN properties END AS cell
             FROM timed CROSS JOIN LATERAL (VALUES {_rows(shape)}) AS part (slot, {", ".join(SUMS)})
             JOIN slot USING (lane_no, slot) LEFT JOIN undivided USING (series_no, rollup_no)
             WHERE part.event_count > 0 AND series_no <= built_series_no
         ){_NUMBERED if shape.dimensions else ""}, added AS (
-            INSERT INTO bucket AS old (tenant_no, series_no, rollup_no, width, start_time, cell_no, {", ".join(SUMS)})
+            INSERT INTO bucket AS old (tenant_no, series_no, rollup_no, width, start_time, cell_no, {", ".join(SUMS)},
+                last_sequence)
             SELECT tenant_no, series_no, rollup_no, width, starts[width + 1] AS start_time,
-                {"coalesce(cell_no, 0)" if shape.dimensions else "0"} AS cell_no, {MERGED}
+                {"coalesce(cell_no, 0)" if shape.dimensions else "0"} AS cell_no, {MERGED}, max(last_sequence)
             FROM parts {"LEFT JOIN numbered USING (tenant_no, cell)" if shape.dimensions else ""}
             CROSS JOIN LATERAL generate_series({widest}, depth) AS width
             GROUP BY 1, 2, 3, 4, 5, 6
@@ -133,7 +135,8 @@ def _statement(shape: Shape, events: str, condition: str, widest: str) -> str:
                 amount = CASE WHEN excluded.amount IS NULL THEN old.amount
                     ELSE coalesce(old.amount, 0) + excluded.amount END,
                 moment = old.moment + excluded.moment,
-                latest = greatest(old.latest, excluded.latest)
+                latest = greatest(old.latest, excluded.latest),
+                last_sequence = greatest(old.last_sequence, excluded.last_sequence)
             RETURNING tenant_no, series_no, rollup_no, width, start_time, cell_no, event_count, xmax = 0 AS is_new
         )
         SELECT

@@ -48,10 +48,10 @@ _CLEAR = f"""
 """  # noqa: S608 constants only
 _MERGE = f"""
     {_SPANS}
-    INSERT INTO bucket (tenant_no, series_no, rollup_no, width, start_time, cell_no, {", ".join(SUMS)})
+    INSERT INTO bucket (tenant_no, series_no, rollup_no, width, start_time, cell_no, {", ".join(SUMS)}, last_sequence)
     SELECT finer.tenant_no, finer.series_no, finer.rollup_no, $5,
         date_trunc((ARRAY['month', 'day', 'hour', 'minute'])[$5 + 1], start_time, 'UTC'),
-        cell_no, {MERGED}
+        cell_no, {MERGED}, max(last_sequence)
     FROM spans JOIN rollups USING (series_no) CROSS JOIN LATERAL (
         SELECT * FROM bucket
         WHERE bucket.tenant_no = $1 AND bucket.series_no = spans.series_no AND bucket.rollup_no = rollups.rollup_no

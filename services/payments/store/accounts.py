@@ -110,3 +110,27 @@ async def list_page(conn: Conn, tenant_id: str, page: Page) -> Sequence[Processo
         page.size + 1,
     )
     return [ProcessorAccount(*row) for row in rows]
+
+
+async def sealed_after(conn: Conn, tenant_id: str, account_id: str, limit: int) -> Sequence[tuple[str, str, bytes]]:
+    """Tenant, id and encrypted credentials of every tenant's accounts, in order, after that one."""
+    rows = await conn.fetch(
+        """
+        SELECT tenant_id, id, credentials FROM processor_account
+        WHERE (tenant_id, id) > ($1, $2) ORDER BY tenant_id, id LIMIT $3
+        """,
+        tenant_id, account_id, limit,
+    )  # fmt: skip
+    return [(row["tenant_id"], row["id"], row["credentials"]) for row in rows]
+
+
+async def rewrap(conn: Conn, tenant_id: str, account_id: str, before: bytes, after: bytes) -> bool:
+    """Unless the credentials were replaced meanwhile."""
+    done = await conn.fetchval(
+        """
+        UPDATE processor_account SET credentials = $4
+        WHERE tenant_id = $1 AND id = $2 AND credentials = $3 RETURNING true
+        """,
+        tenant_id, account_id, before, after,
+    )  # fmt: skip
+    return done is True

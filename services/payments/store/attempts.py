@@ -100,6 +100,23 @@ async def lock(conn: Conn, tenant_id: str, payment_id: str, number: int) -> Atte
     return None if row is None else _attempt(row)
 
 
+async def declined_times(
+    conn: Conn, tenant_id: str, account_id: str, method_reference: str, since: datetime, limit: int
+) -> Sequence[datetime]:
+    """When what the processor knows as `method_reference` was tried and not charged, newest first, for any payment."""
+    rows = await conn.fetch(
+        """
+        SELECT a.create_time FROM payment_method m
+        JOIN payment_attempt a ON a.tenant_id = m.tenant_id AND a.payment_method_id = m.id
+        WHERE m.tenant_id = $1 AND m.processor_account_id = $2 AND m.reference = $3
+          AND a.create_time > $4 AND a.state NOT IN ('SUCCEEDED')
+        ORDER BY a.create_time DESC LIMIT $5
+        """,
+        tenant_id, account_id, method_reference, since, limit,
+    )  # fmt: skip
+    return [row["create_time"] for row in rows]
+
+
 async def find_last(conn: Conn, tenant_id: str, payment_id: str) -> Attempt | None:
     row = await conn.fetchrow(
         f"""

@@ -12,12 +12,20 @@ import asyncpg
 from libs.common.money import Money
 from libs.common.paging import Page
 from libs.common.postgres import Conn
+from services.payments.domain.dunning import CampaignState
 from services.payments.domain.payment import Payment, PaymentState
+from services.payments.store import dunning
 
 _COLUMNS = (
     "tenant_id, id, invoice_id, invoice_number, customer_id, minor_units, currency, state, revision, create_time,"
     " version, charged_minor, manual_minor, refunded_minor"
 )
+
+
+_DUNNING_ENDS = {
+    PaymentState.SUCCEEDED: CampaignState.RECOVERED,
+    PaymentState.CANCELED: CampaignState.STOPPED,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +91,11 @@ async def find(conn: Conn, tenant_id: str, payment_id: str) -> Payment | None:
     return None if row is None else _payment(row)
 
 
+async def select(conn: Conn, condition: str, *arguments: object) -> Sequence[Payment]:
+    """Those that a WHERE of another module of the store finds; it names the tenant."""
+    return [_payment(row) for row in await conn.fetch(f"SELECT {_COLUMNS} FROM payment {condition}", *arguments)]
+
+
 async def lock_of_invoice(conn: Conn, tenant_id: str, invoice_id: str) -> Payment | None:
     """The invoice's payment, for this transaction alone to change."""
     row = await conn.fetchrow(
@@ -124,13 +137,25 @@ async def list_page(conn: Conn, tenant_id: str, page: Page, invoice_id: str, cus
 async def set_state(
     conn: Conn, payment: Payment, state: PaymentState, now: datetime, due_time: datetime | None = None
 ) -> None:
-    """Move a locked payment, and have it reported; `due_time` is of the next attempt, for a pending one."""
+    """Move a locked payment, and have it reported; `due_time` is of the next attempt, for a pending one. Dunning ends
+    at once when it is paid or canceled.
+    """
     await conn.execute(
         """
         UPDATE payment SET state = $4, due_time = $6, revision = revision + 1, report_due_time = $5, report_tries = 0
         WHERE tenant_id = $1 AND id = $2 AND state = $3
         """,
         payment.tenant_id, payment.id, payment.state, state, now, due_time,
+    )  # fmt: skip
+    if (ended := _DUNNING_ENDS.get(state)) is not None:
+        await dunning.end(conn, payment, ended, now)
+
+
+async def set_due_time(conn: Conn, payment: Payment, due_time: datetime) -> None:
+    """Of the next attempt of a locked payment that is pending."""
+    await conn.execute(
+        "UPDATE payment SET due_time = $3 WHERE tenant_id = $1 AND id = $2 AND state = 'PENDING'",
+        payment.tenant_id, payment.id, due_time,
     )  # fmt: skip
 
 
@@ -184,11 +209,19 @@ async def add_refunded(conn: Conn, payment: Payment, number: int | None, minor_u
 
 
 async def wake(conn: Conn, tenant_id: str, customer_id: str, now: datetime) -> int:
-    """The customer, who is locked, has a method now: go on with the payments that wait for one. How many."""
+    """The customer, who is locked, has a new method: go on with the payments that wait for one, are dunned for, or
+    wait for a card to be free. How many.
+    """
     woken = await conn.fetch(
         """
-        UPDATE payment SET state = 'PENDING', due_time = $3, revision = revision + 1, report_due_time = $3
-        WHERE tenant_id = $1 AND customer_id = $2 AND state = 'AWAITING_METHOD'
+        UPDATE payment p SET state = 'PENDING', due_time = $3, revision = revision + 1, report_due_time = $3
+        WHERE tenant_id = $1 AND customer_id = $2 AND (
+            state = 'AWAITING_METHOD' OR (state = 'PENDING' AND due_time > $3)
+            OR (state IN ('FAILED', 'REQUIRES_ACTION') AND EXISTS (
+                SELECT FROM dunning_campaign c
+                WHERE c.tenant_id = p.tenant_id AND c.payment_id = p.id AND c.state = 'ACTIVE'
+            ))
+        )
         RETURNING id
         """,
         tenant_id, customer_id, now,

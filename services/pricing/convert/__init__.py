@@ -1,7 +1,14 @@
 """Protobuf to domain (`_in`, which validate and name the wrong field) and back (`_out`)."""
 
 from services.pricing.convert.plans import plan_change_in, plan_in, plan_out
-from services.pricing.convert.rating import month_in, proration_in, rated_out, require_batch, usages_in
+from services.pricing.convert.rating import (
+    month_in,
+    proration_in,
+    question_in,
+    rated_out,
+    require_batch,
+    usages_in,
+)
 from services.pricing.convert.taxes import tax_change_in, tax_in, tax_out
 from services.pricing.convert.versions import (
     made_state,
@@ -18,6 +25,7 @@ __all__ = [
     "plan_in",
     "plan_out",
     "proration_in",
+    "question_in",
     "rated_out",
     "require_batch",
     "tax_change_in",

@@ -45,6 +45,7 @@ def add_on_out(add_on: AddOn) -> addons_pb2.AddOn:
         amount=money_out(add_on.amount),
         tax_codes=add_on.tax_codes,
         create_time=timestamp_out(add_on.create_time),
+        tax_inclusive=add_on.tax_inclusive,
     )
 
 
@@ -59,5 +60,6 @@ _FIELDS: dict[str, Callable[[addons_pb2.AddOn], Any]] = {
     "description": lambda message: description_in(message.description, "add_on.description"),
     "amount": _amount_in,
     "tax_codes": lambda message: tax_codes_in(message.tax_codes, "add_on.tax_codes"),
+    "tax_inclusive": lambda message: message.tax_inclusive,
 }
 _UPDATABLE = [name for name in _FIELDS if name != "code"]

@@ -9,6 +9,9 @@ from libs.common.wire import code_in, money_in, text_in
 from services.pricing.convert.collected import read_all, require_unique
 from weir.common.v1 import money_pb2
 
+MAX_CODES = 1000
+"""Of a request for many objects at once."""
+
 _DESCRIPTION_CHARACTERS = 1000
 
 
@@ -21,6 +24,17 @@ def codes_in(codes: Sequence[str], field: str, duplicate: str) -> tuple[str, ...
     read = read_all(partial(code_in, code, f"{field}[{index}]") for index, code in enumerate(codes))
     require_unique(duplicate, read, field + "[{}]")
     return read
+
+
+def batch_codes_in(codes: Sequence[str], *, required: bool) -> tuple[str, ...]:
+    """Of a request for many objects at once: at most MAX_CODES, which may repeat."""
+    if required and not codes:
+        raise InvalidArgument("FIELD_MISSING", "codes is required", field="codes")
+    if len(codes) > MAX_CODES:
+        raise InvalidArgument(
+            "REQUESTS_TOO_MANY", f"{len(codes)} codes; at most {MAX_CODES} in one call", field="codes"
+        )
+    return read_all(partial(code_in, code, f"codes[{index}]") for index, code in enumerate(codes))
 
 
 def tax_codes_in(codes: Sequence[str], field: str) -> tuple[str, ...]:

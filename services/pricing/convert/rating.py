@@ -1,19 +1,23 @@
 """What Rate and BatchRate are asked, and what they answer, on the wire."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Sized
+from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
 from typing import Literal, Protocol
 
 from libs.common.errors import InvalidArgument
-from libs.common.money import plain
+from libs.common.money import Money, plain
 from libs.common.wire import code_in, decimal_in, money_out, period_in, text_in
 from services.pricing.convert.collected import read_all, require_unique
+from services.pricing.convert.fixed_charges import fixed_units_in
 from services.pricing.convert.prices import optional_out
 from services.pricing.convert.time_of_day import time_zone_in
+from services.pricing.convert.versions import version_number_in
 from services.pricing.domain.breakdown import ZERO, RatedTier, StepKind, total
 from services.pricing.domain.calendar import Period, days, zone
+from services.pricing.domain.fixed_charges import FixedUnits
 from services.pricing.domain.limits import MAXIMUM, MINIMUM, Proration
 from services.pricing.domain.rating import RatedCharge
 from services.pricing.domain.usage import EventValue, Group, Usage
@@ -33,7 +37,7 @@ _KINDS = {
 }
 
 
-def require_batch(requests: Sequence[pricing_pb2.RateRequest]) -> None:
+def require_batch(requests: Sized) -> None:
     """1 to MAX_REQUESTS of them."""
     if not requests:
         raise InvalidArgument("FIELD_MISSING", "requests is required", field="requests")
@@ -41,6 +45,32 @@ def require_batch(requests: Sequence[pricing_pb2.RateRequest]) -> None:
         raise InvalidArgument(
             "REQUESTS_TOO_MANY", f"{len(requests)} requests; at most {MAX_REQUESTS} in one call", field="requests"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What Rate is asked."""
+
+    plan_code: str
+    version: int
+    month: int | None
+    usages: tuple[Usage, ...]
+    proration: Proration | None
+    fixed_units: tuple[FixedUnits, ...]
+    told_only: bool
+
+
+def question_in(message: pricing_pb2.RateRequest, prefix: str) -> Question:
+    """`prefix` is the path of `message` in its request, with a point at the end; empty for the request itself."""
+    return Question(
+        plan_code=code_in(message.plan_code, f"{prefix}plan_code"),
+        version=version_number_in(message.version, f"{prefix}version"),
+        month=month_in(message, f"{prefix}contract_month"),
+        usages=usages_in(message.quantities, f"{prefix}quantities"),
+        proration=proration_in(message, f"{prefix}proration"),
+        fixed_units=fixed_units_in(message.fixed_charges, f"{prefix}fixed_charges") if message.fixed_charges else (),
+        told_only=message.told_only,
+    )
 
 
 def usages_in(messages: Sequence[pricing_pb2.ChargeQuantity], field: str) -> tuple[Usage, ...]:
@@ -78,12 +108,19 @@ def proration_in(message: Prorated, field: str) -> Proration | None:
     return _proration(message.proration.days, message.proration.period_days, field)
 
 
-def rated_out(charges: Iterable[RatedCharge], proration: Proration | None) -> pricing_pb2.RateResponse:
+def rated_out(
+    charges: Iterable[RatedCharge],
+    proration: Proration | None,
+    fixed_charges: Iterable[RatedCharge] = (),
+    base_fee: Money | None = None,
+) -> pricing_pb2.RateResponse:
     return pricing_pb2.RateResponse(
         charges=[rated_charge_out(charge) for charge in charges],
         proration=None
         if proration is None
         else pricing_pb2.Proration(days=proration.days, period_days=proration.period_days),
+        fixed_charges=[rated_fixed_charge_out(charge) for charge in fixed_charges],
+        base_fee=None if base_fee is None else money_out(base_fee),
     )
 
 
@@ -202,6 +239,13 @@ def rated_charge_out(rated: RatedCharge) -> pricing_pb2.RatedCharge:
         quantity_before=optional_out(usage.quantity_before),
         pricing_unit=_priced_units_out(rated),
     )
+
+
+def rated_fixed_charge_out(rated: RatedCharge) -> pricing_pb2.RatedCharge:
+    """Without a name of its own, it has its add-on's, which can change."""
+    message = rated_charge_out(rated)
+    message.name = rated.charge.name
+    return message
 
 
 def _priced_units_out(rated: RatedCharge) -> pricing_pb2.PricedUnits | None:

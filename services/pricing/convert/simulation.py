@@ -11,7 +11,8 @@ from libs.common.money import Money
 from libs.common.wire import code_in, money_out
 from services.pricing.convert.collected import read_all, require_unique
 from services.pricing.convert.versions import version_number_in
-from services.pricing.domain.plans import PlanVersion
+from services.pricing.domain.intervals import begins
+from services.pricing.domain.plans import BillingInterval, PlanVersion
 from services.pricing.domain.rating import MAX_MINOR_UNITS
 from services.pricing.domain.simulation import Change, Cost, Reached
 from services.pricing.domain.simulation_sums import Outcome, Revenue, Sums
@@ -25,11 +26,12 @@ FIRST_YEAR, LAST_YEAR = 2000, 2199
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """`month` is its first day; a `plan_code` of "" is every plan, a version of 0 every version; of a candidate, the
-    newest.
+    """`first_day` is that of the period, a billing interval of the candidates unless it `is_month`; a `plan_code` of ""
+    is every plan, a version of 0 every version; of a candidate, the newest.
     """
 
-    month: date
+    first_day: date
+    is_month: bool
     plan_code: str
     version: int
     candidates: tuple[tuple[str, int], ...]
@@ -40,7 +42,8 @@ class Asked:
 def simulate_in(request: simulation_pb2.SimulateRequest) -> Asked:
     version = version_number_in(request.plan_version, "plan_version") if request.plan_version else 0
     return Asked(
-        month=_month_in(request),
+        first_day=_first_day_in(request),
+        is_month=request.HasField("month"),
         plan_code=code_in(request.plan_code, "plan_code") if request.plan_code or version else "",
         version=version,
         candidates=_candidates_in(request.candidates, "candidates"),
@@ -53,6 +56,15 @@ def require_different(candidates: Sequence[PlanVersion]) -> None:
     """The newest version may have been asked for by its number too."""
     names = [f"{version.plan_code}@{version.version}" for version in candidates]
     require_unique("CANDIDATE_DUPLICATE", names, "candidates[{}]")
+
+
+def require_whole(first_day: date, interval: BillingInterval) -> None:
+    if not begins(first_day, interval):
+        raise InvalidArgument(
+            "PERIOD_NOT_WHOLE",
+            f"start_date is {first_day}; what is billed {interval} begins on another day of the calendar",
+            field="start_date",
+        )
 
 
 def change_out(change: Change) -> simulation_pb2.SubscriptionChange:
@@ -80,17 +92,23 @@ def simulation_out(sums: Sums, watermark: int) -> simulation_pb2.Simulation:
     )
 
 
-def _month_in(request: simulation_pb2.SimulateRequest) -> date:
-    if not request.HasField("month"):
-        raise InvalidArgument("FIELD_MISSING", "month is required", field="month")
-    year, month, day = request.month.year, request.month.month, request.month.day
-    if not (FIRST_YEAR <= year <= LAST_YEAR and 1 <= month <= 12 and day == 0):
+def _first_day_in(request: simulation_pb2.SimulateRequest) -> date:
+    """Of the month, or of another interval."""
+    if request.HasField("month") == request.HasField("start_date"):
+        raise InvalidArgument("FIELD_MISSING", "month or start_date is required, and not both", field="month")
+    field, told = ("month", request.month) if request.HasField("month") else ("start_date", request.start_date)
+    year, month, day = told.year, told.month, told.day
+    try:
+        if not (FIRST_YEAR <= year <= LAST_YEAR and (day == 0) == (field == "month")):
+            raise ValueError
+        return date(year, month, day or 1)
+    except ValueError:
         raise InvalidArgument(
             "MONTH_MALFORMED",
-            f"month is {year}-{month}-{day}; expected a month from {FIRST_YEAR} to {LAST_YEAR}, and the day 0",
-            field="month",
-        )
-    return date(year, month, 1)
+            f"{field} is {year}-{month}-{day}; expected one from {FIRST_YEAR} to {LAST_YEAR}"
+            + (", and the day 0" if field == "month" else ""),
+            field=field,
+        ) from None
 
 
 def _candidates_in(names: Sequence[simulation_pb2.PlanVersionName], field: str) -> tuple[tuple[str, int], ...]:

@@ -8,7 +8,9 @@ from libs.common.money import Money
 
 @dataclass(frozen=True, slots=True)
 class AddOn:
-    """`amount` is what one costs on a one-off invoice; taxes, if any, are its own instead of the plan's."""
+    """`amount` is what one costs on a one-off invoice, and contains its taxes if it is `tax_inclusive`; taxes, if any,
+    are its own instead of the plan's.
+    """
 
     code: str
     name: str
@@ -16,3 +18,4 @@ class AddOn:
     amount: Money
     tax_codes: tuple[str, ...]
     create_time: datetime
+    tax_inclusive: bool = False

@@ -1,6 +1,6 @@
 """The arithmetic behind an amount, step by step."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from decimal import ROUND_HALF_UP, Context, Decimal, DivisionByZero, Inexact, InvalidOperation, Overflow
 from enum import StrEnum
 from typing import NamedTuple
@@ -74,6 +74,15 @@ def hundredth(percent: Decimal) -> Decimal:
 def cut(value: Decimal) -> Decimal:
     """To 24 digits after the point, which is finer than any distance of a quotient by days from a tie between units."""
     return value if _digits(value) <= CUT_DIGITS else value.quantize(_CUT, context=ROUNDING)
+
+
+def cut_steps(exact: Sequence[RatedTier]) -> tuple[RatedTier, ...]:
+    """Cut so that the amounts still add up to the cut total: the last step has what the others leave."""
+    if not exact:
+        return ()
+    steps = [step._replace(quantity=cut(step.quantity), amount=cut(step.amount)) for step in exact]
+    others = total(steps[:-1])
+    return (*steps[:-1], steps[-1]._replace(amount=EXACT.subtract(cut(total(exact)), others)))
 
 
 def _digits(value: Decimal) -> int:

@@ -1,4 +1,4 @@
-"""Days and months of a time zone.
+"""Days of a time zone.
 
 Days are counted by the clock on the wall: hours that daylight saving adds or takes make no day longer. Where a zone has
 no midnight (daylight saving begins then), its first instant is the day's midnight.
@@ -32,12 +32,6 @@ def time_zones() -> frozenset[str]:
     return frozenset(available_timezones())
 
 
-def month(first: date, tz: ZoneInfo) -> Period:
-    """The calendar month that begins on `first`."""
-    after = (first + 31 * _DAY).replace(day=1)
-    return Period(_begin(first, tz), _begin(after, tz))
-
-
 def days(period: Period, tz: ZoneInfo) -> int:
     """How many days of 24 hours on the wall's clock, the last one rounded up. At least 1."""
     return max(-((_wall(period.start, tz) - _wall(period.end, tz)) // _DAY), 1)
@@ -48,7 +42,8 @@ def dates(period: Period, tz: ZoneInfo) -> int:
     return ((period.end - _INSTANT).astimezone(tz).date() - period.start.astimezone(tz).date()).days + 1
 
 
-def _begin(day: date, tz: ZoneInfo) -> datetime:
+def begin(day: date, tz: ZoneInfo) -> datetime:
+    """Of a day."""
     return datetime.combine(day, time(), tz).astimezone(UTC)
 
 

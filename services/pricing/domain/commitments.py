@@ -5,7 +5,9 @@ from decimal import Decimal
 from typing import TypeAlias
 
 from libs.common.money import Money
+from services.pricing.domain.breakdown import EXACT, ZERO
 from services.pricing.domain.graduated import GraduatedPrice
+from services.pricing.domain.limits import Proration
 from services.pricing.domain.standard import StandardPrice
 from services.pricing.domain.volume import VolumePrice
 
@@ -33,3 +35,8 @@ class MinimumCommitment:
     amount: Money
     name: str
     tax_codes: tuple[str, ...] = ()
+
+    def missing(self, spent: Money, proration: Proration | None) -> Money:
+        """From what all fees of an interval come to, up to the part of the amount that is owed; 0 above it."""
+        owed = self.amount.amount if proration is None else proration.of(self.amount.amount)
+        return Money.rounded(max(EXACT.subtract(owed, spent.amount), ZERO), self.amount.currency)

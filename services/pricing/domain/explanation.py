@@ -31,14 +31,15 @@ def _about(rated: RatedCharge) -> Iterator[Line]:
     usage, charge = rated.usage, rated.charge
     if _is_limit(rated):
         return
-    parts = [f"{rated.model.replace('_', ' ')} price", f"{_units(usage.quantity)} of meter {charge.meter_code}"]
+    of, earlier = (f" of meter {charge.meter_code}", "earlier in the contract") if charge.meter_code else ("", "billed")
+    parts = [f"{rated.model.replace('_', ' ')} price", f"{_units(usage.quantity)}{of}"]
     if usage.filter_code:
         parts.append(f"filter {usage.filter_code}")
     parts += [f"{key} {value}" for key, value in usage.group]
     if usage.window is not None:
         parts.append(f"window {usage.window}" if usage.window else "outside of every window")
     if usage.quantity_before is not None:
-        parts.append(f"after {_units(usage.quantity_before)} earlier in the contract")
+        parts.append(f"after {_units(usage.quantity_before)} {earlier}")
     if usage.full_quantity is not None:
         parts.append(f"{_units(usage.full_quantity)} without proration")
     yield Line(f"{charge.code}: {', '.join(parts)}.")

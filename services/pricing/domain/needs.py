@@ -1,12 +1,13 @@
 """What a plan version needs to be told of usage before its charges can be rated."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
 from services.pricing.domain.accumulation import Accumulation
 from services.pricing.domain.percentage import PercentagePrice
-from services.pricing.domain.plans import Charge, PlanVersion, Price, PropertyFilter
+from services.pricing.domain.phases import in_phase, phase_in
+from services.pricing.domain.plans import Charge, Phase, PlanVersion, Price, PropertyFilter
 from services.pricing.domain.time_of_day import TimeOfDayPrice
 
 ALL_EVENTS = 100_000
@@ -24,6 +25,15 @@ class Split:
     first_events: int = 0
     accumulates: bool = False
     hours: TimeOfDayPrice | None = None
+    _hash: int = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        told = (self.parts, self.group_by, self.first_events, self.accumulates, self.hours)
+        object.__setattr__(self, "_hash", hash(told))
+
+    def __hash__(self) -> int:
+        """Computed once: usage is looked up by it for every charge of every subscription."""
+        return self._hash
 
 
 class Source(NamedTuple):
@@ -35,14 +45,24 @@ class Source(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class MeteredVersion:
-    """A version with the source of each charge, by charge code."""
+    """A version with the source of each charge, by charge code; and what it is in each of its phases."""
 
     version: PlanVersion
     sources: tuple[tuple[str, Source], ...]
+    in_phases: tuple[tuple[Phase, "MeteredVersion"], ...] = ()
 
     @classmethod
     def of(cls, version: PlanVersion) -> "MeteredVersion":
-        return cls(version, tuple((charge.code, source_of(charge)) for charge in version.charges))
+        return cls(
+            version,
+            tuple((charge.code, source_of(charge)) for charge in version.charges),
+            tuple((phase, cls.of(in_phase(version, phase))) for phase in version.phases),
+        )
+
+    def in_month(self, month: int) -> "MeteredVersion":
+        """Of the contract, counted from 0."""
+        found = phase_in(self.version, month)
+        return next((metered for phase, metered in self.in_phases if phase is found), self)
 
 
 Needs: TypeAlias = Mapping[Split, tuple[str, ...]]
@@ -65,9 +85,10 @@ def source_of(charge: Charge) -> Source:
 def needs_of(versions: Iterable[MeteredVersion]) -> Needs:
     """Together: what several charges need in the same way stands there once."""
     meters: dict[Split, dict[str, None]] = {}
-    for metered in versions:
-        for _, source in metered.sources:
-            meters.setdefault(source.split, {})[source.meter_code] = None
+    for version in versions:
+        for metered in (version, *(each for _, each in version.in_phases)):
+            for _, source in metered.sources:
+                meters.setdefault(source.split, {})[source.meter_code] = None
     return {split: tuple(codes) for split, codes in meters.items()}
 
 

@@ -131,8 +131,9 @@ class Phase:
 class PlanVersion:
     """What a plan costs, as it was at one time. Never changed once made.
 
-    `base_fee`, None if there is none, and every price are in `currency`; codes of charges, fixed charges among them,
-    and tax codes are unique. `usage_thresholds` ascend, a recurring one last. `phases` ascend and do not overlap.
+    `base_fee`, None if there is none, and every price are in `currency`, and contain the taxes of their lines if it is
+    `tax_inclusive`; codes of charges, fixed charges among them, and tax codes are unique. `usage_thresholds` ascend, a
+    recurring one last. `phases` ascend and do not overlap.
 
     `subscription_id` is whose override of version `base_version` this is; both are empty for a version of the catalog.
     """
@@ -146,6 +147,7 @@ class PlanVersion:
     tax_codes: tuple[str, ...]
     create_time: datetime
     base_fee_in_advance: bool = False
+    tax_inclusive: bool = False
     fixed_charges: tuple[FixedCharge, ...] = ()
     minimum_commitment: MinimumCommitment | None = None
     usage_thresholds: tuple[UsageThreshold, ...] = ()

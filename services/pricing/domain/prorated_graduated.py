@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
 
-from services.pricing.domain.breakdown import EXACT, ROUNDING, ZERO, RatedTier, cut, total
+from services.pricing.domain.breakdown import EXACT, ROUNDING, ZERO, RatedTier, cut_steps
 from services.pricing.domain.graduated import GraduatedPrice
 from services.pricing.domain.tiers import TierTable
 from services.pricing.domain.usage import EventValue
@@ -34,7 +34,7 @@ def rate_prorated_graduated(price: GraduatedPrice, events: Iterable[EventValue])
         quantity = after
         highest = max(highest, quantity)
     reached = table.index(highest) + 1
-    return _steps([row.holding(share) for row, share in zip(table.rows[:reached], units, strict=False)])
+    return cut_steps([row.holding(share) for row, share in zip(table.rows[:reached], units, strict=False)])
 
 
 def _shares(table: TierTable, before: Decimal, after: Decimal, prorated: Decimal) -> Iterator[tuple[int, Decimal]]:
@@ -49,10 +49,3 @@ def _shares(table: TierTable, before: Decimal, after: Decimal, prorated: Decimal
         rest = EXACT.subtract(rest, share)
         yield index, share
     yield last, rest
-
-
-def _steps(exact: list[RatedTier]) -> tuple[RatedTier, ...]:
-    """Cut so that the amounts still add up to the cut total: the last step has what the others leave."""
-    steps = [step._replace(quantity=cut(step.quantity), amount=cut(step.amount)) for step in exact]
-    others = total(steps[:-1])
-    return (*steps[:-1], steps[-1]._replace(amount=EXACT.subtract(cut(total(exact)), others)))

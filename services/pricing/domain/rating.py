@@ -36,7 +36,7 @@ class RatedCharge(NamedTuple):
     price's, or MINIMUM or MAXIMUM for what leads to a limit of the charge.
 
     The amounts of `tiers` add up to `unrounded_amount`, or to what converts to that, where `charge` has a pricing unit
-    and the entry is for usage; `unit_amount` is `unrounded_amount` by the unit. Both are in major units.
+    and the entry is for usage, which is for so many `units`. Both are in major units.
     Immutable like the dataclasses, and made in a third of their time.
     """
 
@@ -46,20 +46,30 @@ class RatedCharge(NamedTuple):
     model: str
     amount: Money
     unrounded_amount: Decimal
-    unit_amount: Decimal
+    units: Decimal
     tiers: tuple[RatedTier, ...]
+
+    @property
+    def unit_amount(self) -> Decimal:
+        """`unrounded_amount` by the unit, to 12 digits after the point; 0 without units."""
+        if not self.unrounded_amount or self.units <= 0:
+            return ZERO
+        return ROUNDING.divide(self.unrounded_amount, self.units).quantize(_UNIT_AMOUNT, context=ROUNDING)
 
 
 def rate_version(
-    version: PlanVersion, usages: Iterable[Usage], proration: Proration | None = None
+    version: PlanVersion, usages: Iterable[Usage], proration: Proration | None = None, *, told_only: bool = False
 ) -> tuple[RatedCharge, ...]:
-    """Every charge of `version`, in its order; see `rate_charge`. Minimum amounts are owed for `proration`.
+    """Every charge of `version`, in its order, or those that have usages; see `rate_charge`. Minimum amounts are owed
+    for `proration`.
 
     Raises what `usages_by_charge` and `rate` raise.
     """
     by_charge = usages_by_charge(version, usages)
     rated: list[RatedCharge] = []
     for charge in version.charges:
+        if told_only and not by_charge[charge.code]:
+            continue
         rated += rate_charge(charge, by_charge[charge.code], version.currency, proration)
     return tuple(rated)
 
@@ -74,7 +84,7 @@ def usages_by_charge(version: PlanVersion, usages: Iterable[Usage]) -> dict[str,
     by_charge: dict[str, list[Usage]] = {charge.code: [] for charge in version.charges}
     for usage in usages:
         if usage.charge_code not in by_charge:
-            raise _not_found("CHARGE_NOT_FOUND", version, usage)
+            raise charge_not_found(version, usage.charge_code)
         by_charge[usage.charge_code].append(usage)
     for charge in version.charges:
         for usage in by_charge[charge.code]:
@@ -114,7 +124,7 @@ def _to_limit(
     if (found := charge.limits.step(spent.amount, proration)) is None:
         return None
     model, step = found
-    entry = _rated(charge, None, Usage(charge.code, ONE), currency, model, (step,), step.amount, ONE)
+    entry = priced(charge, None, Usage(charge.code, ONE), currency, model, (step,), step.amount, ONE)
     return entry if entry.amount.minor_units else None
 
 
@@ -128,10 +138,10 @@ def rate(charge: Charge, usage: Usage, currency: str, part: ChargeFilter | None 
     amount = total(tiers)
     if charge.pricing_unit is not None:
         amount = charge.pricing_unit.converted(amount)
-    return _rated(charge, part, usage, currency, price.model, tiers, amount, _units(price, usage))
+    return priced(charge, part, usage, currency, price.model, tiers, amount, _units(price, usage))
 
 
-def _rated(
+def priced(
     charge: Charge,
     part: ChargeFilter | None,
     usage: Usage,
@@ -141,15 +151,13 @@ def _rated(
     unrounded_amount: Decimal,
     units: Decimal,
 ) -> RatedCharge:
+    """What `tiers` come to, `unrounded_amount`, for so many units. Raises InvalidArgument AMOUNT_TOO_LARGE."""
     if unrounded_amount.adjusted() > _MAX_MAGNITUDE:
         raise _too_large(usage)
     amount = Money.rounded(unrounded_amount, currency)
     if amount.minor_units > MAX_MINOR_UNITS:
         raise _too_large(usage)
-    unit_amount = ZERO
-    if unrounded_amount and units > 0:
-        unit_amount = ROUNDING.divide(unrounded_amount, units).quantize(_UNIT_AMOUNT, context=ROUNDING)
-    return RatedCharge(charge, part, usage, model, amount, unrounded_amount, unit_amount, tiers)
+    return RatedCharge(charge, part, usage, model, amount, unrounded_amount, units, tiers)
 
 
 def _tiers(price: Price, usage: Usage) -> tuple[RatedTier, ...]:
@@ -197,7 +205,7 @@ def _units(price: Price, usage: Usage) -> Decimal:
 
 def _require_known(version: PlanVersion, charge: Charge, usage: Usage) -> None:
     if usage.filter_code and all(part.code != usage.filter_code for part in charge.filters):
-        raise _not_found("CHARGE_FILTER_NOT_FOUND", version, usage, f" with a filter {usage.filter_code}")
+        raise charge_not_found(version, usage.charge_code, usage.filter_code)
     if usage.window is not None and not isinstance(_price(charge, usage), TimeOfDayPrice):
         raise InvalidArgument(
             "WINDOW_UNKNOWN",
@@ -219,13 +227,14 @@ def _price(charge: Charge, usage: Usage) -> Price:
     return next((part.price for part in charge.filters if part.code == usage.filter_code), charge.price)
 
 
-def _not_found(reason: str, version: PlanVersion, usage: Usage, part: str = "") -> NotFound:
+def charge_not_found(version: PlanVersion, code: str, filter_code: str = "") -> NotFound:
     return NotFound(
-        reason,
-        f"version {version.version} of plan {version.plan_code} has no charge {usage.charge_code}{part}",
+        "CHARGE_FILTER_NOT_FOUND" if filter_code else "CHARGE_NOT_FOUND",
+        f"version {version.version} of plan {version.plan_code} has no charge {code}"
+        + (f" with a filter {filter_code}" if filter_code else ""),
         plan_code=version.plan_code,
         version=str(version.version),
-        charge_code=usage.charge_code,
+        charge_code=code,
     )
 
 

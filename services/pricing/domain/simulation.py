@@ -1,23 +1,30 @@
 """What subscriptions would have paid under other plan versions.
 
-A bill here is what the lines of an invoice come to: the base fee for the days of the period, and every charge; without
-taxes, coupons and credits.
+A bill here is what the lines of an invoice come to: the base fee for the days of the period that no trial has, every
+charge, fixed charges, and what is missing to a minimum commitment; without taxes, coupons and credits.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import NamedTuple, TypeAlias
+from zoneinfo import ZoneInfo
 
 from libs.common.errors import InvalidArgument
 from libs.common.money import Money
+from services.pricing.domain.calendar import Period, dates
+from services.pricing.domain.fixed_charges import FixedUnits, rate_fixed_charges
 from services.pricing.domain.graduated import GraduatedPrice
 from services.pricing.domain.graduated_percentage import GraduatedPercentagePrice
+from services.pricing.domain.intervals import months_between
 from services.pricing.domain.limits import Proration
 from services.pricing.domain.needs import MeteredVersion, Source
 from services.pricing.domain.plans import BillingInterval, PlanVersion, Price
 from services.pricing.domain.rating import RatedCharge, rate_version
 from services.pricing.domain.usage import Usage
 from services.pricing.domain.volume import VolumePrice
+
+_TIERED = (GraduatedPrice, VolumePrice, GraduatedPercentagePrice)
 
 Told: TypeAlias = Mapping[Source, Sequence[Usage]]
 """Usage by its source, with the meter's code in the place of a charge's."""
@@ -40,13 +47,50 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """`period` is the part of `whole`, an interval of the calendar of `tz`, in which a contract runs that began at
+    `start`.
+    """
+
+    start: datetime
+    period: Period
+    whole: Period
+    tz: ZoneInfo
+    proration: Proration | None = field(init=False)
+    """None for all of it."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "proration", None if self.period == self.whole else self._days(self.period))
+
+    @property
+    def month(self) -> int:
+        """Of the contract, in which the period begins; counted from 0."""
+        return months_between(self.start, self.period.start, self.tz)
+
+    def after_trial(self, days: int) -> Proration | None:
+        """What of the interval a base fee is for; 0 days when the trial goes on. None for all of it."""
+        end = self.start + timedelta(days=days)
+        if end <= self.period.start:
+            return self.proration
+        if end >= self.period.end:
+            return Proration(0, self._days(self.whole).period_days)
+        return self._days(Period(end, self.period.end))
+
+    def _days(self, part: Period) -> Proration:
+        return Proration(dates(part, self.tz), dates(self.whole, self.tz))
+
+
+@dataclass(frozen=True, slots=True)
 class Subject:
-    """A subscription with something to bill: the version that bills it, and the part of the month (None: all of it)."""
+    """A subscription with something to bill: the version that bills it, and for what time; why it can't be simulated
+    under that version, if so.
+    """
 
     subscription_id: str
     customer_id: str
     metered: MeteredVersion
-    proration: Proration | None
+    span: Span
+    refusal: InvalidArgument | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,20 +105,30 @@ class Change:
 
 def change_of(subject: Subject, candidates: Sequence[MeteredVersion], told: Told) -> Change:
     """What the prices refuse to rate is a failure of this subscription alone."""
+    if subject.refusal is not None:
+        return Change(subject, failure=subject.refusal)
     try:
-        before = cost(subject.metered, told, subject.proration)
-        return Change(subject, before, tuple(cost(each, told, subject.proration) for each in candidates))
+        before = cost(subject.metered, told, subject.span)
+        return Change(subject, before, tuple(cost(each, told, subject.span) for each in candidates))
     except InvalidArgument as failure:
         return Change(subject, failure=failure)
 
 
-def cost(metered: MeteredVersion, told: Told, proration: Proration | None) -> Cost:
-    """Raises what `rate_version` and `require_simulated` raise."""
-    version = metered.version
-    require_simulated(version)
+def cost(metered: MeteredVersion, told: Told, span: Span) -> Cost:
+    """Raises what `rate_version` and `rate_fixed_charges` raise."""
+    if metered.in_phases:
+        metered = metered.in_month(span.month)
+    version, proration = metered.version, span.proration
     rated = rate_version(version, _usages(metered, told), proration)
     minor_units = sum(charge.amount.minor_units for charge in rated)
-    minor_units += base_fee(version, proration).minor_units
+    if version.base_fee is not None:
+        part = span.after_trial(version.trial_days) if version.trial_days else proration
+        minor_units += base_fee(version.base_fee, part).minor_units
+    if version.fixed_charges:
+        fixed = rate_fixed_charges(version, (FixedUnits(each.code) for each in version.fixed_charges), proration)
+        minor_units += sum(charge.amount.minor_units for charge in fixed)
+    if (minimum := version.minimum_commitment) is not None:
+        minor_units += minimum.missing(Money(minor_units, version.currency), proration).minor_units
     return Cost(Money(minor_units, version.currency), tuple(_reached(rated)))
 
 
@@ -84,28 +138,39 @@ def _usages(metered: MeteredVersion, told: Told) -> Iterator[Usage]:
             yield usage if usage.charge_code == code else replace(usage, charge_code=code)
 
 
-def base_fee(version: PlanVersion, proration: Proration | None) -> Money:
-    """Of the days of the month that are billed, rounded once."""
-    fee = version.base_fee or Money(0, version.currency)
+def base_fee(fee: Money, proration: Proration | None) -> Money:
+    """Of the days of the period that are billed, rounded once."""
     return fee if proration is None else Money.rounded(proration.of(fee.amount), fee.currency)
 
 
-def require_simulated(version: PlanVersion) -> None:
-    """Raises InvalidArgument PLAN_UNSUPPORTED for what a simulation would leave out, or not bill as invoices do."""
-    terms = ("fixed_charges", "minimum_commitment", "trial_days", "phases")
-    found = [term for term in terms if getattr(version, term)]
-    found += ["billing_interval"] * (version.billing_interval is not BillingInterval.MONTHLY)
-    for index, charge in enumerate(version.charges):
-        found += [f"charges[{index}].{term}" for term in ("in_advance", "prorated") if getattr(charge, term)]
+def refusal_of(version: PlanVersion, interval: BillingInterval) -> InvalidArgument | None:
+    """PERIOD_NOT_WHOLE for a version that is not billed by this interval, and PLAN_UNSUPPORTED for what a period alone
+    does not tell: what was billed of it in advance, or held since before it.
+    """
+    if version.billing_interval is not interval:
+        return InvalidArgument(
+            "PERIOD_NOT_WHOLE",
+            f"version {version.version} of plan {version.plan_code} is billed {version.billing_interval}; the period is"
+            f" one that is billed {interval}",
+            plan_code=version.plan_code,
+            version=str(version.version),
+        )
+    found = [
+        f"charges[{index}].{term}"
+        for index, charge in enumerate(version.charges)
+        for term in ("in_advance", "prorated")
+        if getattr(charge, term)
+    ]
     if found:
-        raise InvalidArgument(
+        return InvalidArgument(
             "PLAN_UNSUPPORTED",
-            f"version {version.version} of plan {version.plan_code} has {', '.join(found)}, which can't be simulated"
-            " yet",
+            f"version {version.version} of plan {version.plan_code} has {', '.join(found)}, which a period alone does"
+            " not tell what to bill for",
             plan_code=version.plan_code,
             version=str(version.version),
             fields=",".join(found),
         )
+    return None
 
 
 def _reached(rated: Sequence[RatedCharge]) -> Iterator[Reached]:
@@ -119,6 +184,6 @@ def _reached(rated: Sequence[RatedCharge]) -> Iterator[Reached]:
 
 def _tier(price: Price, usage: Usage) -> int:
     """0 where the price has none."""
-    if not isinstance(price, GraduatedPrice | VolumePrice | GraduatedPercentagePrice):
+    if not isinstance(price, _TIERED):
         return 0
     return price.table.index(usage.quantity if usage.full_quantity is None else usage.full_quantity) + 1

@@ -17,6 +17,7 @@ from services.pricing.store.states import move_version
 from services.pricing.store.taxes import (
     default_tax_codes,
     find_tax,
+    find_taxes,
     insert_tax,
     known_tax_codes,
     list_taxes,
@@ -30,6 +31,7 @@ __all__ = [
     "find_plan",
     "find_request",
     "find_tax",
+    "find_taxes",
     "find_version",
     "insert_next_version",
     "insert_plan",

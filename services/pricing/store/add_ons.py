@@ -13,12 +13,19 @@ def _contents(add_on: AddOn) -> Json:
         "description": add_on.description,
         "amount": [add_on.amount.minor_units, add_on.amount.currency],
         "tax_codes": list(add_on.tax_codes),
+        "tax_inclusive": add_on.tax_inclusive,
     }
 
 
 def _read(code: str, create_time: datetime, value: Json) -> AddOn:
     return AddOn(
-        code, value["name"], value["description"], Money(*value["amount"]), tuple(value["tax_codes"]), create_time
+        code=code,
+        name=value["name"],
+        description=value["description"],
+        amount=Money(*value["amount"]),
+        tax_codes=tuple(value["tax_codes"]),
+        create_time=create_time,
+        tax_inclusive=value.get("tax_inclusive", False),
     )
 
 

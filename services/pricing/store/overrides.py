@@ -1,5 +1,6 @@
 """Versions of a plan for single subscriptions."""
 
+from collections.abc import Iterable
 from uuid import UUID
 
 from libs.common.postgres import Conn
@@ -29,6 +30,32 @@ async def find_version_of_request(conn: Conn, tenant_id: str, request_id: UUID) 
     """The version that a request made."""
     found = await select_versions(conn, "v.tenant_id = $1 AND v.request_id = $2", tenant_id, request_id)
     return found[0] if found else None
+
+
+async def list_newest(conn: Conn, tenant_id: str, after: tuple[str, str] | None, size: int) -> list[Stated]:
+    """Of each subscription and plan, by plan code and subscription, those after the pair `after`; one more than `size`,
+    if there are as many.
+    """
+    return await select_versions(
+        conn,
+        "v.tenant_id = $1 AND v.subscription_id IS NOT NULL"
+        " AND ($2::text IS NULL OR (v.plan_code, v.subscription_id) > ($2, $3))"
+        " AND NOT EXISTS (SELECT FROM plan_version o WHERE o.tenant_id = v.tenant_id AND o.plan_code = v.plan_code"
+        " AND o.subscription_id = v.subscription_id AND o.version > v.version)"
+        " ORDER BY v.plan_code, v.subscription_id LIMIT $4",
+        tenant_id, *(after or (None, None)), size + 1,
+    )  # fmt: skip
+
+
+async def find_bases(conn: Conn, tenant_id: str, made: Iterable[PlanVersion]) -> dict[tuple[str, int], PlanVersion]:
+    """The versions that they change, by plan code and number."""
+    named = {(each.plan_code, each.base_version) for each in made}
+    found = await select_versions(
+        conn,
+        "v.tenant_id = $1 AND (v.plan_code, v.version) IN (SELECT * FROM unnest($2::text[], $3::integer[]))",
+        tenant_id, [code for code, _ in named], [number for _, number in named],
+    )  # fmt: skip
+    return {(version.plan_code, version.version): version for version, _ in found}
 
 
 async def list_overrides(conn: Conn, tenant_id: str, plan_code: str, before: int | None, size: int) -> list[Stated]:

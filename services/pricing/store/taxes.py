@@ -1,6 +1,6 @@
 """Taxes."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from decimal import Decimal
 from uuid import UUID
 
@@ -30,6 +30,19 @@ async def find_tax(conn: Conn, tenant_id: str, code: str) -> Tax | None:
         code,
     )
     return Tax(**row) if row else None
+
+
+async def find_taxes(conn: Conn, tenant_id: str, codes: Collection[str]) -> dict[str, Tax]:
+    """Those of `codes` that there are, and the tenant's defaults; ordered by code."""
+    rows = await conn.fetch(
+        """
+        SELECT code, name, rate_percent, create_time, tenant_default FROM tax
+        WHERE tenant_id = $1 AND (tenant_default OR code = ANY ($2))
+        ORDER BY code
+        """,
+        tenant_id, list(codes),
+    )  # fmt: skip
+    return {row["code"]: Tax(**row) for row in rows}
 
 
 async def list_taxes(conn: Conn, tenant_id: str, page: Page) -> list[Tax]:

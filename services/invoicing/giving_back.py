@@ -1,0 +1,86 @@
+"""What is given back by itself: notes that a bill or a change of a subscription makes, in its own transaction."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from libs.common.money import Money
+from libs.common.postgres import Conn
+from services.invoicing import crediting, store
+from services.invoicing.domain.credit_note import Balance, CreditNote, Item, Kind, NoteRequest, Reason, require_owed
+from services.invoicing.domain.invoice import State
+from services.invoicing.domain.line import LineKind
+from services.invoicing.domain.subscription import Subscription
+from services.invoicing.domain.unused_fee import unused_amount, unused_days
+
+_REQUESTS = uuid.UUID("3f0c3a53-27b5-4d3e-8d7d-0d8a1d6f5a10")
+UNUSED = "Days paid in advance that are not used"
+
+
+async def note(conn: Conn, tenant_id: str, cause: str, asked: NoteRequest, now: datetime) -> CreditNote:
+    """The note, made once for a `cause` and invoice."""
+    request_id = uuid.uuid5(_REQUESTS, f"{tenant_id}/{cause}/{asked.invoice_id}")
+    return await crediting.created(conn, tenant_id, asked, request_id, request_id.bytes, now)
+
+
+async def is_fee_final(conn: Conn, tenant_id: str, before: Subscription, after: Subscription) -> bool:
+    """Whether no invoice is a draft still that charged days that are to be given back."""
+    if (unused := unused_days(before, after)) is None:
+        return True
+    invoices = [
+        await store.invoices.get(conn, tenant_id, each)
+        for each in await store.lines.fees_of(conn, tenant_id, before.id, before.phase_number, unused)
+    ]
+    return all(each is None or each.state is not State.DRAFT for each in invoices)
+
+
+async def unused_fees(conn: Conn, tenant_id: str, before: Subscription, after: Subscription) -> list[NoteRequest]:
+    """What to give back of the base fee of the phase that has ended from `before` to `after`, by invoice; nothing of
+    one that is void. Raises FailedPrecondition INVOICE_NOT_FINALIZED.
+    """
+    if (unused := unused_days(before, after)) is None:
+        return []
+    asked = []
+    for invoice_id in await store.lines.fees_of(conn, tenant_id, before.id, before.phase_number, unused):
+        invoice = await store.invoices.lock(conn, tenant_id, invoice_id)
+        if invoice is None or invoice.state is State.VOIDED:
+            continue
+        require_owed(invoice)
+        credited = await store.credit_notes.credited(conn, tenant_id, invoice_id)
+        amounts = {
+            position: _capped(line.amount, unused_amount(line, unused, before), credited.lines.get(position, 0))
+            for position, line in enumerate(invoice.bill.lines)
+            if line.kind is LineKind.BASE_FEE and line.source and line.source.subscription_id == before.id
+            if line.source.phase_number == before.phase_number
+        }
+        asked += _request(invoice_id, amounts)
+    return asked
+
+
+def _request(invoice_id: str, amounts: Mapping[int, Money]) -> list[NoteRequest]:
+    items = tuple(Item(position, amount) for position, amount in amounts.items() if amount.minor_units > 0)
+    return [NoteRequest(invoice_id, Kind.CREDIT, Reason.ORDER_CHANGE, UNUSED, items)] if items else []
+
+
+def _capped(line: Money, unused: Money, credited: int) -> Money:
+    return Money(min(unused.minor_units, line.minor_units - credited), line.currency)
+
+
+async def give_back_unused(
+    conn: Conn, tenant_id: str, before: Subscription, after: Subscription, now: datetime
+) -> None:
+    """Of the phase that has ended from `before` to `after`."""
+    for asked in await unused_fees(conn, tenant_id, before, after):
+        await note(conn, tenant_id, f"unused/{before.id}/{before.phase_number}", asked, now)
+
+
+async def unused_balances(
+    conn: Conn, tenant_id: str, steps: Sequence[tuple[Subscription, Subscription]]
+) -> list[Balance]:
+    """What the notes that these steps make will have for the customer's next invoices."""
+    found = []
+    for before, after in steps:
+        for asked in await unused_fees(conn, tenant_id, before, after):
+            made = await crediting.estimated(conn, tenant_id, asked)
+            found.append(Balance(made.number, made.number, made.customer_id, made.total))
+    return found
