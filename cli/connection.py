@@ -13,6 +13,7 @@ from libs.common.rpc.client import channel
 from weir.invoicing.v1.changes_pb2_grpc import PlanChangeServiceStub
 from weir.invoicing.v1.credit_notes_pb2_grpc import CreditNoteServiceStub
 from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceStub
+from weir.invoicing.v1.pauses_pb2_grpc import PauseServiceStub
 from weir.metering.v1.alerts_pb2_grpc import AlertServiceStub
 from weir.metering.v1.archive_pb2_grpc import ArchiveServiceStub
 from weir.metering.v1.corrections_pb2_grpc import CorrectionServiceStub
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from weir.invoicing.v1.changes_pb2_grpc import PlanChangeServiceAsyncStub
     from weir.invoicing.v1.credit_notes_pb2_grpc import CreditNoteServiceAsyncStub
     from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceAsyncStub
+    from weir.invoicing.v1.pauses_pb2_grpc import PauseServiceAsyncStub
     from weir.metering.v1.alerts_pb2_grpc import AlertServiceAsyncStub
     from weir.metering.v1.archive_pb2_grpc import ArchiveServiceAsyncStub
     from weir.metering.v1.corrections_pb2_grpc import CorrectionServiceAsyncStub
@@ -126,6 +128,10 @@ class Connection:
     @property
     def credit_notes(self) -> "CreditNoteServiceAsyncStub":
         return CreditNoteServiceStub(self._channel("invoicing"))
+
+    @property
+    def pauses(self) -> "PauseServiceAsyncStub":
+        return PauseServiceStub(self._channel("invoicing"))
 
     @property
     def plan_changes(self) -> "PlanChangeServiceAsyncStub":

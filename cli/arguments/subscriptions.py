@@ -103,6 +103,36 @@ def subscriptions_change(
         execute(change_plan(data, subscription_id, change, as_json=as_json))
 
 
+@subscriptions.command("pause")
+def subscriptions_pause(
+    data: Data,
+    subscription_id: Id,
+    at: Annotated[str, typer.Option("--at", metavar="TIME", help="First instant of the pause; now if not given.")] = "",
+    until: Annotated[str, typer.Option("--until", metavar="TIME", help="First instant after it, if it is known.")] = "",
+    keep_fee: Annotated[
+        bool, typer.Option("--keep-fee", help="Keep a base fee that is paid beyond its start.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Charge no base fee for a while. Usage is billed as ever."""
+    from cli.commands.subscriptions import pause_subscription
+
+    execute(pause_subscription(data, subscription_id, at, until, keep_fee=keep_fee, as_json=as_json))
+
+
+@subscriptions.command("resume")
+def subscriptions_resume(
+    data: Data,
+    subscription_id: Id,
+    at: Annotated[str, typer.Option("--at", metavar="TIME", help="First instant after it; now if not given.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Let a paused subscription go on."""
+    from cli.commands.subscriptions import resume_subscription
+
+    execute(resume_subscription(data, subscription_id, at, as_json=as_json))
+
+
 @subscriptions.command("cancel-change")
 def subscriptions_cancel_change(data: Data, subscription_id: Id, as_json: Json = False) -> None:
     """Take back a change of plan that has not taken effect yet."""

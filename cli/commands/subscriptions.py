@@ -17,6 +17,7 @@ from weir.invoicing.v1.invoicing_pb2 import (
     SubscriptionPhase,
     TerminateSubscriptionRequest,
 )
+from weir.invoicing.v1.pauses_pb2 import PauseSubscriptionRequest, ResumeSubscriptionRequest
 
 _PRORATIONS = {
     "prorate": PlanChange.FIRST_FEE_PRORATE,
@@ -82,10 +83,38 @@ async def terminate_subscription(
         console.print(f"Subscription {changed.id} ends at {instant(changed.end_time)}.", markup=False)
 
 
+async def pause_subscription(
+    data: Path, subscription_id: str, at: str, until: str, *, keep_fee: bool, as_json: bool
+) -> None:
+    request = PauseSubscriptionRequest(request_id=new_request_id(), id=subscription_id)
+    if at:
+        request.pause_time.CopyFrom(timestamp(typed_time(at, "--at")))
+    if until:
+        request.resume_time.CopyFrom(timestamp(typed_time(until, "--until")))
+    if keep_fee:
+        request.on_unused_fee = PlanChange.ON_UNUSED_FEE_KEEP
+    async with connected_to(data) as services:
+        changed = (await services.pauses.PauseSubscription(request)).subscription
+    _print_phases(changed, as_json=as_json)
+
+
+async def resume_subscription(data: Path, subscription_id: str, at: str, *, as_json: bool) -> None:
+    request = ResumeSubscriptionRequest(request_id=new_request_id(), id=subscription_id)
+    if at:
+        request.resume_time.CopyFrom(timestamp(typed_time(at, "--at")))
+    async with connected_to(data) as services:
+        changed = (await services.pauses.ResumeSubscription(request)).subscription
+    _print_phases(changed, as_json=as_json)
+
+
 async def show_subscription(data: Path, subscription_id: str, *, as_json: bool) -> None:
     async with connected_to(data) as services:
         request = GetSubscriptionRequest(id=subscription_id)
         found = (await services.invoicing.GetSubscription(request)).subscription
+    _print_phases(found, as_json=as_json)
+
+
+def _print_phases(found: Subscription, *, as_json: bool) -> None:
     if as_json:
         print_json({"subscription": as_dict(found)})
         return
@@ -156,4 +185,5 @@ def _subscription_row(found: Subscription) -> tuple[str, ...]:
 
 def _phase_row(phase: SubscriptionPhase) -> tuple[str, ...]:
     plan = f"{phase.plan_code} v{phase.plan_version}"
-    return str(phase.number), plan, instant(phase.start_time), instant(phase.fee_start_time)
+    fee = "paused" if phase.is_paused else instant(phase.fee_start_time)
+    return str(phase.number), plan, instant(phase.start_time), fee

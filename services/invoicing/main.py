@@ -18,14 +18,16 @@ from services.invoicing import store
 from services.invoicing.change_servicer import PlanChangeServicer
 from services.invoicing.credit_note_servicer import CreditNoteServicer
 from services.invoicing.crediting import Till
+from services.invoicing.pause_servicer import PauseServicer
 from services.invoicing.peers import Peers
 from services.invoicing.report_servicer import CollectionReportServicer
 from services.invoicing.servicer import InvoicingServicer
 from services.invoicing.worker import Biller
-from weir.invoicing.v1 import changes_pb2, credit_notes_pb2, invoicing_pb2, reports_pb2
+from weir.invoicing.v1 import changes_pb2, credit_notes_pb2, invoicing_pb2, pauses_pb2, reports_pb2
 from weir.invoicing.v1.changes_pb2_grpc import add_PlanChangeServiceServicer_to_server
 from weir.invoicing.v1.credit_notes_pb2_grpc import add_CreditNoteServiceServicer_to_server
 from weir.invoicing.v1.invoicing_pb2_grpc import add_InvoicingServiceServicer_to_server
+from weir.invoicing.v1.pauses_pb2_grpc import add_PauseServiceServicer_to_server
 from weir.invoicing.v1.reports_pb2_grpc import add_CollectionReportServiceServicer_to_server
 from weir.metering.v1.archive_pb2_grpc import ArchiveServiceStub
 from weir.metering.v1.clocks_pb2_grpc import ClockServiceStub
@@ -41,6 +43,7 @@ SERVICES = (
     credit_notes_pb2.DESCRIPTOR.services_by_name["CreditNoteService"].full_name,
     changes_pb2.DESCRIPTOR.services_by_name["PlanChangeService"].full_name,
     reports_pb2.DESCRIPTOR.services_by_name["CollectionReportService"].full_name,
+    pauses_pb2.DESCRIPTOR.services_by_name["PauseService"].full_name,
 )
 
 
@@ -77,6 +80,7 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[int]:
             add_CreditNoteServiceServicer_to_server(CreditNoteServicer(pool, Till(pool, peers, clock), clock), server)
             add_PlanChangeServiceServicer_to_server(PlanChangeServicer(pool, peers, alarm, clock), server)
             add_CollectionReportServiceServicer_to_server(CollectionReportServicer(pool), server)
+            add_PauseServiceServicer_to_server(PauseServicer(pool, alarm, clock), server)
 
         async with serving(settings.listen, SERVICES, register, verifier, ready) as port:
             yield port

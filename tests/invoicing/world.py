@@ -23,6 +23,7 @@ from weir.invoicing.v1 import invoicing_pb2
 from weir.invoicing.v1.changes_pb2_grpc import PlanChangeServiceStub
 from weir.invoicing.v1.credit_notes_pb2_grpc import CreditNoteServiceStub
 from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceStub
+from weir.invoicing.v1.pauses_pb2_grpc import PauseServiceStub
 from weir.metering.v1 import metering_pb2
 from weir.metering.v1.corrections_pb2_grpc import CorrectionServiceStub
 from weir.metering.v1.metering_pb2_grpc import MeteringServiceStub
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from weir.invoicing.v1.changes_pb2_grpc import PlanChangeServiceAsyncStub
     from weir.invoicing.v1.credit_notes_pb2_grpc import CreditNoteServiceAsyncStub
     from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceAsyncStub
+    from weir.invoicing.v1.pauses_pb2_grpc import PauseServiceAsyncStub
     from weir.metering.v1.corrections_pb2_grpc import CorrectionServiceAsyncStub
     from weir.metering.v1.metering_pb2_grpc import MeteringServiceAsyncStub
     from weir.pricing.v1.estimation_pb2_grpc import EstimationServiceAsyncStub
@@ -88,6 +90,7 @@ class Tenant:
     credit_notes: "CreditNoteServiceAsyncStub"
     changes: "PlanChangeServiceAsyncStub"
     corrections: "CorrectionServiceAsyncStub"
+    pauses: "PauseServiceAsyncStub"
 
     async def meter(self, code: str, property_name: str = "") -> None:
         kind = metering_pb2.Meter.AGGREGATION_SUM if property_name else metering_pb2.Meter.AGGREGATION_COUNT
@@ -221,6 +224,7 @@ class World:
             CreditNoteServiceStub(self._channel(f"127.0.0.1:{self.invoicing_port}", key)),
             PlanChangeServiceStub(self._channel(f"127.0.0.1:{self.invoicing_port}", key)),
             CorrectionServiceStub(self._channel(self.settings.metering_target, key)),
+            PauseServiceStub(self._channel(f"127.0.0.1:{self.invoicing_port}", key)),
         )
 
     @asynccontextmanager

@@ -84,6 +84,7 @@ def _phase_out(phase: Phase) -> invoicing_pb2.SubscriptionPhase:
         billing_time=_BILLING_TIMES[phase.billing_time],
         anchor_time=timestamp_out(phase.anchor_time) if phase.billing_time is BillingTime.ANNIVERSARY else None,
         fee_start_time=timestamp_out(phase.fee_start_time),
+        is_paused=phase.is_paused,
     )
 
 

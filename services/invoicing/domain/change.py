@@ -72,7 +72,7 @@ def changed(
     at = change_time(found, change, present, now)
     _require_possible(found, change, present, at)
     found = found.deciding(change.on_unused_fee)
-    kept = tuple(each for each in found.phases if _stays(found, each, at, now))
+    kept = tuple(each for each in found.phases if stays(found, each, at, now))
     phase = _begun(found, kept[-1] if kept else None, change, at)
     made = replace(found, phases=(*kept, phase), revision=found.revision + 1)
     return (made.entering(phase) if at == found.current_period.start else made.recut()), at
@@ -107,7 +107,7 @@ def _require_possible(found: Subscription, change: PlanChange, present: PlanVers
         )
 
 
-def _stays(found: Subscription, phase: Phase, at: datetime, now: datetime) -> bool:
+def stays(found: Subscription, phase: Phase, at: datetime, now: datetime) -> bool:
     """Whether a phase is one of those before the change: billed already in part, or in effect."""
     if phase.number < found.phase_number:
         return True
@@ -137,4 +137,5 @@ def _begun(found: Subscription, before: Phase | None, change: PlanChange, at: da
         anchor_time=at if anchored else old.anchor_time,
         fee_start_time=max(running.end if waits else at, found.start_time + change.plan.trial),
         in_advance=change.plan.has_advance_fee,
+        is_paused=old.is_paused,
     )

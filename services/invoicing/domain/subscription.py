@@ -34,7 +34,7 @@ class Phase:
 
     On the anniversary, periods begin on the day of `anchor_time`. Base fees are for the time from `fee_start_time` on,
     and charged when a period begins if the phase is `in_advance`; `on_unused_fee` says what becomes of days paid for
-    that lie after the phase's end.
+    that lie after the phase's end. One that `is_paused` has no days: it charges no base fee and owes no minimum.
     """
 
     number: int
@@ -47,6 +47,7 @@ class Phase:
     fee_start_time: datetime
     in_advance: bool
     on_unused_fee: UnusedFee = UnusedFee.CREDIT
+    is_paused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,8 @@ class Subscription:
         """(days of a period of `phase`, days of the whole period that it begins in)."""
         periods = self.schedule_of(phase)
         owned = self.owned_days(period)
-        return periods.days_in(owned)[0] if owned else 0, periods.days_in(period)[1]
+        days = periods.days_in(owned)[0] if owned and not phase.is_paused else 0
+        return days, periods.days_in(period)[1]
 
     @property
     def closing_fee(self) -> Period | None:
@@ -224,7 +226,7 @@ class Subscription:
 
     def _fee(self, period: Period) -> Period | None:
         days = self.owned_days(period)
-        if days is None:
+        if days is None or self.phase.is_paused:
             return None
         start = max(filter(None, (days.start, self.phase.fee_start_time, self.fee_paid_until)))
         return Period(start, days.end) if start < days.end else None

@@ -12,7 +12,7 @@ async def of(conn: Conn, tenant_id: str, subscription_ids: Sequence[str]) -> Map
     """By subscription, in their order."""
     rows = await conn.fetch(
         "SELECT subscription_id, number, start_time, plan_code, plan_version, billing_interval, billing_time,"
-        " anchor_time, fee_start_time, in_advance, on_unused_fee FROM subscription_phase"
+        " anchor_time, fee_start_time, in_advance, on_unused_fee, is_paused FROM subscription_phase"
         " WHERE tenant_id = $1 AND subscription_id = ANY($2::text[]) ORDER BY subscription_id, number",
         tenant_id,
         subscription_ids,
@@ -30,6 +30,7 @@ async def of(conn: Conn, tenant_id: str, subscription_ids: Sequence[str]) -> Map
             fee_start_time=row["fee_start_time"],
             in_advance=row["in_advance"],
             on_unused_fee=UnusedFee(row["on_unused_fee"]),
+            is_paused=row["is_paused"],
         )
         found[row["subscription_id"]].append(phase)
     return found
@@ -42,8 +43,8 @@ async def replace(conn: Conn, tenant_id: str, subscription_id: str, phases: Sequ
     )
     await conn.executemany(
         "INSERT INTO subscription_phase (tenant_id, subscription_id, number, start_time, plan_code, plan_version,"
-        " billing_interval, billing_time, anchor_time, fee_start_time, in_advance, on_unused_fee)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+        " billing_interval, billing_time, anchor_time, fee_start_time, in_advance, on_unused_fee, is_paused)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
         [
             (
                 tenant_id,
@@ -58,6 +59,7 @@ async def replace(conn: Conn, tenant_id: str, subscription_id: str, phases: Sequ
                 each.fee_start_time,
                 each.in_advance,
                 each.on_unused_fee,
+                each.is_paused,
             )
             for each in phases
         ],
