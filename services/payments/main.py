@@ -21,6 +21,7 @@ from services.payments.collection import Collection
 from services.payments.dunning import Dunning
 from services.payments.dunning_servicer import DunningServicer
 from services.payments.hearing import Hearing
+from services.payments.inbox import CatchingUp
 from services.payments.mail import MailServer
 from services.payments.pace import Pace
 from services.payments.payment_request_servicer import PaymentRequestServicer
@@ -179,6 +180,7 @@ async def sweeping(settings: WorkerSettings, clock: Clock, pace: Pace) -> AsyncI
             collection=collection,
             refunding=refunding,
             hearing=Hearing(pool, accounts, collection, refunding, saving, clock, pace),
+            catching_up=CatchingUp(pool, accounts, clock, pace),
             saving=saving,
             dunning=Dunning(pool, clock),
             reminding=Reminding(pool, InvoicingServiceStub(invoicing), issuer, _mail_server(settings), clock, pace),
