@@ -150,9 +150,7 @@ class JsonApi:
             account = Account(self.state, self.outbox, owner, now)
             answer = self.dialect.success(operation, operation.run(account, call))
             if key is not None:
-                text = json.dumps(answer.body)
-                digest = hashlib.sha256(json.dumps(call.body, sort_keys=True).encode()).hexdigest()
-                self.keys.save(owner, key, Answered("", digest, "", answer.status, text, int(now)))
+                self.keys.save(owner, key, Answered("", "", "", answer.status, json.dumps(answer.body), int(now)))
         self.committed()
         return answer
 

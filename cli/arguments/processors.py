@@ -26,6 +26,9 @@ def payments_connect(
         str, typer.Option(envvar="ADYEN_MERCHANT_ACCOUNT", help="Adyen: the merchant account.")
     ] = "",
     hmac_key: Annotated[str, typer.Option(envvar="ADYEN_HMAC_KEY", help="Adyen: HMAC key of the webhooks.")] = "",
+    token_hmac_key: Annotated[
+        str, typer.Option(envvar="ADYEN_TOKEN_HMAC_KEY", help="Adyen: HMAC key of the token webhook, if another.")
+    ] = "",
     live_endpoint_prefix: Annotated[
         str, typer.Option(envvar="ADYEN_LIVE_ENDPOINT_PREFIX", help="Adyen: prefix of live URLs; none for test.")
     ] = "",
@@ -48,6 +51,7 @@ def payments_connect(
         "api_key": api_key,
         "merchant_account": merchant_account,
         "hmac_key": hmac_key,
+        "token_hmac_key": token_hmac_key,
         "live_endpoint_prefix": live_endpoint_prefix,
         "access_token": access_token,
         "environment": environment,

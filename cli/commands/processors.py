@@ -14,7 +14,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "adyen": ("api_key", "merchant_account", "hmac_key"),
     "gocardless": ("access_token", "environment", "webhook_secret"),
 }
-OPTIONAL: Mapping[str, tuple[str, ...]] = {"adyen": ("live_endpoint_prefix",)}
+OPTIONAL: Mapping[str, tuple[str, ...]] = {"adyen": ("token_hmac_key", "live_endpoint_prefix")}
 
 
 async def connect(data: Path, processor: str, account_id: str, keys: Mapping[str, str], *, as_json: bool) -> None:

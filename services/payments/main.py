@@ -23,6 +23,7 @@ from services.payments.disputing import Disputing
 from services.payments.dunning import Dunning
 from services.payments.dunning_servicer import DunningServicer
 from services.payments.hearing import Hearing
+from services.payments.inbox import CatchingUp
 from services.payments.mail import MailServer
 from services.payments.pace import Pace
 from services.payments.payment_request_servicer import PaymentRequestServicer
@@ -185,6 +186,7 @@ async def sweeping(settings: WorkerSettings, clock: Clock, pace: Pace) -> AsyncI
             collection=collection,
             refunding=refunding,
             hearing=Hearing(pool, accounts, collection, refunding, saving, Disputing(pool, clock), clock, pace),
+            catching_up=CatchingUp(pool, accounts, clock, pace),
             saving=saving,
             dunning=Dunning(pool, clock),
             reminding=Reminding(pool, InvoicingServiceStub(invoicing), issuer, _mail_server(settings), clock, pace),

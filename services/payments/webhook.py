@@ -19,10 +19,9 @@ from libs.common.web import BodyTooLarge, body_in
 from libs.common.worker import Alarm
 from services.payments.accounts import Accounts
 from services.payments.convert import ACCOUNT_ID
-from services.payments.domain.webhook import WebhookEvent
+from services.payments.inbox import keep
 from services.payments.providers import SignatureRefused
 from services.payments.store import accounts as account_rows
-from services.payments.store import events
 
 log = structlog.get_logger()
 
@@ -82,21 +81,8 @@ class Endpoint:
             return Response(status_code=400)
         now = self.clock()
         async with self.pool.acquire() as conn, conn.transaction():
-            for told in received:
-                event = WebhookEvent(
-                    tenant_id=tenant_id,
-                    processor_account_id=account_id,
-                    id=told.id,
-                    type=told.type,
-                    subject=told.subject,
-                    reference=told.reference,
-                    tries=0,
-                    receive_time=now,
-                    customer_reference=told.customer_reference,
-                    body=told.body,
-                )
-                is_new = await events.insert(conn, event, told.error)
-                log.info("webhook received", tenant=tenant_id, webhook=event.id, type=event.type, new=is_new)
+            count = await keep(conn, tenant_id, account_id, received, now)
+        log.info("webhook received", tenant=tenant_id, account=account_id, events=len(received), new=count)
         return Response(status_code=200, background=BackgroundTask(self.alarm.ring, "events"))
 
 

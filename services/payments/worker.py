@@ -14,19 +14,20 @@ from services.payments.collection import Collection
 from services.payments.domain.attempt import Attempt
 from services.payments.domain.dunning import Campaign
 from services.payments.domain.message import Message
-from services.payments.domain.method import PaymentMethod
+from services.payments.domain.method import PaymentMethod, ProcessorAccount
 from services.payments.domain.payment import Payment
 from services.payments.domain.refund import Refund
 from services.payments.domain.webhook import WebhookEvent
 from services.payments.dunning import Dunning
 from services.payments.hearing import Hearing
+from services.payments.inbox import CatchingUp
 from services.payments.pace import Pace
 from services.payments.providers import ProcessorUnavailable
 from services.payments.refunding import Refunding
 from services.payments.reminding import Reminding
 from services.payments.reporting import Reporting
 from services.payments.saving import Saving
-from services.payments.store import attempts, disputes, dunning, events, messages, methods, payments, refunds
+from services.payments.store import accounts, attempts, disputes, dunning, events, messages, methods, payments, refunds
 from services.payments.store.disputes import DisputeReport
 from services.payments.store.dunning import CampaignReport
 from services.payments.store.payments import Report
@@ -46,6 +47,7 @@ class Sweeps:
     collection: Collection
     refunding: Refunding
     hearing: Hearing
+    catching_up: CatchingUp
     saving: Saving
     dunning: Dunning
     reminding: Reminding
@@ -58,6 +60,7 @@ class Sweeps:
             "charge": self.charge,
             "resolve": self.resolve,
             "events": self.events,
+            "catch_up": self.catch_up,
             "methods": self.methods,
             "refunds": self.refunds,
             "report": self.report,
@@ -85,6 +88,12 @@ class Sweeps:
             return await events.claim(conn, self.clock(), self.pace.lease, limit)
 
         return await self._work(claim, self.hearing.hear)
+
+    async def catch_up(self) -> bool:
+        async def claim(conn: Conn, limit: int) -> Sequence[ProcessorAccount]:
+            return await accounts.claim_behind(conn, self.clock(), self.pace.lease, limit)
+
+        return await self._work(claim, self.catching_up.catch_up)
 
     async def methods(self) -> bool:
         async def claim(conn: Conn, limit: int) -> Sequence[PaymentMethod]:

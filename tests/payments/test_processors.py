@@ -13,6 +13,7 @@ from services.payments.domain.attempt import Declined, NotMade, Outcome, Pending
 from services.payments.providers import (
     Capability,
     Charge,
+    Event,
     Page,
     ProcessorUnavailable,
     RefundSighting,
@@ -80,6 +81,15 @@ async def test_a_decline_says_why(till: Till) -> None:
     assert isinstance(outcome, Declined)
     assert outcome.code == ("12" if till.processor == "adyen" else "insufficient_funds")
     assert isinstance(await till.account.cancel(outcome.reference), Declined)
+
+    def told() -> list[Event]:
+        return [event for event in till.told(Subject.CHARGE) if event.reference == outcome.reference]
+
+    till.receiver.wait_until(lambda: bool(told()))
+    seen = await till.account.sight(told()[-1])
+    assert isinstance(seen, Sighting)
+    assert isinstance(seen.outcome, Declined)
+    assert seen.outcome.code in (outcome.code, "canceled")
 
 
 @EACH

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import uuid
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -72,9 +73,9 @@ class Store(Shop):
         page = await self.processors.CreateSetupPage(self.page_request(processor))
         async with httpx.AsyncClient(trust_env=False) as browser:
             (await browser.post(page.url, json={"method": choice})).raise_for_status()
-        await eventually(self._has_method)
+        await eventually(self.has_method)
 
-    async def _has_method(self) -> bool:
+    async def has_method(self) -> bool:
         await self.sweeps.events()
         await self.sweeps.methods()
         listed = await self.payments.ListPaymentMethods(pb.ListPaymentMethodsRequest(customer_id="ada"))
@@ -123,6 +124,29 @@ async def test_a_debit_that_the_bank_does_not_pay_fails_for_its_reason(store: St
     await eventually(has_failed)
     [attempt] = (await store.payment(payment.id)).attempts
     assert attempt.decline_code == "bank_account_closed"
+
+
+async def test_what_webhooks_did_not_bring_is_listed(store: Store) -> None:
+    """Not one arrives, neither of the method nor of the debit."""
+    store.deployment.sandbox.post("/_sandbox/webhooks/pause")
+    await store.connect("gocardless")
+    page = await store.processors.CreateSetupPage(store.page_request("gocardless"))
+    async with httpx.AsyncClient(trust_env=False) as browser:
+        (await browser.post(page.url, json={"method": "pays"})).raise_for_status()
+    payment = await store.bill(currency="GBP")
+    await store.sweeps.catch_up()
+    assert await store.has_method()
+    await store.sweeps.charge()
+    for _ in range(2):
+        store.deployment.sandbox.post("/_sandbox/gocardless/next_day")
+    await store.sweeps.catch_up()
+    assert states(await store.payment(payment.id)) == ("PROCESSING", ["PENDING"]), "it is not due yet"
+    await store.later(timedelta(minutes=20)).catch_up()
+    await store.sweeps.events()
+    assert states(await store.payment(payment.id)) == ("SUCCEEDED", ["SUCCEEDED"])
+    count = len(await store.events())
+    await store.later(timedelta(minutes=20)).catch_up()
+    assert len(await store.events()) == count
 
 
 async def test_adyens_webhook_alone_tells_of_a_charge_whose_answer_was_lost(store: Store) -> None:

@@ -30,6 +30,7 @@ _FORMS: Mapping[str, Mapping[str, re.Pattern[str]]] = {
         "merchant_account": re.compile(r"[A-Za-z0-9_-]{1,80}"),
         "hmac_key": _HMAC_KEY,
         "previous_hmac_key": _HMAC_KEY,
+        "token_hmac_key": _HMAC_KEY,
         "live_endpoint_prefix": re.compile(r"[A-Za-z0-9-]{1,120}"),
     },
     "gocardless": {
@@ -39,7 +40,7 @@ _FORMS: Mapping[str, Mapping[str, re.Pattern[str]]] = {
         "environment": re.compile(r"live|sandbox"),
     },
 }
-_OPTIONAL = frozenset({"previous_webhook_secret", "previous_hmac_key", "live_endpoint_prefix"})
+_OPTIONAL = frozenset({"previous_webhook_secret", "previous_hmac_key", "token_hmac_key", "live_endpoint_prefix"})
 _ISSUERS = {"stripe": "Stripe", "adyen": "Adyen", "gocardless": "GoCardless"}
 
 

@@ -2,9 +2,15 @@
 ALTER TABLE processor_account
     DROP CONSTRAINT processor_account_processor_check,
     ADD CHECK (processor IN ('stripe', 'adyen', 'gocardless')),
+    ADD COLUMN caught_up_time timestamptz,  -- what happened before has been listed
+    ADD COLUMN catch_up_due_time timestamptz,
     ADD COLUMN refused_webhook_count bigint NOT NULL DEFAULT 0,
     ADD COLUMN refused_webhook_time timestamptz,
     ADD CONSTRAINT refused_iff_time CHECK ((refused_webhook_count > 0) = (refused_webhook_time IS NOT NULL));
+
+UPDATE processor_account SET catch_up_due_time = create_time;
+ALTER TABLE processor_account ALTER COLUMN catch_up_due_time SET NOT NULL;
+CREATE INDEX processor_account_behind ON processor_account (catch_up_due_time);
 
 CREATE TABLE processor_account_update (
     tenant_id            text NOT NULL,

@@ -3,14 +3,14 @@
 # ruff: noqa: S608 what is interpolated is the list of columns below
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from libs.common.paging import Page
 from libs.common.postgres import Conn
 from services.payments.domain.method import ProcessorAccount
 
-_COLUMNS = "tenant_id, id, processor, create_time, refused_webhook_count, refused_webhook_time"
+_COLUMNS = "tenant_id, id, processor, create_time, refused_webhook_count, refused_webhook_time, caught_up_time"
 
 
 async def check(conn: Conn) -> None:
@@ -23,8 +23,9 @@ async def insert(
 ) -> bool:
     made = await conn.fetchval(
         """
-        INSERT INTO processor_account (tenant_id, id, processor, credentials, create_time, request_id, request_hash)
-        VALUES ($1, $2, $3, $4, $5, $6, $7)
+        INSERT INTO processor_account (tenant_id, id, processor, credentials, create_time, request_id, request_hash,
+                                       catch_up_due_time)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $5)
         ON CONFLICT DO NOTHING RETURNING true
         """,
         account.tenant_id, account.id, account.processor, credentials, account.create_time, request_id, request_hash,
@@ -55,6 +56,33 @@ async def find_credentials(conn: Conn, tenant_id: str, account_id: str) -> tuple
         "SELECT processor, credentials FROM processor_account WHERE tenant_id = $1 AND id = $2", tenant_id, account_id
     )
     return None if row is None else (row["processor"], row["credentials"])
+
+
+async def claim_behind(conn: Conn, now: datetime, lease: timedelta, limit: int) -> Sequence[ProcessorAccount]:
+    """Accounts whose events are to be listed; nobody else gets them before the lease ends."""
+    rows = await conn.fetch(
+        f"""
+        UPDATE processor_account SET catch_up_due_time = $1 + $2::interval
+        WHERE (tenant_id, id) IN (
+            SELECT tenant_id, id FROM processor_account WHERE catch_up_due_time <= $1
+            ORDER BY catch_up_due_time LIMIT $3 FOR UPDATE SKIP LOCKED
+        )
+        RETURNING {_COLUMNS}
+        """,
+        now, lease, limit,
+    )  # fmt: skip
+    return [ProcessorAccount(*row) for row in rows]
+
+
+async def set_caught_up(conn: Conn, account: ProcessorAccount, until: datetime, due_time: datetime) -> None:
+    """Whoever has caught up later has seen more."""
+    await conn.execute(
+        """
+        UPDATE processor_account SET caught_up_time = $3, catch_up_due_time = $4
+        WHERE tenant_id = $1 AND id = $2 AND (caught_up_time IS NULL OR caught_up_time <= $3)
+        """,
+        account.tenant_id, account.id, until, due_time,
+    )  # fmt: skip
 
 
 async def count_refused(conn: Conn, tenant_id: str, account_id: str, now: datetime) -> None:

@@ -45,13 +45,14 @@ _TELLS = "Adyen does not show it; a webhook will tell"
 @dataclass(frozen=True, slots=True)
 class AdyenCredentials:
     """`live_endpoint_prefix` is "" for a test account. `previous_hmac_key` is accepted as well while Adyen changes over
-    to the new one; "" if there is none.
+    to a new one; "" if there is none, as is `token_hmac_key` where all webhooks have the same key.
     """
 
     api_key: str = field(repr=False)
     merchant_account: str
     hmac_key: str = field(repr=False)
     previous_hmac_key: str = field(default="", repr=False)
+    token_hmac_key: str = field(default="", repr=False)
     live_endpoint_prefix: str = ""
 
 
@@ -93,7 +94,8 @@ class AdyenAccount:
         self._threads = connection.threads
         self._checkout = connection.client(credentials)
         self._merchant_account = credentials.merchant_account
-        self._hmac_keys = [key for key in (credentials.hmac_key, credentials.previous_hmac_key) if key]
+        keys = credentials.hmac_key, credentials.token_hmac_key, credentials.previous_hmac_key
+        self._hmac_keys = [key for key in keys if key]
 
     async def create_customer(self, tenant_id: str, customer_id: str, key: str) -> str | Refused:
         """The shopper reference, which needs no call."""

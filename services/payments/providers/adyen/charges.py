@@ -2,14 +2,13 @@
 
 from typing import Any
 
-from services.payments.domain.attempt import Declined, Outcome, Pending, RequiresAction, Succeeded, Unknown
+from services.payments.domain.attempt import Declined, Outcome, Pending, Succeeded, Unknown
 from services.payments.providers import Charge, PaymentPage
+from services.payments.providers.adyen.refusals import refused
 from services.payments.providers.amounts import ADYEN
 
 MODEL = "UnscheduledCardOnFile"
 """Amounts and times vary: what the customer used is charged."""
-_AUTHENTICATE = frozenset({"11", "38", "39", "42"})
-"""Refused for want of 3-D Secure, which needs the customer."""
 _ON_SESSION = frozenset({"RedirectShopper", "IdentifyShopper", "ChallengeShopper"})
 
 
@@ -48,15 +47,8 @@ def outcome(answer: dict[str, Any]) -> Outcome:
         case "Received" | "Pending":
             return Pending(reference)
         case "Refused" | "Cancelled" | "Error":
-            return _refused(reference, answer)
+            code = answer.get("refusalReasonCode") or result.lower()
+            return refused(reference, code, answer.get("refusalReason") or "The charge was declined.")
         case _ if result in _ON_SESSION:  # only we could bring it to its end, and do not
             return Declined(reference, "authentication_required", "The customer must authenticate the payment.")
     return Unknown(f"payment with result {result or 'missing'}")
-
-
-def _refused(reference: str, answer: dict[str, Any]) -> Outcome:
-    code = answer.get("refusalReasonCode") or answer["resultCode"].lower()
-    message = answer.get("refusalReason") or "The charge was declined."
-    if reference and code in _AUTHENTICATE:
-        return RequiresAction(reference, code, message)
-    return Declined(reference, code, message)

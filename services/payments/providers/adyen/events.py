@@ -13,6 +13,7 @@ from Adyen.util import is_valid_hmac_notification, is_valid_hmac_payload
 from services.payments.domain.attempt import Declined, Outcome, Succeeded
 from services.payments.providers import Event, RefundSighting, Sighting, SignatureRefused, Subject
 from services.payments.providers.adyen import charges
+from services.payments.providers.adyen.refusals import code_of, refused
 from services.payments.providers.amounts import ADYEN
 from services.payments.providers.disputes import TYPES
 from services.payments.providers.reading import MALFORMED, text_in, unreadable
@@ -119,7 +120,8 @@ def _charge_outcome(event: Event, item: dict[str, Any]) -> Outcome:
         return Declined(event.reference, "canceled", "The charge was canceled before it succeeded.")
     if item["success"] == "true":
         return Succeeded(event.reference)
-    return Declined(event.reference, "refused", item.get("reason") or "The charge was declined.")
+    reason = item.get("reason") or "The charge was declined."
+    return refused(event.reference, code_of(reason), reason)
 
 
 def _refund_outcome(event: Event, item: dict[str, Any]) -> Outcome:
