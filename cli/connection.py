@@ -11,6 +11,7 @@ import grpc
 from cli.stack.endpoint import Endpoint, read_endpoint
 from libs.common.rpc.client import channel
 from weir.invoicing.v1.changes_pb2_grpc import PlanChangeServiceStub
+from weir.invoicing.v1.coupons_pb2_grpc import AppliedCouponServiceStub
 from weir.invoicing.v1.credit_notes_pb2_grpc import CreditNoteServiceStub
 from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceStub
 from weir.invoicing.v1.pauses_pb2_grpc import PauseServiceStub
@@ -32,6 +33,7 @@ from weir.pricing.v1.simulation_pb2_grpc import SimulationServiceStub
 
 if TYPE_CHECKING:
     from weir.invoicing.v1.changes_pb2_grpc import PlanChangeServiceAsyncStub
+    from weir.invoicing.v1.coupons_pb2_grpc import AppliedCouponServiceAsyncStub
     from weir.invoicing.v1.credit_notes_pb2_grpc import CreditNoteServiceAsyncStub
     from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceAsyncStub
     from weir.invoicing.v1.pauses_pb2_grpc import PauseServiceAsyncStub
@@ -132,6 +134,10 @@ class Connection:
     @property
     def pauses(self) -> "PauseServiceAsyncStub":
         return PauseServiceStub(self._channel("invoicing"))
+
+    @property
+    def applied_coupons(self) -> "AppliedCouponServiceAsyncStub":
+        return AppliedCouponServiceStub(self._channel("invoicing"))
 
     @property
     def plan_changes(self) -> "PlanChangeServiceAsyncStub":

@@ -16,6 +16,7 @@ from cli.arguments import (
     billing,
     catalog,
     corrections,
+    coupons,
     credit_notes,
     dead_letters,
     events,
@@ -52,6 +53,7 @@ PARTS = (
     processors,
     subscriptions,
     credit_notes,
+    coupons,
     keys,
 )
 for part in PARTS:
