@@ -21,7 +21,7 @@ class Chaos:
         self.store, self.processor = store, processor
         self.chance = random.Random(f"{processor} {seed}")
 
-    def disturb(self) -> None:
+    async def disturb(self) -> None:
         match self.chance.randrange(5):
             case 0 | 1:
                 kind, times = self.chance.choice(FAULTS), self.chance.randint(1, WAYS[self.processor].tries)
@@ -31,7 +31,8 @@ class Chaos:
             case 3:
                 self.control("webhooks/resume")
             case 4:
-                self.store.deployment.sandbox.post("/_sandbox/webhooks/replay", copies=2)
+                for event in await self.store.events():
+                    self.store.deployment.sandbox.post("/_sandbox/webhooks/replay", event=event["id"])
 
     async def work(self) -> None:
         sweeps = self.store.later() if self.chance.random() < 0.5 else self.store.sweeps
@@ -63,7 +64,7 @@ def _is_paid(charge: Any) -> bool:
     return bool({charge.get("status"), charge.get("resultCode")} & {"succeeded", "confirmed", "paid_out", "Authorised"})
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.parametrize("processor_name", list(CONNECTIONS))
 async def test_every_invoice_is_collected_once(deployment: Deployment, processor_name: str, seed: int) -> None:
     store = await Store(deployment).connect(processor_name)
@@ -72,7 +73,7 @@ async def test_every_invoice_is_collected_once(deployment: Deployment, processor
     currency = WAYS[processor_name].currency
     payments = [await store.bill(f"inv_{number}", currency=currency) for number in range(INVOICES)]
     for _ in range(12):
-        chaos.disturb()
+        await chaos.disturb()
         await chaos.work()
     deployment.sandbox.delete("/_sandbox/faults")
     chaos.control("webhooks/resume")
