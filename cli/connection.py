@@ -24,7 +24,10 @@ from weir.metering.v1.archive_pb2_grpc import ArchiveServiceStub
 from weir.metering.v1.corrections_pb2_grpc import CorrectionServiceStub
 from weir.metering.v1.metering_pb2_grpc import MeteringServiceStub
 from weir.metering.v1.reconciliation_pb2_grpc import ReconciliationServiceStub
+from weir.payments.v1.dunning_pb2_grpc import DunningServiceStub
 from weir.payments.v1.payments_pb2_grpc import PaymentsServiceStub
+from weir.payments.v1.processors_pb2_grpc import ProcessorServiceStub
+from weir.payments.v1.refunds_pb2_grpc import RefundServiceStub
 from weir.pricing.v1.addons_pb2_grpc import AddOnServiceStub
 from weir.pricing.v1.coupons_pb2_grpc import CouponServiceStub
 from weir.pricing.v1.experiments_pb2_grpc import ExperimentServiceStub
@@ -49,7 +52,10 @@ if TYPE_CHECKING:
     from weir.metering.v1.corrections_pb2_grpc import CorrectionServiceAsyncStub
     from weir.metering.v1.metering_pb2_grpc import MeteringServiceAsyncStub
     from weir.metering.v1.reconciliation_pb2_grpc import ReconciliationServiceAsyncStub
+    from weir.payments.v1.dunning_pb2_grpc import DunningServiceAsyncStub
     from weir.payments.v1.payments_pb2_grpc import PaymentsServiceAsyncStub
+    from weir.payments.v1.processors_pb2_grpc import ProcessorServiceAsyncStub
+    from weir.payments.v1.refunds_pb2_grpc import RefundServiceAsyncStub
     from weir.pricing.v1.addons_pb2_grpc import AddOnServiceAsyncStub
     from weir.pricing.v1.coupons_pb2_grpc import CouponServiceAsyncStub
     from weir.pricing.v1.experiments_pb2_grpc import ExperimentServiceAsyncStub
@@ -169,6 +175,18 @@ class Connection:
     @property
     def payments(self) -> "PaymentsServiceAsyncStub":
         return PaymentsServiceStub(self._channel("payments"))
+
+    @property
+    def processors(self) -> "ProcessorServiceAsyncStub":
+        return ProcessorServiceStub(self._channel("payments"))
+
+    @property
+    def refunds(self) -> "RefundServiceAsyncStub":
+        return RefundServiceStub(self._channel("payments"))
+
+    @property
+    def dunning(self) -> "DunningServiceAsyncStub":
+        return DunningServiceStub(self._channel("payments"))
 
     def _channel(self, service: str, *, retries: bool = True) -> grpc.aio.Channel:
         key = (service, retries)

@@ -2,7 +2,7 @@
 
 import html
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 
 from starlette.requests import Request
@@ -38,7 +38,7 @@ class Control:
     deliverer: Deliverer
     faults: Faults
     clock: Clock
-    dumps: dict[str, Callable[[str | None], Json]]
+    dumps: Mapping[str, Callable[[str | None], Json]]
 
     def routes(self) -> list[Route]:
         return [
@@ -132,3 +132,7 @@ def _fault(body: Json) -> Fault:
 
 async def control_error(request: Request, error: Exception) -> Response:
     return JSONResponse({"error": str(error)}, 400)
+
+
+async def not_there(request: Request, error: Exception) -> Response:
+    return JSONResponse({"error": str(error)}, 404)

@@ -18,14 +18,30 @@ import uvicorn
 from starlette.applications import Starlette
 
 from sandbox import control
+from sandbox.accounts import NoSuch
+from sandbox.adyen import cards as adyen_cards
+from sandbox.adyen import pages as adyen_pages
+from sandbox.adyen.control import AdyenControl
+from sandbox.adyen.dialect import PROCESSOR as ADYEN
+from sandbox.adyen.dialect import AdyenDialect
+from sandbox.adyen.notifications import sign as sign_adyen
 from sandbox.connection import DroppableConnection
 from sandbox.control import Control, ControlError
 from sandbox.faults import Faults
+from sandbox.gocardless import mandates
+from sandbox.gocardless.control import GoCardlessControl
+from sandbox.gocardless.dialect import PROCESSOR as GOCARDLESS
+from sandbox.gocardless.dialect import GoCardlessDialect
+from sandbox.gocardless.events import sign as sign_gocardless
+from sandbox.hosted import Host, Pages
 from sandbox.idempotency import IdempotencyKeys
+from sandbox.json_api import JsonApi
 from sandbox.state import State, StateInUseError
+from sandbox.stripe import cards as stripe_cards
 from sandbox.stripe.account import PROCESSOR as STRIPE
 from sandbox.stripe.api import Api
 from sandbox.stripe.control import StripeControl
+from sandbox.stripe.control import complete_page as complete_stripe_page
 from sandbox.stripe.errors import StripeError
 from sandbox.stripe.webhook_endpoints import sign as sign_stripe
 from sandbox.webhooks import Clock, Deliverer, Outbox
@@ -34,6 +50,12 @@ DEFAULT_PORT = 12111
 KEEP_ALIVE_SECONDS = 75
 SHUTDOWN_SECONDS = 3
 IN_MEMORY = ":memory:"
+SIGNERS = {STRIPE: sign_stripe, ADYEN: sign_adyen, GOCARDLESS: sign_gocardless}
+HOSTS = {
+    STRIPE: Host(stripe_cards.NAMES, complete_stripe_page),
+    ADYEN: Host(tuple(adyen_cards.HOLDERS), adyen_pages.complete),
+    GOCARDLESS: Host(mandates.BANKS, mandates.complete),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +79,17 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> S
 def create_app(state: State, clock: Clock) -> Starlette:
     """The application over an open state; its lifespan sends the webhooks."""
     outbox, faults = Outbox(state), Faults()
-    deliverer = Deliverer(outbox, {STRIPE: sign_stripe}, clock)
-    stripe = Api(state, IdempotencyKeys(state), outbox, faults, clock, deliverer.wake)
+    deliverer = Deliverer(outbox, SIGNERS, clock)
+    keys = IdempotencyKeys(state)
+    stripe = Api(state, keys, outbox, faults, clock, deliverer.wake)
+    adyen = JsonApi(AdyenDialect(state), state, keys, outbox, faults, clock, deliverer.wake)
+    gocardless = JsonApi(GoCardlessDialect(), state, keys, outbox, faults, clock, deliverer.wake)
     stripe_control = StripeControl(state, outbox, clock, deliverer.wake)
-    controls = Control(state, outbox, deliverer, faults, clock, {STRIPE: stripe_control.dump})
+    adyen_control = AdyenControl(state, outbox, clock, deliverer.wake)
+    gocardless_control = GoCardlessControl(state, outbox, clock, deliverer.wake)
+    pages = Pages(state, outbox, clock, deliverer.wake, HOSTS)
+    dumps = {STRIPE: stripe_control.dump, ADYEN: adyen_control.dump, GOCARDLESS: gocardless_control.dump}
+    controls = Control(state, outbox, deliverer, faults, clock, dumps)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -71,8 +100,16 @@ def create_app(state: State, clock: Clock) -> Starlette:
             await sending
 
     return Starlette(
-        routes=[*controls.routes(), *stripe_control.routes(), *stripe.routes()],
-        exception_handlers={ControlError: control.control_error, StripeError: control.control_error},
+        routes=[
+            route
+            for part in (controls, stripe_control, adyen_control, gocardless_control, pages, stripe, adyen, gocardless)
+            for route in part.routes()
+        ],
+        exception_handlers={
+            ControlError: control.control_error,
+            StripeError: control.control_error,
+            NoSuch: control.not_there,
+        },
         lifespan=lifespan,
     )
 

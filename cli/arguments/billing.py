@@ -107,22 +107,6 @@ def payments_list(data: Data, customer: OfCustomer = "", as_json: Json = False) 
     execute(list_payments(data, customer, as_json=as_json))
 
 
-@payments.command("connect")
-def payments_connect(
-    data: Data,
-    account: Account = "stripe",
-    secret_key: Annotated[str, typer.Option(envvar="STRIPE_SECRET_KEY", help="Stripe's secret key, sk_….")] = "",
-    webhook_secret: Annotated[
-        str, typer.Option(envvar="STRIPE_WEBHOOK_SECRET", help="Signing secret of the webhook endpoint, whsec_….")
-    ] = "",
-    as_json: Json = False,
-) -> None:
-    """Connect an account at Stripe; without keys, the sandbox that `weir up` has started."""
-    from cli.commands.payments import connect_stripe
-
-    execute(connect_stripe(data, account, secret_key, webhook_secret, as_json=as_json))
-
-
 @payments.command("save-method")
 def payments_save_method(
     data: Data,

@@ -146,8 +146,11 @@ class Stack:
     def _service_environ(self, dsns: Mapping[str, str], redis_url: str) -> dict[str, str]:
         """What the environment says about keys and the processor's address is stronger than what we would say."""
         addresses = {f"WEIR_{s.upper()}_{use}": self.ports.address(s) for s in SERVICES for use in ("LISTEN", "TARGET")}
+        sandbox_url = f"http://{self.ports.address('sandbox')}"
         return {
-            "WEIR_STRIPE_API_URL": f"http://{self.ports.address('sandbox')}",
+            "WEIR_STRIPE_API_URL": sandbox_url,
+            "WEIR_ADYEN_API_URL": sandbox_url,
+            "WEIR_GOCARDLESS_API_URL": sandbox_url,
             "WEIR_PAYMENTS_ENCRYPTION_KEY": self._secrets.encryption_key,
             "WEIR_PUBLIC_KEYS": public_pem(self._signing_key),
             **self._environ,

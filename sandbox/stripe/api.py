@@ -90,7 +90,8 @@ class Api:
         key = request.headers.get("idempotency-key") if request.method == "POST" else None
         if key is not None and not 0 < len(key) <= MAX_IDEMPOTENCY_KEY:
             raise errors.refused(f"Idempotency keys must have between 1 and {MAX_IDEMPOTENCY_KEY} characters.")
-        call = _Call(operation, owner, request.url.path, form, request.path_params, request_id, key)
+        names = {**request.path_params, "base_url": str(request.base_url).rstrip("/")}
+        call = _Call(operation, owner, request.url.path, form, names, request_id, key)
         if key is None:
             return await self._first_time(call, fault)
         try:
@@ -153,7 +154,7 @@ class Api:
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """One request to one operation; `names` are the ids in its path."""
+    """One request to one operation; `names` are the ids in its path, and the sandbox's `base_url`."""
 
     operation: Operation
     owner: Owner

@@ -31,6 +31,8 @@ class TestMethod:
     last4: str
     brand: str = "visa"
     decline: Decline | None = None
+    refund: str = "succeeded"
+    """The status in which a refund begins."""
 
 
 AUTHENTICATION_REQUIRED = Decline(
@@ -78,8 +80,11 @@ _METHODS = {
     "pm_card_chargeCustomerFail": TestMethod(Behaviour.DECLINE, "0341", decline=_GENERIC),
     "pm_card_authenticationRequired": TestMethod(Behaviour.AUTHENTICATE, "3184"),
     "pm_card_threeDSecure2Required": TestMethod(Behaviour.AUTHENTICATE, "3220"),
+    "pm_card_pendingRefund": TestMethod(Behaviour.SUCCEED, "7726", refund="pending"),
     "pm_usBankAccount_processing": TestMethod(Behaviour.PROCESS, "0009"),
 }
+
+NAMES = tuple(_METHODS)
 
 
 def find(name: str) -> TestMethod | None:

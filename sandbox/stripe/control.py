@@ -1,23 +1,31 @@
 """The Stripe part of the control API: what Stripe's dashboard and the outside world would do."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from sandbox import accounts
 from sandbox.control import ControlError, json_object
 from sandbox.state import Json, Owner, State
+from sandbox.stripe import checkout
 from sandbox.stripe.account import PROCESSOR, Account
 from sandbox.stripe.api import authenticate
 from sandbox.stripe.errors import StripeError
 from sandbox.stripe.payments import settle_intent
+from sandbox.stripe.refunds import settle_refund
 from sandbox.webhooks import Clock, Outbox
 
 OUTCOMES = ("succeeded", "failed")
 CHARGE_FIELDS = ("id", "amount", "amount_refunded", "currency", "status", "failure_code", "payment_intent", "created")
 CUSTOMER_FIELDS = ("id", "name", "email", "metadata")
+
+
+class Settle(Protocol):
+    def __call__(self, account: Account, object_id: str, /, *, succeeded: bool) -> Json: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,26 +36,35 @@ class StripeControl:
     committed: Callable[[], None]
 
     def routes(self) -> list[Route]:
-        return [Route("/_sandbox/stripe/payment_intents/{intent}/settle", self.settle, methods=["POST"])]
+        return [
+            Route("/_sandbox/stripe/payment_intents/{id}/settle", self._settling(settle_intent), methods=["POST"]),
+            Route("/_sandbox/stripe/refunds/{id}/settle", self._settling(settle_refund), methods=["POST"]),
+        ]
 
-    async def settle(self, request: Request) -> Response:
-        """{"outcome": "succeeded" | "failed"} for an intent in requires_action or processing."""
-        outcome = (await json_object(request)).get("outcome")
-        if outcome not in OUTCOMES:
-            raise ControlError(f"outcome must be one of {', '.join(OUTCOMES)}")
-        intent_id = request.path_params["intent"]
-        owner = self.state.owner_of(PROCESSOR, intent_id)
+    def _settling(self, settle: Settle) -> Callable[[Request], Awaitable[Response]]:
+        """{"outcome": "succeeded" | "failed"}: for an intent in requires_action or processing, or for a refund."""
+
+        async def endpoint(request: Request) -> Response:
+            outcome = (await json_object(request)).get("outcome")
+            if outcome not in OUTCOMES:
+                raise ControlError(f"outcome must be one of {', '.join(OUTCOMES)}")
+            return self._settled(settle, request.path_params["id"], succeeded=outcome == "succeeded")
+
+        return endpoint
+
+    def _settled(self, settle: Settle, object_id: str, *, succeeded: bool) -> Response:
+        owner = self.state.owner_of(PROCESSOR, object_id)
         if owner is None:
-            return JSONResponse({"error": f"no payment intent {intent_id}"}, 404)
+            return JSONResponse({"error": f"there is no {object_id}"}, 404)
         nobody = {"id": None, "idempotency_key": None}
         account = Account(self.state, self.outbox, owner, int(self.clock()), nobody)
         try:
             with self.state.transaction():
-                intent = settle_intent(account, intent_id, succeeded=outcome == "succeeded")
+                settled = settle(account, object_id, succeeded=succeeded)
         except StripeError as error:
             return JSONResponse({"error": error.error["message"]}, error.status)
         self.committed()
-        return JSONResponse(intent)
+        return JSONResponse(settled)
 
     def dump(self, authorization: str | None) -> Json:
         """Every account, or the one of the API key in `authorization`. Raises StripeError for a bad key."""
@@ -61,6 +78,7 @@ class StripeControl:
         for document in self.state.every(owner, "customer"):
             own = [_pick(charge, CHARGE_FIELDS) for charge in charges if charge["customer"] == document.id]
             customers.append(_pick(document.body, CUSTOMER_FIELDS) | {"charges": own})
+        refunds = [document.body for document in self.state.every(owner, "refund")]
         endpoints = [document.body for document in self.state.every(owner, "webhook_endpoint")]
         return {
             "customers": customers,
@@ -68,9 +86,18 @@ class StripeControl:
             "payment_intents": [
                 _pick(intent, ("id", "status", "amount", "customer", "metadata")) for intent in intents
             ],
+            "refunds": [_pick(refund, ("id", "amount", "status", "payment_intent", "metadata")) for refund in refunds],
             "webhook_endpoints": [_pick(endpoint, ("id", "url", "enabled_events", "status")) for endpoint in endpoints],
             "deliveries": self.outbox.counts(owner),
         }
+
+
+def complete_page(account: accounts.Account, page_id: str, method: str) -> str:
+    """What a customer does on a hosted page."""
+    nobody = {"id": None, "idempotency_key": None}
+    return checkout.complete(
+        Account(account.state, account.outbox, account.owner, int(account.now), nobody), page_id, method
+    )
 
 
 def _pick(body: Json, fields: tuple[str, ...]) -> Json:

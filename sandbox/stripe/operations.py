@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sandbox.state import Json
-from sandbox.stripe import customers, errors, payments, webhook_endpoints
+from sandbox.stripe import checkout, customers, errors, payments, refunds, webhook_endpoints
 from sandbox.stripe.account import MAX_PAGE, Account
 from sandbox.stripe.forms import (
     Field,
@@ -140,6 +140,22 @@ ENDPOINT: Mapping[str, Field] = {
     "metadata": metadata,
     "url": identifier,
 }
+SESSION: Mapping[str, Field] = {
+    "cancel_url": text,
+    "currency": identifier,
+    "customer": identifier,
+    "expires_at": integer,
+    "line_items": many(
+        group(
+            price_data=group(currency=identifier, unit_amount=integer, product_data=group(name=identifier)),
+            quantity=integer,
+        )
+    ),
+    "mode": one_of("payment", "setup"),
+    "payment_intent_data": group(description=text, metadata=metadata, setup_future_usage=one_of("off_session")),
+    "setup_intent_data": group(metadata=metadata),
+    "success_url": text,
+}
 CANCELLATION = one_of("duplicate", "fraudulent", "requested_by_customer", "abandoned")
 CREATED = {"created": time_range}
 
@@ -210,7 +226,7 @@ OPERATIONS = (
         {**PAGE, **CREATED, "customer": identifier, "payment_intent": identifier},
     ),
     Operation("GET", "/v1/charges/{charge}", _retrieve("charge", "charge", "id"), "charge"),
-    Operation("POST", "/v1/refunds", payments.create_refund, "refund", REFUND),
+    Operation("POST", "/v1/refunds", refunds.create_refund, "refund", REFUND),
     Operation(
         "GET",
         "/v1/refunds",
@@ -227,6 +243,9 @@ OPERATIONS = (
         {**PAGE, **CREATED, "type": identifier, "types": many(identifier)},
     ),
     Operation("GET", "/v1/events/{id}", _retrieve_event, "event"),
+    Operation("POST", "/v1/checkout/sessions", checkout.create_session, checkout.KIND, SESSION, ("mode", "customer")),
+    Operation("GET", "/v1/checkout/sessions/{session}", _retrieve(checkout.KIND, "session", "session"), checkout.KIND),
+    Operation("POST", "/v1/checkout/sessions/{session}/expire", checkout.expire_session, checkout.KIND),
     Operation(
         "POST",
         "/v1/webhook_endpoints",

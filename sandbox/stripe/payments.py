@@ -1,4 +1,4 @@
-"""Payment intents, the charges they make, and refunds."""
+"""Payment intents, and the charges they make."""
 
 from dataclasses import dataclass
 
@@ -215,45 +215,3 @@ def cancel_intent(account: Account, params: Json) -> Json:
     account.save(intent)
     account.emit("payment_intent.canceled", intent)
     return intent
-
-
-def create_refund(account: Account, params: Json) -> Json:
-    charge = _charge_to_refund(account, params)
-    remaining = charge["amount_captured"] - charge["amount_refunded"]
-    if not remaining:
-        raise errors.conflicting(
-            f"Charge {charge['id']} has already been refunded.", "charge", "charge_already_refunded"
-        )
-    amount = params.get("amount", remaining)
-    if not 0 < amount <= remaining:
-        raise errors.conflicting(
-            f"Refund amount ({amount} {charge['currency']}) is greater than unrefunded amount on charge"
-            f" ({remaining} {charge['currency']}).",
-            "amount",
-        )
-    refund = objects.refund(charge, amount, params.get("reason"), account.now)
-    refund["metadata"] = merged_metadata({}, params.get("metadata"))
-    account.create(refund)
-    refunded = charge["amount_refunded"] + amount
-    after = charge | {"amount_refunded": refunded, "refunded": refunded == charge["amount_captured"]}
-    account.save(after)
-    account.emit("refund.created", refund)
-    previous = {field: charge[field] for field in ("amount_refunded", "refunded") if charge[field] != after[field]}
-    account.emit("charge.refunded", after, previous)
-    return refund
-
-
-def _charge_to_refund(account: Account, params: Json) -> Json:
-    if ("charge" in params) == ("payment_intent" in params):
-        raise errors.refused("One of the following params should be provided: payment_intent or charge.")
-    if "payment_intent" in params:
-        intent = account.require("payment_intent", params["payment_intent"], "payment_intent")
-        if intent["status"] != "succeeded":
-            raise errors.conflicting(
-                f"This PaymentIntent ({intent['id']}) does not have a successful charge to refund.", "payment_intent"
-            )
-        return account.require("charge", intent["latest_charge"], "charge")
-    charge = account.require("charge", params["charge"], "charge")
-    if charge["status"] != "succeeded":
-        raise errors.conflicting(f"Charge {charge['id']} did not succeed and cannot be refunded.", "charge")
-    return charge

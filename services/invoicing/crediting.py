@@ -84,7 +84,7 @@ async def created(
         _require_not_collected(await _locked(conn, tenant_id, asked.invoice_id))
     create_time = (await store.clocks.get(conn, tenant_id)).now(now)
     note = replace(note, id=new_id("cn", now), create_time=create_time)
-    if not await store.credit_notes.insert(conn, tenant_id, note, request_id, request_hash):
+    if not await store.credit_notes.insert(conn, tenant_id, note, request_id, request_hash, now):
         raise Conflict("REQUEST_ID_REUSED", f"request_id {request_id} was used for another invoice's credit note")
     if note.kind is Kind.OFFSET:
         await store.invoices.offset(conn, tenant_id, note.invoice_id, note.total, now)

@@ -25,6 +25,7 @@ from services.invoicing.draft_servicer import DraftServicer
 from services.invoicing.pause_servicer import PauseServicer
 from services.invoicing.peers import Peers
 from services.invoicing.replay_servicer import ReplayServicer
+from services.invoicing.report_servicer import CollectionReportServicer
 from services.invoicing.servicer import InvoicingServicer
 from services.invoicing.worker import Biller
 from weir.invoicing.v1 import (
@@ -37,6 +38,7 @@ from weir.invoicing.v1 import (
     invoicing_pb2,
     pauses_pb2,
     replays_pb2,
+    reports_pb2,
 )
 from weir.invoicing.v1.billing_previews_pb2_grpc import add_BillingPreviewServiceServicer_to_server
 from weir.invoicing.v1.changes_pb2_grpc import add_PlanChangeServiceServicer_to_server
@@ -47,11 +49,13 @@ from weir.invoicing.v1.drafts_pb2_grpc import add_DraftServiceServicer_to_server
 from weir.invoicing.v1.invoicing_pb2_grpc import add_InvoicingServiceServicer_to_server
 from weir.invoicing.v1.pauses_pb2_grpc import add_PauseServiceServicer_to_server
 from weir.invoicing.v1.replays_pb2_grpc import add_ReplayServiceServicer_to_server
+from weir.invoicing.v1.reports_pb2_grpc import add_CollectionReportServiceServicer_to_server
 from weir.metering.v1.archive_pb2_grpc import ArchiveServiceStub
 from weir.metering.v1.clocks_pb2_grpc import ClockServiceStub
 from weir.metering.v1.late_usage_pb2_grpc import LateUsageServiceStub
 from weir.metering.v1.metering_pb2_grpc import MeteringServiceStub
 from weir.payments.v1.payments_pb2_grpc import PaymentsServiceStub
+from weir.payments.v1.refunds_pb2_grpc import RefundServiceStub
 from weir.pricing.v1.coupons_pb2_grpc import CouponServiceStub
 from weir.pricing.v1.pricing_pb2_grpc import PricingServiceStub
 from weir.pricing.v1.taxes_pb2_grpc import TaxServiceStub
@@ -64,6 +68,7 @@ SERVICES = (
     customers_pb2.DESCRIPTOR.services_by_name["CustomerService"].full_name,
     drafts_pb2.DESCRIPTOR.services_by_name["DraftService"].full_name,
     changes_pb2.DESCRIPTOR.services_by_name["PlanChangeService"].full_name,
+    reports_pb2.DESCRIPTOR.services_by_name["CollectionReportService"].full_name,
     pauses_pb2.DESCRIPTOR.services_by_name["PauseService"].full_name,
     replays_pb2.DESCRIPTOR.services_by_name["ReplayService"].full_name,
     billing_previews_pb2.DESCRIPTOR.services_by_name["BillingPreviewService"].full_name,
@@ -106,6 +111,7 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[int]:
             add_CustomerServiceServicer_to_server(CustomerServicer(pool, clock), server)
             add_DraftServiceServicer_to_server(DraftServicer(pool, peers, alarm, clock), server)
             add_PlanChangeServiceServicer_to_server(PlanChangeServicer(pool, peers, alarm, clock), server)
+            add_CollectionReportServiceServicer_to_server(CollectionReportServicer(pool), server)
             add_PauseServiceServicer_to_server(PauseServicer(pool, alarm, clock), server)
             add_ReplayServiceServicer_to_server(ReplayServicer(pool), server)
             add_BillingPreviewServiceServicer_to_server(BillingPreviewServicer(pool, peers, clock), server)
@@ -150,6 +156,7 @@ async def calling_peers(settings: Settings, clock: Clock) -> AsyncIterator[Peers
             TaxServiceStub(pricing),
             CouponServiceStub(pricing),
             PaymentsServiceStub(payments),
+            RefundServiceStub(payments),
             Issuer(load_private_key(settings.signing_key), clock),
         )
 

@@ -15,13 +15,14 @@ from libs.common.rpc.client import credential
 from libs.common.wire import money_out, timestamp_out
 from services.invoicing import convert
 from services.invoicing.domain.coupon import Coupon
+from services.invoicing.domain.credit_note import RefundRequest
 from services.invoicing.domain.invoice import HandOver
 from services.invoicing.domain.line import RatedUsage
 from services.invoicing.domain.plan import PlanVersion
 from services.invoicing.domain.question import UsageQuestion
 from services.invoicing.domain.tax import Taxes
 from weir.metering.v1 import archive_pb2, clocks_pb2, late_usage_pb2, metering_pb2
-from weir.payments.v1 import payments_pb2
+from weir.payments.v1 import payments_pb2, refunds_pb2
 from weir.pricing.v1 import coupons_pb2, pricing_pb2, taxes_pb2
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from weir.metering.v1.late_usage_pb2_grpc import LateUsageServiceAsyncStub
     from weir.metering.v1.metering_pb2_grpc import MeteringServiceAsyncStub
     from weir.payments.v1.payments_pb2_grpc import PaymentsServiceAsyncStub
+    from weir.payments.v1.refunds_pb2_grpc import RefundServiceAsyncStub
     from weir.pricing.v1.coupons_pb2_grpc import CouponServiceAsyncStub
     from weir.pricing.v1.pricing_pb2_grpc import PricingServiceAsyncStub
     from weir.pricing.v1.taxes_pb2_grpc import TaxServiceAsyncStub
@@ -69,6 +71,7 @@ class Peers:
         taxes: "TaxServiceAsyncStub",
         coupons: "CouponServiceAsyncStub",
         payments: "PaymentsServiceAsyncStub",
+        refunds: "RefundServiceAsyncStub",
         issuer: Issuer,
     ) -> None:
         self._metering = metering
@@ -79,6 +82,7 @@ class Peers:
         self._taxes = taxes
         self._coupons = coupons
         self._payments = payments
+        self._refunds = refunds
         self._issuer = issuer
         self._plan_versions: dict[tuple[str, str, int], PlanVersion] = {}
         self._meters: dict[tuple[str, str], metering_pb2.Meter] = {}
@@ -260,6 +264,16 @@ class Peers:
             version=invoice.version,
         )
         await self._payments.CancelPayment(request, metadata=self._key(invoice.tenant_id))
+
+    async def create_refund(self, refund: RefundRequest) -> None:
+        """Asking again is safe: a credit note has one refund. Raises FailedPrecondition REFUND_EXCEEDS_PAID."""
+        request = refunds_pb2.CreateRefundRequest(
+            request_id=str(uuid.uuid5(_PAYMENT_REQUESTS, f"{refund.tenant_id}/{refund.credit_note_id}")),
+            invoice_id=refund.invoice_id,
+            amount=money_out(refund.amount),
+            credit_note_id=refund.credit_note_id,
+        )
+        await self._refunds.CreateRefund(request, metadata=self._key(refund.tenant_id))
 
     def _key(self, tenant_id: str) -> tuple[tuple[str, str], ...]:
         return credential(self._issuer.internal_key(tenant_id))

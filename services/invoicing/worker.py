@@ -14,15 +14,25 @@ import grpc
 import structlog
 
 from libs.common.clock import Clock
-from libs.common.errors import BillingError, ResourceExhausted, Unavailable
+from libs.common.errors import BillingError, FailedPrecondition, ResourceExhausted, Unavailable
 from libs.common.ids import new_id
 from libs.common.postgres import Conn, Pool
 from libs.common.worker import Alarm, Sweep
 from services.invoicing import store
 from services.invoicing.billing import Billed, Refused, bill_all
 from services.invoicing.correcting import are_final, give_back
+from services.invoicing.domain.credit_note import RefundRequest
 from services.invoicing.domain.invoice import HandOver
-from services.invoicing.domain.run import BILL, HAND_OVER, REPLAY, TELL_METERING, BillingFailure, OpenRun, retry_delay
+from services.invoicing.domain.run import (
+    BILL,
+    HAND_OVER,
+    REFUND,
+    REPLAY,
+    TELL_METERING,
+    BillingFailure,
+    OpenRun,
+    retry_delay,
+)
 from services.invoicing.finalizing import finalize
 from services.invoicing.giving_back import give_back_unused, is_fee_final
 from services.invoicing.late_billing import settlements_of
@@ -68,7 +78,13 @@ class Biller:
         self._replay_sample = replay_sample
 
     def sweeps(self) -> Mapping[str, Sweep]:
-        return {BILL: self.bill, HAND_OVER: self.hand_over, TELL_METERING: self.tell_metering, REPLAY: self.replay}
+        return {
+            BILL: self.bill,
+            HAND_OVER: self.hand_over,
+            REFUND: self.refund,
+            TELL_METERING: self.tell_metering,
+            REPLAY: self.replay,
+        }
 
     async def bill(self) -> bool:
         """A little of every open run and of every tenant's drafts, so that nobody big keeps the others waiting."""
@@ -194,6 +210,32 @@ class Biller:
                 asked = [each for each, its_delay in zip(due, delays, strict=True) if its_delay == delay]
                 await store.hand_overs.set_time(conn, asked, None if delay is None else now + delay)
         return None in delays
+
+    async def refund(self) -> bool:
+        """Ask payments for the refunds of credit notes."""
+        now = self._clock()
+        async with self._pool.acquire() as conn:
+            due = await store.refunds.claim(conn, now, now + self._lease, HAND_OVER_CHUNK)
+        await asyncio.gather(*(self._ask_for(each) for each in due))
+        return len(due) == HAND_OVER_CHUNK
+
+    async def _ask_for(self, refund: RefundRequest) -> None:
+        """Once payments has it, or never will, it is not asked again."""
+        try:
+            await self._peers.create_refund(refund)
+        except FailedPrecondition as error:
+            log.error("refund refused", tenant=refund.tenant_id, note=refund.credit_note_id, cause=str(error))
+            async with self._pool.acquire() as conn:
+                await store.refunds.refuse(conn, refund, error.reason)
+        except (BillingError, grpc.aio.AioRpcError) as error:
+            log.warning("refund waits", tenant=refund.tenant_id, note=refund.credit_note_id, cause=str(error))
+            is_away = isinstance(error, Unavailable | ResourceExhausted)
+            wait = PEER_AWAY_DELAY if is_away else PAYMENT_REFUSED_DELAY
+            async with self._pool.acquire() as conn:
+                await store.refunds.postpone(conn, refund, self._clock() + wait)
+        else:
+            async with self._pool.acquire() as conn:
+                await store.refunds.hand_over(conn, refund)
 
     async def tell_metering(self) -> bool:
         """Until when usage is billed, and where test clocks are going."""

@@ -1,6 +1,6 @@
 """Collecting: an attempt is recorded, then the processor is asked, then its answer is recorded (law 9).
 
-Whatever is learned of a charge, from the answer, by asking again or after a webhook, comes to `_record`, which moves
+Whatever is learned of a charge, from the answer, by asking again or after a webhook, comes to `record`, which moves
 the attempt forward under the payment's lock. So answers may come twice, late and in any order.
 """
 
@@ -13,6 +13,7 @@ from libs.common.clock import Clock
 from libs.common.postgres import Conn, Pool
 from services.payments.accounts import Accounts
 from services.payments.domain.attempt import (
+    CLOSED,
     UNDER_WAY,
     Attempt,
     AttemptState,
@@ -26,11 +27,12 @@ from services.payments.domain.attempt import (
     advance,
     idempotency_key,
 )
+from services.payments.domain.limit import LONGEST_WINDOW, MOST_COUNTED, free_time, network_of
+from services.payments.domain.method import PaymentMethod
 from services.payments.domain.payment import CANCELABLE, Payment, PaymentState, after_attempt, delay
-from services.payments.domain.webhook import WebhookEvent
 from services.payments.pace import Pace
 from services.payments.providers import Charge, Processor, ProcessorUnavailable, Sighting
-from services.payments.store import attempts, events, methods, payments
+from services.payments.store import attempts, methods, payments, receipts
 
 log = structlog.get_logger()
 
@@ -44,7 +46,7 @@ class Collection:
 
     async def charge(self, payment: Payment) -> None:
         """Make the next attempt of a claimed payment."""
-        if not await self._close_last(payment):
+        if not await self.close_last(payment):
             return
         async with self.pool.acquire() as conn, conn.transaction():
             begun = await self._begin(conn, payment)
@@ -52,7 +54,7 @@ class Collection:
             return
         attempt, charge = begun
         processor = await self.accounts.get(attempt.tenant_id, attempt.processor_account_id)
-        await self._record(attempt, await processor.charge(charge))
+        await self.record(attempt, await processor.charge(charge))
 
     async def cancel(self, asked: Payment) -> Payment | None:
         """The invoice's payment, canceled as of `asked.version`; None where that can't be done, or not now."""
@@ -64,18 +66,22 @@ class Collection:
         assert found is not None, "payments are never deleted"
         if found.state is PaymentState.CANCELED:
             return found if found.version >= asked.version else await self._take_back(found, asked.version)
-        if found.state not in CANCELABLE or found.version >= asked.version or not await self._close_last(found):
+        if found.state not in CANCELABLE or found.version >= asked.version or not await self.close_last(found):
             return None
         return await self._take_back(found, asked.version)
 
     async def _take_back(self, payment: Payment, version: int) -> Payment | None:
-        """Its last attempt is closed, unless somebody has begun another one meanwhile."""
+        """Its last attempt is closed, unless somebody has begun another one meanwhile. What was paid of it must have
+        been told before: who asks for the rest then must know.
+        """
         async with self.pool.acquire() as conn, conn.transaction():
             current = await payments.lock(conn, payment.tenant_id, payment.id)
             last = await attempts.find_last(conn, payment.tenant_id, payment.id)
             assert current is not None, "payments are never deleted"
-            is_closed = last is None or last.state is AttemptState.DECLINED
+            is_closed = last is None or last.state in CLOSED
             if current.state not in CANCELABLE or current.version >= version or not is_closed:
+                return None
+            if current.paid.minor_units and not await payments.is_reported(conn, current):
                 return None
             taken_back = replace(current, state=PaymentState.CANCELED, version=version)
             await payments.set_asked(conn, taken_back)
@@ -94,40 +100,21 @@ class Collection:
                 outcome = await self._ask_again(processor, charge)
         except ProcessorUnavailable as error:
             outcome = Unknown(str(error))
-        await self._record(attempt, outcome)
+        await self.record(attempt, outcome)
 
-    async def hear(self, event: WebhookEvent) -> None:
-        """Look at the charge that a claimed event is about. What the event itself says is not relied on."""
-        if not event.reference:
-            return await self._heard(event)
-        async with self.pool.acquire() as conn:
-            known = await attempts.find_by_reference(conn, event.tenant_id, event.processor_account_id, event.reference)
-        if known is not None and known.state is AttemptState.SUCCEEDED:
-            return await self._heard(event)
-        processor = await self.accounts.get(event.tenant_id, event.processor_account_id)
-        try:
-            sighting = await processor.fetch(event.reference)
-        except ProcessorUnavailable as error:
-            return await self._postpone(event, str(error))
-        if sighting is None:
-            return await self._wait_for(event, "the processor knows no such charge")
-        if not sighting.payment_id:
-            return await self._heard(event)
-        return await self._apply(event, sighting)
-
-    async def _close_last(self, payment: Payment) -> bool:
+    async def close_last(self, payment: Payment) -> bool:
         """Whether the payment's last attempt can never succeed any more, so that the next one may begin."""
         async with self.pool.acquire() as conn:
             last = await attempts.find_last(conn, payment.tenant_id, payment.id)
-        if last is None or not last.reference:
-            return last is None or last.state is AttemptState.DECLINED
+        if last is None or last.state is AttemptState.SUCCEEDED or not last.reference:
+            return last is None or last.state in CLOSED
         processor = await self.accounts.get(last.tenant_id, last.processor_account_id)
         try:
-            outcome = _outcome_of(await processor.cancel(last.reference))
+            outcome = await processor.cancel(last.reference)
         except ProcessorUnavailable as error:
             log.warning("charge not canceled yet", tenant=payment.tenant_id, payment=payment.id, cause=str(error))
             return False
-        await self._record(last, outcome)
+        await self.record(last, outcome)
         return isinstance(outcome, Declined)
 
     async def _begin(self, conn: Conn, payment: Payment) -> tuple[Attempt, Charge] | None:
@@ -141,6 +128,10 @@ class Collection:
         method = await methods.find_default(conn, payment.tenant_id, payment.customer_id)
         if method is None:
             await payments.set_state(conn, current, PaymentState.AWAITING_METHOD, now)
+            return None
+        if (free := await _free_time(conn, method, now)) > now:
+            log.warning("card tried too often", tenant=payment.tenant_id, payment=payment.id, until=free.isoformat())
+            await payments.set_due_time(conn, current, free)
             return None
         number = last.number + 1 if last else 1
         attempt = Attempt(
@@ -156,6 +147,7 @@ class Collection:
             decline_message="",
             tries=0,
             create_time=now,
+            minor_units=current.due.minor_units,
         )
         await attempts.insert(conn, attempt, now + self.pace.lease)
         await payments.set_state(conn, current, PaymentState.PROCESSING, now)
@@ -164,7 +156,7 @@ class Collection:
     async def _ask_again(self, processor: Processor, charge: Charge) -> Outcome:
         """Raises ProcessorUnavailable."""
         refusal = NotMade("not_made", "The processor has no record of this charge.", again=True)
-        if self.clock() - charge.create_time < self.pace.key_life:
+        if self.clock() - charge.create_time < processor.key_life:
             outcome = await processor.charge(charge)
             if isinstance(outcome, NotMade):
                 refusal = outcome  # of this repeat; what the first request led to is another question
@@ -173,7 +165,7 @@ class Collection:
         found = await processor.look_up(charge)
         return refusal if found is None else found.outcome
 
-    async def _record(self, attempt: Attempt, outcome: Outcome) -> None:
+    async def record(self, attempt: Attempt, outcome: Outcome) -> None:
         async with self.pool.acquire() as conn, conn.transaction():
             payment = await payments.lock(conn, attempt.tenant_id, attempt.payment_id)
             before = await attempts.lock(conn, attempt.tenant_id, attempt.payment_id, attempt.number)
@@ -184,7 +176,13 @@ class Collection:
             await attempts.save(conn, before, after, self._ask_time(after, now))
             if after.state is before.state:
                 return
-            state = after_attempt(payment.state, after.state, outcome, after.number)
+            if after.state is AttemptState.SUCCEEDED:
+                await payments.add_charged(conn, payment, after.minor_units, now)
+                await receipts.issue(conn, payment, after.minor_units, now, attempt_number=after.number)
+                payment = replace(payment, charged_minor=payment.charged_minor + after.minor_units)
+            state = after_attempt(
+                payment.state, after.state, outcome, after.number, is_paid=not payment.due.minor_units
+            )
             if state is not payment.state:
                 due_time = now + delay(self.pace.lost, after.number - 1) if state is PaymentState.PENDING else None
                 await payments.set_state(conn, payment, state, now, due_time)
@@ -208,38 +206,15 @@ class Collection:
                 return now + self.pace.open_poll
         return None
 
-    async def _apply(self, event: WebhookEvent, sighting: Sighting) -> None:
-        async with self.pool.acquire() as conn:
-            payment = await payments.find(conn, event.tenant_id, sighting.payment_id)
-            attempt = await attempts.find(conn, event.tenant_id, sighting.payment_id, sighting.number)
-        if payment is None or attempt is None or attempt.processor_account_id != event.processor_account_id:
-            return await self._wait_for(event, f"no attempt of ours made {sighting.reference}")
-        if isinstance(sighting.outcome, Unknown):
-            return await self._wait_for(event, sighting.outcome.cause)
-        if problem := _contradiction(payment, attempt, sighting):
-            return await self._park(event, problem)
-        await self._record(attempt, sighting.outcome)
-        return await self._heard(event)
 
-    async def _heard(self, event: WebhookEvent) -> None:
-        async with self.pool.acquire() as conn:
-            await events.process(conn, event, self.clock())
-
-    async def _wait_for(self, event: WebhookEvent, cause: str) -> None:
-        if self.clock() - event.receive_time < self.pace.event_patience:
-            await self._postpone(event, cause)
-        else:
-            await self._park(event, cause)
-
-    async def _postpone(self, event: WebhookEvent, cause: str) -> None:
-        due_time = self.clock() + delay(self.pace.event, event.tries - 1)
-        async with self.pool.acquire() as conn:
-            await events.postpone(conn, event, cause, due_time)
-
-    async def _park(self, event: WebhookEvent, cause: str) -> None:
-        log.warning("webhook parked", tenant=event.tenant_id, webhook=event.id, type=event.type, cause=cause)
-        async with self.pool.acquire() as conn:
-            await events.park(conn, event, cause)
+async def _free_time(conn: Conn, method: PaymentMethod, now: datetime) -> datetime:
+    """When the method may be charged next by the rules of its network."""
+    if not (network := network_of(method.label)):
+        return now
+    declined = await attempts.declined_times(
+        conn, method.tenant_id, method.processor_account_id, method.reference, now - LONGEST_WINDOW, MOST_COUNTED
+    )
+    return free_time(network, declined, now)
 
 
 def _outcome_of(sighting: Sighting | None) -> Outcome:
@@ -261,14 +236,3 @@ def _moved(attempt: Attempt, outcome: Outcome) -> Attempt:
             return replace(moved, decline_code=code, decline_message=message)
         case Unknown():
             return moved
-
-
-def _contradiction(payment: Payment, attempt: Attempt, sighting: Sighting) -> str:
-    """Why a charge that claims to be this attempt cannot be, or ""."""
-    if attempt.reference not in ("", sighting.reference):
-        return f"{sighting.reference} claims to be the attempt that made {attempt.reference}"
-    if attempt.state is AttemptState.DECLINED and isinstance(sighting.outcome, Declined):
-        return ""  # the payment may have gone on over another amount
-    if (sighting.amount, sighting.currency) != (payment.amount.amount, payment.amount.currency):
-        return f"{sighting.reference} is over {sighting.amount} {sighting.currency}, the payment over {payment.amount}"
-    return ""

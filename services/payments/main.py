@@ -1,9 +1,11 @@
 """Composition root: settings, pool, processors, servers; and the worker."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+
+import grpc
 
 from libs.common import web
 from libs.common.clock import Clock, system_clock
@@ -14,21 +16,66 @@ from libs.common.rpc.server import serving, until_signal
 from libs.common.settings import SettingsError, env, load
 from libs.common.worker import Alarm, run_worker
 from services.payments import webhook
-from services.payments.accounts import Accounts
+from services.payments.accounts import Accounts, Connector
 from services.payments.collection import Collection
+from services.payments.dispute_servicer import DisputeServicer
+from services.payments.disputing import Disputing
+from services.payments.dunning import Dunning
+from services.payments.dunning_servicer import DunningServicer
+from services.payments.hearing import Hearing
+from services.payments.inbox import CatchingUp
+from services.payments.mail import MailServer
 from services.payments.pace import Pace
+from services.payments.payment_request_servicer import PaymentRequestServicer
+from services.payments.processor_servicer import ProcessorServicer
+from services.payments.providers.adyen import Adyen
+from services.payments.providers.gocardless import GoCardless
 from services.payments.providers.stripe import Stripe
+from services.payments.receipt_servicer import ManualPaymentServicer, ReceiptServicer
+from services.payments.receiving import Receiving
+from services.payments.refund_servicer import RefundServicer
+from services.payments.refunding import Refunding
+from services.payments.reminding import Reminding
+from services.payments.reporting import Reporting
+from services.payments.requesting import Requesting
+from services.payments.rotation import rewrap
 from services.payments.saving import Saving
 from services.payments.servicer import PaymentsServicer
 from services.payments.store import accounts as account_rows
 from services.payments.vault import Vault
 from services.payments.worker import Sweeps
 from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceStub
-from weir.payments.v1 import payments_pb2
+from weir.invoicing.v1.reports_pb2_grpc import CollectionReportServiceStub
+from weir.payments.v1 import (
+    disputes_pb2,
+    dunning_pb2,
+    manual_payments_pb2,
+    payment_requests_pb2,
+    payments_pb2,
+    processors_pb2,
+    receipts_pb2,
+    refunds_pb2,
+)
+from weir.payments.v1.disputes_pb2_grpc import add_DisputeServiceServicer_to_server
+from weir.payments.v1.dunning_pb2_grpc import add_DunningServiceServicer_to_server
+from weir.payments.v1.manual_payments_pb2_grpc import add_ManualPaymentServiceServicer_to_server
+from weir.payments.v1.payment_requests_pb2_grpc import add_PaymentRequestServiceServicer_to_server
 from weir.payments.v1.payments_pb2_grpc import add_PaymentsServiceServicer_to_server
+from weir.payments.v1.processors_pb2_grpc import add_ProcessorServiceServicer_to_server
+from weir.payments.v1.receipts_pb2_grpc import add_ReceiptServiceServicer_to_server
+from weir.payments.v1.refunds_pb2_grpc import add_RefundServiceServicer_to_server
 
 NAME = "payments"
-SERVICES = (payments_pb2.DESCRIPTOR.services_by_name["PaymentsService"].full_name,)
+SERVICES = (
+    payments_pb2.DESCRIPTOR.services_by_name["PaymentsService"].full_name,
+    processors_pb2.DESCRIPTOR.services_by_name["ProcessorService"].full_name,
+    refunds_pb2.DESCRIPTOR.services_by_name["RefundService"].full_name,
+    manual_payments_pb2.DESCRIPTOR.services_by_name["ManualPaymentService"].full_name,
+    receipts_pb2.DESCRIPTOR.services_by_name["ReceiptService"].full_name,
+    disputes_pb2.DESCRIPTOR.services_by_name["DisputeService"].full_name,
+    dunning_pb2.DESCRIPTOR.services_by_name["DunningService"].full_name,
+    payment_requests_pb2.DESCRIPTOR.services_by_name["PaymentRequestService"].full_name,
+)
 STRIPE_API_URL = "https://api.stripe.com"
 PROCESSOR_TIMEOUT_SECONDS = 40
 LEASE_MARGIN = timedelta(seconds=2)
@@ -44,6 +91,8 @@ class Settings:
     listen: str = env("WEIR_PAYMENTS_LISTEN", "127.0.0.1:7004")
     webhook_listen: str = env("WEIR_PAYMENTS_WEBHOOK_LISTEN", "127.0.0.1:7014")
     stripe_api_url: str = env("WEIR_STRIPE_API_URL", STRIPE_API_URL)
+    adyen_api_url: str = env("WEIR_ADYEN_API_URL", "")
+    gocardless_api_url: str = env("WEIR_GOCARDLESS_API_URL", "")
     processor_timeout_seconds: int = env("WEIR_PAYMENTS_PROCESSOR_TIMEOUT_SECONDS", PROCESSOR_TIMEOUT_SECONDS)
 
 
@@ -56,7 +105,11 @@ class WorkerSettings:
     signing_key: str = env("WEIR_SIGNING_KEY")
     encryption_key: str = env("WEIR_PAYMENTS_ENCRYPTION_KEY")
     invoicing_target: str = env("WEIR_INVOICING_TARGET", "127.0.0.1:7003")
+    smtp_url: str = env("WEIR_SMTP_URL", "")
+    mail_from: str = env("WEIR_MAIL_FROM", "")
     stripe_api_url: str = env("WEIR_STRIPE_API_URL", STRIPE_API_URL)
+    adyen_api_url: str = env("WEIR_ADYEN_API_URL", "")
+    gocardless_api_url: str = env("WEIR_GOCARDLESS_API_URL", "")
     processor_timeout_seconds: int = env("WEIR_PAYMENTS_PROCESSOR_TIMEOUT_SECONDS", PROCESSOR_TIMEOUT_SECONDS)
 
 
@@ -73,7 +126,7 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[Ports]:
     verifier = Verifier(load_public_keys(settings.public_keys), clock)
     async with (
         await create_pool(settings.dsn) as pool,
-        _stripe(settings.stripe_api_url, settings.processor_timeout_seconds) as stripe,
+        _processors(settings) as connectors,
         aclosing(Alarm(settings.redis_url, NAME)) as alarm,
     ):
 
@@ -81,17 +134,31 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[Ports]:
             async with pool.acquire() as conn:
                 await account_rows.check(conn)
 
-        accounts = Accounts(pool, vault, {"stripe": stripe.account})
+        accounts = Accounts(pool, vault, connectors)
         pace = _pace(settings.processor_timeout_seconds)
         saving, collection = Saving(pool, accounts, clock, pace), Collection(pool, accounts, clock, pace)
         servicer = PaymentsServicer(pool, vault, saving, collection, alarm, clock)
+
+        def register(server: grpc.aio.Server) -> None:
+            add_PaymentsServiceServicer_to_server(servicer, server)
+            add_RefundServiceServicer_to_server(RefundServicer(pool, alarm, clock), server)
+            receiving = Receiving(collection)
+            manual = ManualPaymentServicer(pool, receiving, alarm)
+            add_ManualPaymentServiceServicer_to_server(manual, server)
+            requests = PaymentRequestServicer(pool, Requesting(receiving), alarm, clock)
+            add_PaymentRequestServiceServicer_to_server(requests, server)
+            add_DunningServiceServicer_to_server(DunningServicer(pool, clock), server)
+            add_DisputeServiceServicer_to_server(DisputeServicer(pool), server)
+            add_ReceiptServiceServicer_to_server(ReceiptServicer(pool), server)
+            add_ProcessorServiceServicer_to_server(ProcessorServicer(pool, vault, saving, clock), server)
+
         endpoint = webhook.Endpoint(pool, accounts, alarm, clock)
         async with (
             web.serving(settings.webhook_listen, endpoint.app(), drain_seconds=webhook.DRAIN_SECONDS) as webhook_port,
             serving(
                 settings.listen,
                 SERVICES,
-                lambda server: add_PaymentsServiceServicer_to_server(servicer, server),
+                register,
                 verifier,
                 ready,
             ) as rpc_port,
@@ -106,16 +173,24 @@ async def sweeping(settings: WorkerSettings, clock: Clock, pace: Pace) -> AsyncI
     vault = _vault(settings.encryption_key)
     async with (
         await create_pool(settings.dsn, max_size=WORKER_CONNECTIONS) as pool,
-        _stripe(settings.stripe_api_url, settings.processor_timeout_seconds) as stripe,
+        _processors(settings) as connectors,
         channel(settings.invoicing_target) as invoicing,
     ):
-        accounts = Accounts(pool, vault, {"stripe": stripe.account})
+        await rewrap(pool, vault)
+        accounts = Accounts(pool, vault, connectors)
+        collection = Collection(pool, accounts, clock, pace)
+        refunding, saving = Refunding(pool, accounts, clock, pace), Saving(pool, accounts, clock, pace)
+        reports = CollectionReportServiceStub(invoicing)
         yield Sweeps(
             pool=pool,
-            collection=Collection(pool, accounts, clock, pace),
-            saving=Saving(pool, accounts, clock, pace),
-            invoicing=InvoicingServiceStub(invoicing),
-            issuer=issuer,
+            collection=collection,
+            refunding=refunding,
+            hearing=Hearing(pool, accounts, collection, refunding, saving, Disputing(pool, clock), clock, pace),
+            catching_up=CatchingUp(pool, accounts, clock, pace),
+            saving=saving,
+            dunning=Dunning(pool, clock),
+            reminding=Reminding(pool, InvoicingServiceStub(invoicing), issuer, _mail_server(settings), clock, pace),
+            reporting=Reporting(pool, InvoicingServiceStub(invoicing), reports, issuer, clock, pace),
             clock=clock,
             pace=pace,
         )
@@ -146,10 +221,25 @@ def _vault(encryption_key: str) -> Vault:
         ) from None
 
 
-@asynccontextmanager
-async def _stripe(api_url: str, timeout_seconds: int) -> AsyncIterator[Stripe]:
-    stripe = Stripe(api_url, timeout_seconds)
+def _mail_server(settings: WorkerSettings) -> MailServer | None:
+    """None where none is configured."""
+    if not settings.smtp_url:
+        return None
     try:
-        yield stripe
-    finally:
-        await stripe.close()
+        return MailServer.parsed(settings.smtp_url, settings.mail_from)
+    except ValueError:
+        raise SettingsError(
+            "WEIR_SMTP_URL must be smtp://[user:password@]host[:port] or smtps://…, and WEIR_MAIL_FROM an address"
+        ) from None
+
+
+@asynccontextmanager
+async def _processors(settings: Settings | WorkerSettings) -> AsyncIterator[Mapping[str, Connector]]:
+    """How to open an account at each processor; their connections end with this."""
+    timeout_seconds = settings.processor_timeout_seconds
+    async with (
+        aclosing(Stripe(settings.stripe_api_url, timeout_seconds)) as stripe,
+        aclosing(Adyen(settings.adyen_api_url, timeout_seconds)) as adyen,
+        aclosing(GoCardless(settings.gocardless_api_url, timeout_seconds)) as gocardless,
+    ):
+        yield {"stripe": stripe.account, "adyen": adyen.account, "gocardless": gocardless.account}

@@ -5,14 +5,17 @@ Each step has an idempotency key made of the row, so whoever goes on after a cra
 
 import hashlib
 from dataclasses import dataclass
+from uuid import NAMESPACE_OID, uuid5
 
 from libs.common.clock import Clock
+from libs.common.ids import new_id
 from libs.common.postgres import Pool
 from services.payments.accounts import Accounts
-from services.payments.domain.method import PaymentMethod
+from services.payments.domain.method import MethodState, PaymentMethod
 from services.payments.domain.payment import delay
+from services.payments.domain.webhook import WebhookEvent
 from services.payments.pace import Pace
-from services.payments.providers import MethodRefused, Processor, ProcessorUnavailable, SavedMethod
+from services.payments.providers import Processor, ProcessorUnavailable, Refused, SavedMethod
 from services.payments.store import methods, payments
 
 
@@ -38,9 +41,44 @@ class Saving:
                 await methods.refuse(conn, method, result.code, result.message)
             return await methods.find(conn, method.tenant_id, method.id)
 
-    async def _save(self, processor: Processor, method: PaymentMethod) -> SavedMethod | MethodRefused:
-        customer = await self._customer(processor, method)
-        if isinstance(customer, MethodRefused):
+    async def adopt(self, event: WebhookEvent) -> None:
+        """Record a method that a customer has saved on a page, once; the worker attaches it."""
+        now = self.clock()
+        async with self.pool.acquire() as conn, conn.transaction():
+            customer_id = await methods.find_customer_of(
+                conn, event.tenant_id, event.processor_account_id, event.customer_reference
+            )
+            if customer_id is None:
+                return
+            await methods.lock_customer(conn, event.tenant_id, customer_id)
+            if await methods.has_token(conn, event.tenant_id, event.processor_account_id, event.reference):
+                return
+            method = PaymentMethod(
+                tenant_id=event.tenant_id,
+                id=new_id("pm", now),
+                customer_id=customer_id,
+                processor_account_id=event.processor_account_id,
+                processor_token=event.reference,
+                state=MethodState.SAVING,
+                reference="",
+                label="",
+                refusal_code="",
+                refusal_message="",
+                key_generation=0,
+                tries=0,
+                create_time=now,
+            )
+            name = f"{event.processor_account_id} {event.reference}"
+            await methods.insert(conn, method, now, uuid5(NAMESPACE_OID, name), hashlib.sha256(name.encode()).digest())
+
+    async def _save(self, processor: Processor, method: PaymentMethod) -> SavedMethod | Refused:
+        whose = method.tenant_id, method.processor_account_id, method.customer_id
+        try:
+            customer = await self.customer(processor, *whose)
+        except ProcessorUnavailable:
+            await self._postpone(method, next_key=False)
+            raise
+        if isinstance(customer, Refused):
             return customer
         key = f"method:{method.tenant_id}:{method.id}:{method.key_generation}"
         try:
@@ -49,24 +87,23 @@ class Saving:
             await self._postpone(method, next_key=error.repeats)
             raise
 
-    async def _customer(self, processor: Processor, method: PaymentMethod) -> str | MethodRefused:
-        """The processor's id of the method's customer, made there if need be."""
-        whose = method.tenant_id, method.processor_account_id, method.customer_id
+    async def customer(self, processor: Processor, tenant_id: str, account_id: str, customer_id: str) -> str | Refused:
+        """The processor's id of a customer who has a row, made there if need be. Raises ProcessorUnavailable."""
+        whose = tenant_id, account_id, customer_id
         async with self.pool.acquire() as conn:
             customer = await methods.find_customer(conn, *whose)
         if customer.reference:
             return customer.reference
         try:
             reference = await processor.create_customer(
-                method.tenant_id, method.customer_id, _customer_key(*whose, customer.key_generation)
+                tenant_id, customer_id, _customer_key(*whose, customer.key_generation)
             )
         except ProcessorUnavailable as error:
-            await self._postpone(method, next_key=False)
             if error.repeats:
                 async with self.pool.acquire() as conn:
                     await methods.next_customer_key(conn, *whose, customer.key_generation)
             raise
-        if isinstance(reference, MethodRefused):
+        if isinstance(reference, Refused):
             return reference
         async with self.pool.acquire() as conn:
             return await methods.set_customer_reference(conn, *whose, reference)

@@ -18,6 +18,7 @@ from libs.common.wire import request_id_in, text_in
 from libs.common.worker import Alarm
 from services.payments import convert
 from services.payments.collection import Collection
+from services.payments.convert.processors import account_id_in, account_in, account_out, credentials_in
 from services.payments.domain.attempt import Attempt
 from services.payments.domain.method import MethodState, PaymentMethod
 from services.payments.domain.payment import RETRIABLE, Payment, PaymentState
@@ -45,10 +46,8 @@ class PaymentsServicer(PaymentsServiceServicer):
     ) -> pb.CreateProcessorAccountResponse:
         tenant_id = caller().tenant_id
         request_id, request_hash = request_id_in(request.request_id), fingerprint(request)
-        account = convert.account_in(
-            request.processor_account, request.HasField("processor_account"), tenant_id, self.clock()
-        )
-        sealed = self.vault.seal(convert.credentials_in(request))
+        account = account_in(request.processor_account, request.HasField("processor_account"), tenant_id, self.clock())
+        sealed = self.vault.seal(credentials_in(request, account.processor))
         async with self.pool.acquire() as conn, conn.transaction():
             if not await accounts.insert(conn, account, sealed, request_id, request_hash):
                 if (recorded := await accounts.find_request(conn, tenant_id, request_id)) is None:
@@ -59,17 +58,17 @@ class PaymentsServicer(PaymentsServiceServicer):
                     )
                 account, recorded_hash = recorded
                 require_same(recorded_hash, request_hash, request.request_id)
-        return pb.CreateProcessorAccountResponse(processor_account=convert.account_out(account))
+        return pb.CreateProcessorAccountResponse(processor_account=account_out(account))
 
     async def GetProcessorAccount(
         self, request: pb.GetProcessorAccountRequest, context: Context
     ) -> pb.GetProcessorAccountResponse:
-        account_id = convert.account_id_in(request.id, "id")
+        account_id = account_id_in(request.id, "id")
         async with self.pool.acquire() as conn:
             account = await accounts.find(conn, caller().tenant_id, account_id)
         if account is None:
             raise _account_not_found(account_id)
-        return pb.GetProcessorAccountResponse(processor_account=convert.account_out(account))
+        return pb.GetProcessorAccountResponse(processor_account=account_out(account))
 
     async def ListProcessorAccounts(
         self, request: pb.ListProcessorAccountsRequest, context: Context
@@ -78,9 +77,7 @@ class PaymentsServicer(PaymentsServiceServicer):
         async with self.pool.acquire() as conn:
             rows = await accounts.list_page(conn, caller().tenant_id, page)
         shown, token = page.cut(rows, lambda account: account.id)
-        return pb.ListProcessorAccountsResponse(
-            processor_accounts=map(convert.account_out, shown), next_page_token=token
-        )
+        return pb.ListProcessorAccountsResponse(processor_accounts=map(account_out, shown), next_page_token=token)
 
     async def SavePaymentMethod(
         self, request: pb.SavePaymentMethodRequest, context: Context
@@ -209,7 +206,7 @@ class PaymentsServicer(PaymentsServiceServicer):
             tenant_id=caller().tenant_id,
             id=new_id("pm", now),
             customer_id=text_in(request.customer_id, "customer_id"),
-            processor_account_id=convert.account_id_in(request.processor_account_id, "processor_account_id"),
+            processor_account_id=account_id_in(request.processor_account_id, "processor_account_id"),
             processor_token=convert.token_in(request.processor_token, "processor_token"),
             state=MethodState.SAVING,
             reference="",
@@ -241,10 +238,13 @@ async def _payment_of_same_invoice(conn: Conn, asked: Payment, now: datetime) ->
     if asked.version < payment.version:
         return payment
     if payment.state is PaymentState.CANCELED:
-        await payments.set_asked(conn, replace(payment, amount=asked.amount, version=asked.version))
-        due_time = now if asked.state is PaymentState.PENDING else None
-        await payments.set_state(conn, payment, asked.state, now, due_time)
-        return replace(payment, amount=asked.amount, version=asked.version, state=asked.state)
+        going_on = replace(payment, amount=asked.amount, version=asked.version, state=asked.state)
+        if not going_on.due.minor_units:
+            going_on = replace(going_on, state=PaymentState.SUCCEEDED)
+        await payments.set_asked(conn, going_on)
+        due_time = now if going_on.state is PaymentState.PENDING else None
+        await payments.set_state(conn, payment, going_on.state, now, due_time)
+        return going_on
     if (payment.amount, payment.customer_id) != (asked.amount, asked.customer_id):
         raise Conflict(
             "PAYMENT_DIFFERS",

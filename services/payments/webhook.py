@@ -19,10 +19,9 @@ from libs.common.web import BodyTooLarge, body_in
 from libs.common.worker import Alarm
 from services.payments.accounts import Accounts
 from services.payments.convert import ACCOUNT_ID
-from services.payments.domain.webhook import WebhookEvent
+from services.payments.inbox import keep
 from services.payments.providers import SignatureRefused
 from services.payments.store import accounts as account_rows
-from services.payments.store import events
 
 log = structlog.get_logger()
 
@@ -74,22 +73,16 @@ class Endpoint:
         if processor is None:
             return Response(status_code=404)
         try:
-            received = processor.event(body, request.headers)
+            received = processor.events(body, request.headers)
         except SignatureRefused as error:
             log.warning("webhook refused", tenant=tenant_id, account=account_id, bytes=len(body), cause=str(error))
+            async with self.pool.acquire() as conn:
+                await account_rows.count_refused(conn, tenant_id, account_id, self.clock())
             return Response(status_code=400)
-        event = WebhookEvent(
-            tenant_id=tenant_id,
-            processor_account_id=account_id,
-            id=received.id,
-            type=received.type,
-            reference=received.reference,
-            tries=0,
-            receive_time=self.clock(),
-        )
-        async with self.pool.acquire() as conn:
-            is_new = await events.insert(conn, event, body, received.error)
-        log.info("webhook received", tenant=tenant_id, webhook=event.id, type=event.type, new=is_new)
+        now = self.clock()
+        async with self.pool.acquire() as conn, conn.transaction():
+            count = await keep(conn, tenant_id, account_id, received, now)
+        log.info("webhook received", tenant=tenant_id, account=account_id, events=len(received), new=count)
         return Response(status_code=200, background=BackgroundTask(self.alarm.ring, "events"))
 
 

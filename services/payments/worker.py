@@ -3,32 +3,35 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import structlog
 
 from libs.common.clock import Clock
-from libs.common.credentials import Issuer
-from libs.common.errors import BillingError, Unavailable
-from libs.common.money import Money
 from libs.common.postgres import Conn, Pool
-from libs.common.rpc.client import credential
-from libs.common.wire import money_out
 from libs.common.worker import Sweep
 from services.payments.collection import Collection
 from services.payments.domain.attempt import Attempt
-from services.payments.domain.method import PaymentMethod
-from services.payments.domain.payment import Payment, PaymentState, delay
+from services.payments.domain.dunning import Campaign
+from services.payments.domain.message import Message
+from services.payments.domain.method import PaymentMethod, ProcessorAccount
+from services.payments.domain.payment import Payment
+from services.payments.domain.refund import Refund
 from services.payments.domain.webhook import WebhookEvent
+from services.payments.dunning import Dunning
+from services.payments.hearing import Hearing
+from services.payments.inbox import CatchingUp
 from services.payments.pace import Pace
 from services.payments.providers import ProcessorUnavailable
+from services.payments.refunding import Refunding
+from services.payments.reminding import Reminding
+from services.payments.reporting import Reporting
 from services.payments.saving import Saving
-from services.payments.store import attempts, events, methods, payments
+from services.payments.store import accounts, attempts, disputes, dunning, events, messages, methods, payments, refunds
+from services.payments.store.disputes import DisputeReport
+from services.payments.store.dunning import CampaignReport
 from services.payments.store.payments import Report
-from weir.invoicing.v1 import invoicing_pb2
-
-if TYPE_CHECKING:
-    from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceAsyncStub
+from services.payments.store.refunds import RefundReport
 
 log = structlog.get_logger()
 
@@ -37,24 +40,18 @@ T = TypeVar("T")
 CLAIM_SECONDS = 1.0
 """While slow rows are in work, those that have come due since are looked for this often."""
 
-_INVOICE_STATUS = {
-    PaymentState.PENDING: invoicing_pb2.Invoice.PAYMENT_STATUS_PENDING,
-    PaymentState.PROCESSING: invoicing_pb2.Invoice.PAYMENT_STATUS_PENDING,
-    PaymentState.SUCCEEDED: invoicing_pb2.Invoice.PAYMENT_STATUS_SUCCEEDED,
-    PaymentState.FAILED: invoicing_pb2.Invoice.PAYMENT_STATUS_FAILED,
-    PaymentState.REQUIRES_ACTION: invoicing_pb2.Invoice.PAYMENT_STATUS_REQUIRES_ACTION,
-    PaymentState.AWAITING_METHOD: invoicing_pb2.Invoice.PAYMENT_STATUS_FAILED,
-    PaymentState.CANCELED: invoicing_pb2.Invoice.PAYMENT_STATUS_PENDING,
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Sweeps:
     pool: Pool
     collection: Collection
+    refunding: Refunding
+    hearing: Hearing
+    catching_up: CatchingUp
     saving: Saving
-    invoicing: "InvoicingServiceAsyncStub"
-    issuer: Issuer
+    dunning: Dunning
+    reminding: Reminding
+    reporting: Reporting
     clock: Clock
     pace: Pace
 
@@ -63,8 +60,15 @@ class Sweeps:
             "charge": self.charge,
             "resolve": self.resolve,
             "events": self.events,
+            "catch_up": self.catch_up,
             "methods": self.methods,
+            "refunds": self.refunds,
             "report": self.report,
+            "refund_report": self.refund_report,
+            "dun": self.dun,
+            "remind": self.remind,
+            "dunning_report": self.dunning_report,
+            "dispute_report": self.dispute_report,
         }
 
     async def charge(self) -> bool:
@@ -83,7 +87,13 @@ class Sweeps:
         async def claim(conn: Conn, limit: int) -> Sequence[WebhookEvent]:
             return await events.claim(conn, self.clock(), self.pace.lease, limit)
 
-        return await self._work(claim, self.collection.hear)
+        return await self._work(claim, self.hearing.hear)
+
+    async def catch_up(self) -> bool:
+        async def claim(conn: Conn, limit: int) -> Sequence[ProcessorAccount]:
+            return await accounts.claim_behind(conn, self.clock(), self.pace.lease, limit)
+
+        return await self._work(claim, self.catching_up.catch_up)
 
     async def methods(self) -> bool:
         async def claim(conn: Conn, limit: int) -> Sequence[PaymentMethod]:
@@ -95,40 +105,51 @@ class Sweeps:
         async def claim(conn: Conn, limit: int) -> Sequence[Report]:
             return await payments.claim_reports(conn, self.clock(), self.pace.lease, limit)
 
-        return await self._work(claim, self._report)
+        return await self._work(claim, self.reporting.payment)
+
+    async def refunds(self) -> bool:
+        async def claim(conn: Conn, limit: int) -> Sequence[Refund]:
+            return await refunds.claim(conn, self.clock(), self.pace.lease, limit)
+
+        return await self._work(claim, self.refunding.move)
+
+    async def refund_report(self) -> bool:
+        async def claim(conn: Conn, limit: int) -> Sequence[RefundReport]:
+            return await refunds.claim_reports(conn, self.clock(), self.pace.lease, limit)
+
+        return await self._work(claim, self.reporting.refund)
+
+    async def dun(self) -> bool:
+        may_be_more = await self.dunning.begin()
+
+        async def claim(conn: Conn, limit: int) -> Sequence[Campaign]:
+            return await dunning.claim(conn, self.clock(), self.pace.lease, limit)
+
+        return await self._work(claim, self.dunning.go_on) or may_be_more
+
+    async def remind(self) -> bool:
+        async def claim(conn: Conn, limit: int) -> Sequence[Message]:
+            return await messages.claim(conn, self.clock(), self.pace.lease, limit)
+
+        return await self._work(claim, self.reminding.send)
+
+    async def dunning_report(self) -> bool:
+        async def claim(conn: Conn, limit: int) -> Sequence[CampaignReport]:
+            return await dunning.claim_reports(conn, self.clock(), self.pace.lease, limit)
+
+        return await self._work(claim, self.reporting.final_action)
+
+    async def dispute_report(self) -> bool:
+        async def claim(conn: Conn, limit: int) -> Sequence[DisputeReport]:
+            return await disputes.claim_reports(conn, self.clock(), self.pace.lease, limit)
+
+        return await self._work(claim, self.reporting.dispute)
 
     async def _save(self, method: PaymentMethod) -> None:
         try:
             await self.saving.finish(method)
         except ProcessorUnavailable as error:
             log.warning("method not saved yet", tenant=method.tenant_id, method=method.id, cause=str(error))
-
-    async def _report(self, report: Report) -> None:
-        """Tell invoicing how a payment stands; what it cannot hear now, it is told later."""
-        payment = report.payment
-        paid = payment.amount.minor_units if payment.state is PaymentState.SUCCEEDED else 0
-        request = invoicing_pb2.RecordPaymentRequest(
-            invoice_id=payment.invoice_id,
-            payment_id=payment.id,
-            revision=payment.revision,
-            payment_status=_INVOICE_STATUS[payment.state],
-            amount_paid=money_out(Money(paid, payment.amount.currency)),
-        )
-        try:
-            await self.invoicing.RecordPayment(
-                request, metadata=credential(self.issuer.internal_key(payment.tenant_id))
-            )
-        except BillingError as error:
-            wait = delay(self.pace.report, report.tries)
-            if not isinstance(error, Unavailable):
-                log.error("invoicing refused a report", tenant=payment.tenant_id, payment=payment.id, cause=str(error))
-                wait = self.pace.refused_report
-            due_time = self.clock() + wait
-            async with self.pool.acquire() as conn:
-                await payments.postpone_report(conn, payment, due_time)
-            return
-        async with self.pool.acquire() as conn:
-            await payments.mark_reported(conn, payment)
 
     async def _work(
         self, claim: Callable[[Conn, int], Awaitable[Sequence[T]]], handle: Callable[[T], Awaitable[None]]

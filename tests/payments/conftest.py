@@ -32,7 +32,8 @@ def payments_database(postgres: Postgres, template: dict[str, str]) -> Database:
 
 @pytest.fixture
 async def database(payments_database: Database) -> Database:
-    await _execute(payments_database.dsns["payments"], "TRUNCATE processor_account, payment CASCADE")
+    tables = "processor_account, payment, payment_request, receipt_counter, dunning_policy, notice"
+    await _execute(payments_database.dsns["payments"], f"TRUNCATE {tables} CASCADE")
     return payments_database
 
 

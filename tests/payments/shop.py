@@ -9,9 +9,11 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
+import grpc
 import httpx
 import stripe
 from cryptography.fernet import Fernet
+from google.type import date_pb2
 
 from libs.common.clock import system_clock
 from libs.common.money import Money
@@ -22,8 +24,14 @@ from services.payments.pace import Pace
 from services.payments.worker import Sweeps
 from tests.conftest import Database, Keys
 from tests.sandbox.running import RunningSandbox, new_key
+from weir.payments.v1 import manual_payments_pb2
 from weir.payments.v1 import payments_pb2 as pb
+from weir.payments.v1.dunning_pb2_grpc import DunningServiceStub
+from weir.payments.v1.manual_payments_pb2_grpc import ManualPaymentServiceStub
+from weir.payments.v1.payment_requests_pb2_grpc import PaymentRequestServiceStub
 from weir.payments.v1.payments_pb2_grpc import PaymentsServiceStub
+from weir.payments.v1.receipts_pb2_grpc import ReceiptServiceStub
+from weir.payments.v1.refunds_pb2_grpc import RefundServiceStub
 
 if TYPE_CHECKING:
     from weir.payments.v1.payments_pb2_grpc import PaymentsServiceAsyncStub
@@ -71,9 +79,12 @@ class Deployment:
         return f"http://127.0.0.1:{self.ports.webhook}"
 
     def client(self, tenant_id: str = "acme", *scopes: str) -> "PaymentsServiceAsyncStub":
+        return PaymentsServiceStub(self.channel(tenant_id, *scopes))
+
+    def channel(self, tenant_id: str = "acme", *scopes: str) -> grpc.aio.Channel:
         opened = channel(f"127.0.0.1:{self.ports.rpc}", self.keys.api_key(tenant_id, *scopes))
         self.stack.push_async_callback(opened.close)
-        return PaymentsServiceStub(opened)
+        return opened
 
     async def another_worker(self, **changes: Any) -> Sweeps:
         return await self.stack.enter_async_context(sweeping(self.worker_settings(**changes), self.clock, QUICK))
@@ -86,6 +97,8 @@ class Deployment:
             "encryption_key": self.encryption_key,
             "invoicing_target": NOBODY,
             "stripe_api_url": self.sandbox.url,
+            "adyen_api_url": self.sandbox.url,
+            "gocardless_api_url": self.sandbox.url,
             "processor_timeout_seconds": 5,
         }
         return WorkerSettings(**(settings | changes))
@@ -95,6 +108,13 @@ class Deployment:
         conn = await asyncpg.connect(self.database.dsns["payments"])
         try:
             return list(await conn.fetch(query, *arguments))
+        finally:
+            await conn.close()
+
+    async def execute(self, statement: str) -> None:
+        conn = await asyncpg.connect(self.database.dsns["payments"])
+        try:
+            await conn.execute(statement)
         finally:
             await conn.close()
 
@@ -116,6 +136,8 @@ async def deployed(
         listen="127.0.0.1:0",
         webhook_listen="127.0.0.1:0",
         stripe_api_url=sandbox.url,
+        adyen_api_url=sandbox.url,
+        gocardless_api_url=sandbox.url,
         processor_timeout_seconds=5,
     )
     async with AsyncExitStack() as stack:
@@ -138,6 +160,12 @@ class Shop:
 
     def __post_init__(self) -> None:
         self.payments = self.deployment.client(self.tenant_id)
+        opened = self.deployment.channel(self.tenant_id)
+        self.refunds = RefundServiceStub(opened)
+        self.manual = ManualPaymentServiceStub(opened)
+        self.receipts = ReceiptServiceStub(opened)
+        self.dunning = DunningServiceStub(opened)
+        self.requests = PaymentRequestServiceStub(opened)
 
     @property
     def sweeps(self) -> Sweeps:
@@ -210,6 +238,16 @@ class Shop:
             return await PaymentsServiceStub(opened).CreatePayment(request, metadata=metadata)
         finally:
             await opened.close()
+
+    async def receive(self, minor_units: int, invoice_id: str = "inv_1", request_id: str = "", **more: Any) -> str:
+        """Record a bank transfer; its id."""
+        request = manual_payments_pb2.RecordManualPaymentRequest(
+            request_id=request_id or new_request_id(),
+            invoice_id=invoice_id,
+            amount=money_out(Money(minor_units, more.pop("currency", "USD"))),
+            **({"reference": "transfer 7", "receive_date": date_pb2.Date(year=2026, month=11, day=20)} | more),
+        )
+        return (await self.manual.RecordManualPayment(request)).manual_payment.id
 
     async def payment(self, payment_id: str) -> pb.Payment:
         return (await self.payments.GetPayment(pb.GetPaymentRequest(id=payment_id))).payment

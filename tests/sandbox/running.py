@@ -27,6 +27,9 @@ class RunningSandbox:
     def post(self, path: str, /, **body: Any) -> Any:
         return httpx.post(self.url + path, json=body).raise_for_status().json()
 
+    def delete(self, path: str) -> None:
+        httpx.delete(self.url + path).raise_for_status()
+
     def charges(self, key: str) -> list[Any]:
         state = self.get("/_sandbox/state", headers={"Authorization": f"Bearer {key}"})
         (account,) = state["stripe"].values()

@@ -90,6 +90,6 @@ def test_a_stopped_sandbox_exits_cleanly(tmp_path: Path, stop: signal.Signals) -
 def test_a_sandbox_without_data_forgets_and_still_answers(tmp_path: Path) -> None:
     with running_sandbox(Path(":memory:")) as running:
         assert running.get("/_sandbox/health") == {"status": "ok"}
-        assert running.get("/_sandbox/state") == {"stripe": {}}
+        assert running.get("/_sandbox/state") == {"stripe": {}, "adyen": {}, "gocardless": {}}
         assert "Weir sandbox" in httpx.get(running.url).text
     assert list(tmp_path.iterdir()) == []

@@ -1,16 +1,25 @@
 """Credit notes between protobuf and domain, as in `convert`."""
 
-from libs.common.errors import FailedPrecondition, InvalidArgument
+from libs.common.errors import InvalidArgument
 from libs.common.money import plain
 from libs.common.wire import money_in, money_out, text_in, timestamp_out
-from services.invoicing.domain.credit_note import BalanceState, CreditNote, Item, Kind, NoteRequest, Reason
+from services.invoicing.domain.credit_note import BalanceState, CreditNote, Item, Kind, NoteRequest, Reason, RefundState
 from services.invoicing.domain.invoice import AppliedCredit
 from weir.invoicing.v1 import credit_notes_pb2 as pb
-from weir.invoicing.v1 import invoicing_pb2
+from weir.invoicing.v1 import invoicing_pb2, reports_pb2
 
 MAX_DESCRIPTION = 1000
 
-_KINDS = {Kind.CREDIT: pb.CreditNote.KIND_CREDIT, Kind.OFFSET: pb.CreditNote.KIND_OFFSET}
+_KINDS = {
+    Kind.CREDIT: pb.CreditNote.KIND_CREDIT,
+    Kind.OFFSET: pb.CreditNote.KIND_OFFSET,
+    Kind.REFUND: pb.CreditNote.KIND_REFUND,
+}
+REFUND_STATES = {
+    RefundState.PENDING: reports_pb2.REFUND_STATE_PENDING,
+    RefundState.SUCCEEDED: reports_pb2.REFUND_STATE_SUCCEEDED,
+    RefundState.FAILED: reports_pb2.REFUND_STATE_FAILED,
+}
 _KINDS_IN = {number: kind for kind, number in _KINDS.items()}
 _REASONS = {reason: pb.CreditNote.Reason.Value(f"REASON_{reason.name}") for reason in Reason}
 _REASONS_IN = {number: reason for reason, number in _REASONS.items()} | {pb.CreditNote.REASON_UNSPECIFIED: Reason.OTHER}
@@ -18,7 +27,7 @@ _STATES = {state: pb.CreditNote.State.Value(f"STATE_{state.name}") for state in 
 
 
 def note_in(message: pb.CreditNote) -> NoteRequest:
-    """Raises FailedPrecondition REFUND_UNSUPPORTED, and InvalidArgument LINE_REPEATED among others."""
+    """Raises InvalidArgument LINE_REPEATED among others."""
     if (reason := _REASONS_IN.get(message.reason)) is None:
         raise _unknown("credit_note.reason", message.reason)
     items = tuple(map(_item_in, message.items))
@@ -71,6 +80,8 @@ def note_out(note: CreditNote) -> pb.CreditNote:
         voided=money_out(note.voided),
         state=_STATES[note.state],
         create_time=timestamp_out(note.create_time),
+        refund_state=REFUND_STATES[note.refund] if note.refund else reports_pb2.REFUND_STATE_UNSPECIFIED,
+        refund_failure_code=note.refund_failure,
     )
 
 
@@ -92,8 +103,6 @@ def _item_in(message: pb.CreditNoteItem) -> Item:
 
 def _kind_in(value: "pb.CreditNote.Kind.ValueType") -> Kind:
     field = "credit_note.kind"
-    if value == pb.CreditNote.KIND_REFUND:
-        raise FailedPrecondition("REFUND_UNSUPPORTED", "payments can't give money back yet: credit it, or offset it")
     if value == pb.CreditNote.KIND_UNSPECIFIED:
         raise InvalidArgument("FIELD_MISSING", f"{field} is required", field=field)
     if (kind := _KINDS_IN.get(value)) is None:
@@ -103,3 +112,10 @@ def _kind_in(value: "pb.CreditNote.Kind.ValueType") -> Kind:
 
 def _unknown(field: str, value: int) -> InvalidArgument:
     return InvalidArgument("ENUM_VALUE_UNKNOWN", f"{field} is {value}, which names no {field[12:]}", field=field)
+
+
+def refund_state_in(value: "reports_pb2.RefundState.ValueType") -> RefundState:
+    for state, number in REFUND_STATES.items():
+        if number == value:
+            return state
+    raise InvalidArgument("ENUM_VALUE_UNKNOWN", f"state is {value}, which names no state of a refund", field="state")

@@ -28,6 +28,15 @@ class NothingToCredit(FailedPrecondition):
 class Kind(StrEnum):
     CREDIT = "credit"
     OFFSET = "offset"
+    REFUND = "refund"
+
+
+class RefundState(StrEnum):
+    """Of the refund that a note of kind REFUND asks payments for."""
+
+    PENDING = "pending"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
 
 
 class Reason(StrEnum):
@@ -70,18 +79,20 @@ class Credited:
     left out since coupons took it off.
 
     `count` is how many notes there are; one that was voided before anything of it was used is counted, but not summed.
+    `refunded` is what was asked back of payments, other than what has failed.
     """
 
     lines: Mapping[int, int]
     taxes: Mapping[TaxKey, int]
     discount: int
     count: int
+    refunded: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class CreditNote:
     """`sequence` counts the invoice's notes from 1. `total` = `balance` + `used` + `voided`; an offset is used by its
-    own invoice at once.
+    own invoice at once, and a refund by payments; how that stands is in `refund`, None for other kinds.
     """
 
     id: str
@@ -100,6 +111,8 @@ class CreditNote:
     balance: Money
     voided: Money
     create_time: datetime | None
+    refund: RefundState | None = None
+    refund_failure: str = ""
 
     @property
     def total(self) -> Money:
@@ -114,6 +127,16 @@ class CreditNote:
         if self.balance.minor_units:
             return BalanceState.AVAILABLE
         return BalanceState.VOIDED if self.voided.minor_units else BalanceState.CONSUMED
+
+
+@dataclass(frozen=True, slots=True)
+class RefundRequest:
+    """What payments is asked to give back for a note."""
+
+    tenant_id: str
+    credit_note_id: str
+    invoice_id: str
+    amount: Money
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +171,8 @@ def drafted(invoice: Invoice, credited: Credited, asked: NoteRequest) -> CreditN
     """The note without id and time. `credited` is by the invoice's notes so far.
 
     Raises FailedPrecondition INVOICE_NOT_FINALIZED, INVOICE_VOIDED, CREDIT_EXCEEDS_LINE, CREDIT_EXCEEDS_INVOICE,
-    NOTHING_TO_CREDIT or OFFSET_EXCEEDS_DUE, NotFound LINE_NOT_FOUND, and InvalidArgument CREDIT_AMOUNT_INVALID or
-    CURRENCY_MISMATCH.
+    NOTHING_TO_CREDIT, OFFSET_EXCEEDS_DUE or REFUND_EXCEEDS_PAID, NotFound LINE_NOT_FOUND, and InvalidArgument
+    CREDIT_AMOUNT_INVALID or CURRENCY_MISMATCH.
     """
     require_owed(invoice)
     bill = invoice.bill
@@ -175,6 +198,13 @@ def drafted(invoice: Invoice, credited: Credited, asked: NoteRequest) -> CreditN
             f"the note comes to {total}, and {invoice.unpaid} are left to be paid of the invoice",
             invoice_id=invoice.id,
         )
+    refundable = invoice.amount_paid - Money(credited.refunded, bill.currency)
+    if asked.kind is Kind.REFUND and total.minor_units > refundable.minor_units:
+        raise FailedPrecondition(
+            "REFUND_EXCEEDS_PAID",
+            f"the note comes to {total}, and {refundable} can be given back of what was paid",
+            invoice_id=invoice.id,
+        )
     nothing = Money(0, bill.currency)
     return CreditNote(
         id="",
@@ -193,6 +223,7 @@ def drafted(invoice: Invoice, credited: Credited, asked: NoteRequest) -> CreditN
         balance=total if asked.kind is Kind.CREDIT else nothing,
         voided=nothing,
         create_time=None,
+        refund=RefundState.PENDING if asked.kind is Kind.REFUND else None,
     )
 
 

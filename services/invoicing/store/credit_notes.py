@@ -3,6 +3,7 @@
 # ruff: noqa: S608 what is interpolated is the list of columns below
 
 from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
 import asyncpg
@@ -10,22 +11,26 @@ import asyncpg
 from libs.common.money import Money
 from libs.common.paging import Page
 from libs.common.postgres import Conn
-from services.invoicing.domain.credit_note import Credited, CreditNote, Kind, Reason
+from services.invoicing.domain.credit_note import Credited, CreditNote, Kind, Reason, RefundState
 from services.invoicing.domain.tax import InvoiceTax
+from services.invoicing.store import refunds
 
 _NOTE = (
     "SELECT id, sequence, number, invoice_id, customer_id, kind, reason, description, currency, subtotal_minor,"
-    " tax_minor, discount_minor, balance_minor, voided_minor, create_time FROM credit_note"
+    " tax_minor, discount_minor, balance_minor, voided_minor, create_time, refund_state, refund_failure"
+    " FROM credit_note"
 )
 
 
-async def insert(conn: Conn, tenant_id: str, note: CreditNote, request_id: UUID, request_hash: bytes) -> bool:
-    """False when the request_id is taken. The invoice is locked."""
+async def insert(
+    conn: Conn, tenant_id: str, note: CreditNote, request_id: UUID, request_hash: bytes, refund_due_time: datetime
+) -> bool:
+    """False when the request_id is taken. The invoice is locked. Payments is asked for a refund at its due time."""
     made = await conn.fetchval(
         "INSERT INTO credit_note (tenant_id, id, invoice_id, sequence, number, customer_id, kind, reason, description,"
         " currency, subtotal_minor, tax_minor, total_minor, balance_minor, create_time, request_id, request_hash,"
-        " discount_minor)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)"
+        " refund_state, refund_due_time, discount_minor)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)"
         " ON CONFLICT (tenant_id, request_id) DO NOTHING RETURNING true",
         tenant_id,
         note.id,
@@ -44,6 +49,8 @@ async def insert(conn: Conn, tenant_id: str, note: CreditNote, request_id: UUID,
         note.create_time,
         request_id,
         request_hash,
+        note.refund,
+        refund_due_time if note.refund else None,
         note.discount.minor_units,
     )
     if made is None:
@@ -111,6 +118,7 @@ async def credited(conn: Conn, tenant_id: str, invoice_id: str) -> Credited:
         {(row["code"], row["is_included"]): row["amount"] for row in taxes},
         discount,
         count,
+        await refunds.refunded(conn, tenant_id, invoice_id),
     )
 
 
@@ -211,6 +219,8 @@ def _note(row: asyncpg.Record, items: Sequence[tuple[int, Money]], taxes: Sequen
         balance=Money(row["balance_minor"], currency),
         voided=Money(row["voided_minor"], currency),
         create_time=row["create_time"],
+        refund=RefundState(row["refund_state"]) if row["refund_state"] else None,
+        refund_failure=row["refund_failure"],
     )
 
 

@@ -24,6 +24,8 @@ class AttemptState(StrEnum):
 UNDER_WAY = frozenset({AttemptState.SUBMITTING, AttemptState.PENDING, AttemptState.UNKNOWN})
 """Money may be moving: no other attempt of the payment may begin."""
 
+CLOSED = frozenset({AttemptState.DECLINED, AttemptState.SUCCEEDED})
+
 _ORDER = (
     AttemptState.SUBMITTING,
     AttemptState.UNKNOWN,
@@ -51,6 +53,9 @@ class Attempt:
     decline_message: str
     tries: int
     create_time: datetime
+    minor_units: int
+    """Of the payment's currency: what was due when it began."""
+    refunded_minor: int = 0
 
 
 @dataclass(frozen=True, slots=True)

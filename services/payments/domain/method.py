@@ -13,12 +13,18 @@ class MethodState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ProcessorAccount:
-    """An account at a payment processor ("stripe"), without its credentials."""
+    """An account at a payment processor ("stripe"), without its credentials. `refused_webhook_count` counts the
+    webhooks that came for it without its processor's signature, last at `refused_webhook_time`.
+    Everything that happened before `caught_up_time` has been listed.
+    """
 
     tenant_id: str
     id: str
     processor: str
     create_time: datetime
+    refused_webhook_count: int = 0
+    refused_webhook_time: datetime | None = None
+    caught_up_time: datetime | None = None
 
     @property
     def webhook_path(self) -> str:

@@ -34,7 +34,6 @@ MOST_AUTOMATIC_ATTEMPTS = 5
 """After so many attempts a payment whose requests the processor loses waits for a person."""
 
 _CONCLUSIONS = {
-    AttemptState.SUCCEEDED: PaymentState.SUCCEEDED,
     AttemptState.DECLINED: PaymentState.FAILED,
     AttemptState.REQUIRES_ACTION: PaymentState.REQUIRES_ACTION,
 }
@@ -42,8 +41,9 @@ _CONCLUSIONS = {
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """`revision` grows with each change of state; invoicing is told about revisions. `version` is invoicing's, and
-    grows each time it changes what it asks for.
+    """`revision` grows with each change that invoicing is told of. `version` is invoicing's, and grows each time it
+    changes what it asks for. `amount` is what is to be collected in all; `charged_minor` was by processors and
+    `manual_minor` past them, and `refunded_minor` of both was given back, or is being given back.
     """
 
     tenant_id: str
@@ -56,22 +56,43 @@ class Payment:
     revision: int
     create_time: datetime
     version: int = 0
+    charged_minor: int = 0
+    manual_minor: int = 0
+    refunded_minor: int = 0
+
+    @property
+    def paid(self) -> Money:
+        """What was collected; what was given back since is not taken off."""
+        return Money(self.charged_minor + self.manual_minor, self.amount.currency)
+
+    @property
+    def due(self) -> Money:
+        return Money(max(self.amount.minor_units - self.paid.minor_units, 0), self.amount.currency)
+
+    @property
+    def refundable(self) -> Money:
+        return self.paid - Money(self.refunded_minor, self.amount.currency)
 
 
-def after_attempt(payment: PaymentState, attempt: AttemptState, outcome: Outcome, number: int) -> PaymentState:
-    """The payment's state once its attempt `number` has come to `attempt` by `outcome`.
+def after_attempt(
+    state: PaymentState, attempt: AttemptState, outcome: Outcome, number: int, *, is_paid: bool = True
+) -> PaymentState:
+    """The payment's state once its attempt `number` has come to `attempt` by `outcome`; `is_paid` when a success leaves
+    nothing to collect.
 
     A payment that waits for its next attempt (it was retried) is not failed by news of the one before; it is collected
     by it, or held up by it.
     """
-    if payment is PaymentState.SUCCEEDED or (
-        payment is PaymentState.CANCELED and attempt is not AttemptState.SUCCEEDED
-    ):
-        return payment
+    if attempt is AttemptState.SUCCEEDED and is_paid:
+        return PaymentState.SUCCEEDED
+    if state in (PaymentState.SUCCEEDED, PaymentState.CANCELED):
+        return state
+    if attempt is AttemptState.SUCCEEDED:
+        return PaymentState.PENDING
     if attempt in UNDER_WAY:
         return PaymentState.PROCESSING
-    if payment in (PaymentState.PENDING, PaymentState.AWAITING_METHOD) and attempt is not AttemptState.SUCCEEDED:
-        return payment
+    if state in (PaymentState.PENDING, PaymentState.AWAITING_METHOD):
+        return state
     if isinstance(outcome, NotMade) and outcome.again and number < MOST_AUTOMATIC_ATTEMPTS:
         return PaymentState.PENDING
     return _CONCLUSIONS[attempt]

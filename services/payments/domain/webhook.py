@@ -17,12 +17,17 @@ class EventState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class WebhookEvent:
-    """`reference` is the processor's id of the charge the event is about, empty when it is about something else."""
+    """`reference` is the processor's id of the `subject`, empty when that is OTHER; `customer_reference` says whose
+    method it is. `body` is the event as received.
+    """
 
     tenant_id: str
     processor_account_id: str
     id: str
     type: str
+    subject: str
     reference: str
     tries: int
     receive_time: datetime
+    customer_reference: str
+    body: bytes

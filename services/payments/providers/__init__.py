@@ -1,13 +1,33 @@
-"""What a payment processor must be able to do, in Weir's words. One module for each, over its official SDK."""
+"""What a payment processor must be able to do, in Weir's words. One package for each, over its official SDK."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
+from enum import StrEnum
 from typing import Protocol
 
 from libs.common.money import Money
 from services.payments.domain.attempt import Outcome
+
+
+class Capability(StrEnum):
+    """What not every processor can do."""
+
+    CARDS = "CARDS"
+    SEPA_DEBIT = "SEPA_DEBIT"
+    BACS_DEBIT = "BACS_DEBIT"
+    ACH_DEBIT = "ACH_DEBIT"
+    SAVED_METHODS = "SAVED_METHODS"
+    """Charges without the customer."""
+    ASYNC_SETTLEMENT = "ASYNC_SETTLEMENT"
+    """A charge may be PENDING for days."""
+    REFUNDS = "REFUNDS"
+    HOSTED_PAGES = "HOSTED_PAGES"
+    LOOKUP = "LOOKUP"
+    """Charges and refunds can be asked for. Without it, webhooks alone tell of them once a key's life has ended."""
+    EVENT_LIST = "EVENT_LIST"
+    """Events of the past can be listed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,27 +63,111 @@ class Sighting:
 
 
 @dataclass(frozen=True, slots=True)
-class SavedMethod:
-    reference: str
-    label: str
+class Refund:
+    """A request to give back a part of a charge, or all of it; made only of what never changes, as a Charge is.
+
+    `charge_reference` is the processor's id of the charge.
+    """
+
+    tenant_id: str
+    refund_id: str
+    idempotency_key: str
+    charge_reference: str
+    amount: Money
+    create_time: datetime
 
 
 @dataclass(frozen=True, slots=True)
-class MethodRefused:
+class RefundSighting:
+    """A refund as the processor shows it now; `refund_id` is empty unless Weir made it, `amount` as in Sighting."""
+
+    reference: str
+    tenant_id: str
+    refund_id: str
+    amount: Decimal
+    currency: str
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class SetupPage:
+    """A request for a page on which a customer saves a method. `currency` is what is going to be charged."""
+
+    tenant_id: str
+    customer_id: str
+    customer_reference: str
+    currency: str
+    return_url: str
+    idempotency_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentPage:
+    """A request for a page on which a customer pays by hand, or authenticates what was not charged without them.
+
+    The charge that comes of it shows as attempt `number` of `payment_id`. `expire_time` is when the page ends, at least
+    half an hour ahead and at most a day, and part of the request: a repeat has the same.
+    """
+
+    tenant_id: str
+    payment_id: str
+    number: int
+    idempotency_key: str
+    invoice_number: str
+    customer_reference: str
+    amount: Money
+    return_url: str
+    expire_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """`reference` is the processor's id of the page, `url` where the customer's browser is to be sent."""
+
+    reference: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The processor looked at the request and does not do it."""
+
     code: str
     message: str
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
-    """A verified webhook. `reference` is the charge it is about; empty for news that change no charge.
+class SavedMethod:
+    reference: str
+    label: str
 
-    `error` says why it cannot be used, and is empty when it can.
+
+class Subject(StrEnum):
+    """What an event is about."""
+
+    CHARGE = "CHARGE"
+    REFUND = "REFUND"
+    METHOD = "METHOD"
+    """A customer has saved a method on a page."""
+    DISPUTE = "DISPUTE"
+    """Money that was collected is taken back; the reference is the charge."""
+    OTHER = "OTHER"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A verified webhook, or one of several that came in one. `body` is its part of what came.
+
+    `reference` is the processor's id of the subject, and empty when that is OTHER; of a METHOD it is a token to attach,
+    and `customer_reference` says whose. `error` says why the event cannot be used, and is empty when it can.
     """
 
     id: str
     type: str
+    subject: Subject
     reference: str
+    body: bytes
+    customer_reference: str = ""
     error: str = ""
 
 
@@ -80,16 +184,32 @@ class SignatureRefused(Exception):
 
 
 class Processor(Protocol):
-    """One account at a processor. All but `charge` and `event` raise ProcessorUnavailable without a usable answer."""
+    """One account at a processor.
 
-    async def create_customer(self, tenant_id: str, customer_id: str, key: str) -> str | MethodRefused:
-        """The processor's id of a customer made under the idempotency `key`."""
+    All but `charge`, `refund` and `events` raise ProcessorUnavailable without a usable answer. What has an idempotency
+    key answers, repeated with it within `key_life`, what the first request led to.
+    """
 
-    async def attach(self, customer_reference: str, token: str, key: str) -> SavedMethod | MethodRefused:
+    capabilities: frozenset[Capability]
+    key_life: timedelta
+
+    async def create_customer(self, tenant_id: str, customer_id: str, key: str) -> str | Refused:
+        """What the processor knows the customer by."""
+
+    async def attach(self, customer_reference: str, token: str, key: str) -> SavedMethod | Refused:
         """Keep the method behind `token` for charges without the customer."""
 
+    async def setup_page(self, page: SetupPage) -> Page | Refused:
+        """An event about a METHOD tells when the customer is done; its token is then attached as any other."""
+
+    async def payment_page(self, page: PaymentPage) -> Page | Refused:
+        """Events about a CHARGE tell what became of it."""
+
+    async def close_page(self, reference: str) -> None:
+        """Nobody can pay on this payment page from here on; whoever has, has."""
+
     async def charge(self, charge: Charge) -> Outcome:
-        """Ask for the money. Repeated with the same key, it answers what the first request led to."""
+        """Ask for the money."""
 
     async def look_up(self, charge: Charge) -> Sighting | None:
         """Find what `charge` led to without its idempotency key; None: the processor never carried it out."""
@@ -97,8 +217,33 @@ class Processor(Protocol):
     async def fetch(self, reference: str) -> Sighting | None:
         """The charge as it is now; None: there is no such charge."""
 
-    async def cancel(self, reference: str) -> Sighting | None:
-        """Make sure that the charge can never succeed, unless it has: the sighting tells."""
+    async def cancel(self, reference: str) -> Outcome:
+        """Make sure that a charge that was declined, or waits for the customer, can never succeed, unless it has.
 
-    def event(self, body: bytes, headers: Mapping[str, str]) -> Event:
-        """The event in a webhook's raw body. `headers` have lower-case names. Raises SignatureRefused."""
+        Declined: it is sure.
+        """
+
+    async def refund(self, refund: Refund) -> Outcome:
+        """Ask for money to be given back.
+
+        Never RequiresAction. Pending: the processor has it and will tell. Declined may follow Succeeded by weeks, when
+        the customer's bank sends the money back; its `reference` is the refund.
+        """
+
+    async def look_up_refund(self, refund: Refund) -> RefundSighting | None:
+        """Find what `refund` led to without its idempotency key; None: the processor never carried it out."""
+
+    async def fetch_refund(self, reference: str) -> RefundSighting | None:
+        """The refund as it is now; None: there is no such refund."""
+
+    def events(self, body: bytes, headers: Mapping[str, str]) -> Sequence[Event]:
+        """What a webhook's raw body says. `headers` have lower-case names. Raises SignatureRefused."""
+
+    def list_events(self, since: datetime) -> AsyncIterator[Event]:
+        """Everything that happened since then, as the webhooks would have told it; nothing without EVENT_LIST."""
+
+    async def sight(self, event: Event) -> Sighting | RefundSighting | None:
+        """The CHARGE or REFUND that an event is about: as it is now, or without LOOKUP as the event says.
+
+        None: the processor knows no such thing.
+        """

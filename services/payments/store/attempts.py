@@ -14,7 +14,7 @@ from services.payments.providers import Charge
 
 _COLUMNS = (
     "tenant_id, payment_id, number, payment_method_id, processor_account_id, state, idempotency_key, reference,"
-    " decline_code, decline_message, tries, create_time"
+    " decline_code, decline_message, tries, create_time, minor_units, refunded_minor"
 )
 
 
@@ -26,11 +26,12 @@ async def insert(conn: Conn, attempt: Attempt, lease_end: datetime) -> None:
     await conn.execute(
         """
         INSERT INTO payment_attempt (tenant_id, payment_id, number, payment_method_id, processor_account_id, state,
-                                     idempotency_key, due_time, create_time)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+                                     idempotency_key, due_time, create_time, minor_units)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
         """,
         attempt.tenant_id, attempt.payment_id, attempt.number, attempt.payment_method_id,
         attempt.processor_account_id, attempt.state, attempt.idempotency_key, lease_end, attempt.create_time,
+        attempt.minor_units,
     )  # fmt: skip
 
 
@@ -39,7 +40,7 @@ async def find_charge(conn: Conn, tenant_id: str, payment_id: str, number: int) 
     row = await conn.fetchrow(
         """
         SELECT a.idempotency_key, a.create_time, p.invoice_id, p.invoice_number,
-               p.minor_units, p.currency, c.reference AS customer_reference, m.reference AS method_reference
+               a.minor_units, p.currency, c.reference AS customer_reference, m.reference AS method_reference
         FROM payment_attempt a
         JOIN payment p ON p.tenant_id = a.tenant_id AND p.id = a.payment_id
         JOIN payment_method m ON m.tenant_id = a.tenant_id AND m.id = a.payment_method_id
@@ -97,6 +98,23 @@ async def lock(conn: Conn, tenant_id: str, payment_id: str, number: int) -> Atte
         tenant_id, payment_id, number,
     )  # fmt: skip
     return None if row is None else _attempt(row)
+
+
+async def declined_times(
+    conn: Conn, tenant_id: str, account_id: str, method_reference: str, since: datetime, limit: int
+) -> Sequence[datetime]:
+    """When what the processor knows as `method_reference` was tried and not charged, newest first, for any payment."""
+    rows = await conn.fetch(
+        """
+        SELECT a.create_time FROM payment_method m
+        JOIN payment_attempt a ON a.tenant_id = m.tenant_id AND a.payment_method_id = m.id
+        WHERE m.tenant_id = $1 AND m.processor_account_id = $2 AND m.reference = $3
+          AND a.create_time > $4 AND a.state NOT IN ('SUCCEEDED')
+        ORDER BY a.create_time DESC LIMIT $5
+        """,
+        tenant_id, account_id, method_reference, since, limit,
+    )  # fmt: skip
+    return [row["create_time"] for row in rows]
 
 
 async def find_last(conn: Conn, tenant_id: str, payment_id: str) -> Attempt | None:

@@ -8,21 +8,23 @@ from datetime import datetime, timedelta
 from libs.common.postgres import Conn
 from services.payments.domain.webhook import EventState, WebhookEvent
 
-_COLUMNS = "tenant_id, processor_account_id, id, type, reference, tries, receive_time"
+_COLUMNS = (
+    "tenant_id, processor_account_id, id, type, subject, reference, tries, receive_time, customer_reference, body"
+)
 
 
-async def insert(conn: Conn, event: WebhookEvent, body: bytes, error: str) -> bool:
+async def insert(conn: Conn, event: WebhookEvent, error: str) -> bool:
     """False when it was received before. With an `error` it is parked at once."""
     state = EventState.PARKED if error else EventState.RECEIVED
     made = await conn.fetchval(
         """
         INSERT INTO webhook_event (tenant_id, processor_account_id, id, type, reference, body, state, due_time,
-                                   receive_time, error)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+                                   receive_time, error, subject, customer_reference)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
         ON CONFLICT DO NOTHING RETURNING true
         """,
-        event.tenant_id, event.processor_account_id, event.id, event.type, event.reference, body, state,
-        None if error else event.receive_time, event.receive_time, error,
+        event.tenant_id, event.processor_account_id, event.id, event.type, event.reference, event.body, state,
+        None if error else event.receive_time, event.receive_time, error, event.subject, event.customer_reference,
     )  # fmt: skip
     return made is True
 

@@ -38,14 +38,7 @@ async def lock_customer(conn: Conn, tenant_id: str, customer_id: str) -> None:
 
 async def insert(conn: Conn, method: PaymentMethod, due_time: datetime, request_id: UUID, request_hash: bytes) -> bool:
     """Also makes the processor's customer row where the customer has none."""
-    await conn.execute(
-        """
-        INSERT INTO processor_customer (tenant_id, processor_account_id, customer_id, create_time)
-        VALUES ($1, $2, $3, $4)
-        ON CONFLICT DO NOTHING
-        """,
-        method.tenant_id, method.processor_account_id, method.customer_id, method.create_time,
-    )  # fmt: skip
+    await insert_customer(conn, method.tenant_id, method.processor_account_id, method.customer_id, method.create_time)
     made = await conn.fetchval(
         """
         INSERT INTO payment_method (tenant_id, id, customer_id, processor_account_id, processor_token, state, due_time,
@@ -57,6 +50,18 @@ async def insert(conn: Conn, method: PaymentMethod, due_time: datetime, request_
         method.state, due_time, method.create_time, request_id, request_hash,
     )  # fmt: skip
     return made is True
+
+
+async def insert_customer(conn: Conn, tenant_id: str, account_id: str, customer_id: str, now: datetime) -> None:
+    """Where the customer has no row with the account."""
+    await conn.execute(
+        """
+        INSERT INTO processor_customer (tenant_id, processor_account_id, customer_id, create_time)
+        VALUES ($1, $2, $3, $4)
+        ON CONFLICT DO NOTHING
+        """,
+        tenant_id, account_id, customer_id, now,
+    )  # fmt: skip
 
 
 async def find_request(conn: Conn, tenant_id: str, request_id: UUID) -> tuple[PaymentMethod, bytes] | None:
@@ -160,6 +165,31 @@ async def find_customer(conn: Conn, tenant_id: str, account_id: str, customer_id
     )  # fmt: skip
     assert row is not None, "every payment method has its processor customer"
     return ProcessorCustomer(*row)
+
+
+async def has_token(conn: Conn, tenant_id: str, account_id: str, token: str) -> bool:
+    """Whether somebody has asked for this very method to be saved."""
+    found: bool = await conn.fetchval(
+        """
+        SELECT EXISTS (
+            SELECT FROM payment_method WHERE tenant_id = $1 AND processor_account_id = $2 AND processor_token = $3
+        )
+        """,
+        tenant_id, account_id, token,
+    )  # fmt: skip
+    return found
+
+
+async def find_customer_of(conn: Conn, tenant_id: str, account_id: str, reference: str) -> str | None:
+    """Whom a processor knows by `reference`."""
+    customer_id: str | None = await conn.fetchval(
+        """
+        SELECT customer_id FROM processor_customer
+        WHERE tenant_id = $1 AND processor_account_id = $2 AND reference = $3 AND reference <> ''
+        """,
+        tenant_id, account_id, reference,
+    )  # fmt: skip
+    return customer_id
 
 
 async def set_customer_reference(conn: Conn, tenant_id: str, account_id: str, customer_id: str, reference: str) -> str:

@@ -12,12 +12,20 @@ import asyncpg
 from libs.common.money import Money
 from libs.common.paging import Page
 from libs.common.postgres import Conn
+from services.payments.domain.dunning import CampaignState
 from services.payments.domain.payment import Payment, PaymentState
+from services.payments.store import dunning
 
 _COLUMNS = (
     "tenant_id, id, invoice_id, invoice_number, customer_id, minor_units, currency, state, revision, create_time,"
-    " version"
+    " version, charged_minor, manual_minor, refunded_minor"
 )
+
+
+_DUNNING_ENDS = {
+    PaymentState.SUCCEEDED: CampaignState.RECOVERED,
+    PaymentState.CANCELED: CampaignState.STOPPED,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +48,9 @@ def _payment(row: asyncpg.Record) -> Payment:
         revision=row["revision"],
         create_time=row["create_time"],
         version=row["version"],
+        charged_minor=row["charged_minor"],
+        manual_minor=row["manual_minor"],
+        refunded_minor=row["refunded_minor"],
     )
 
 
@@ -78,6 +89,11 @@ async def find_of_invoice(conn: Conn, tenant_id: str, invoice_id: str) -> Paymen
 async def find(conn: Conn, tenant_id: str, payment_id: str) -> Payment | None:
     row = await conn.fetchrow(f"SELECT {_COLUMNS} FROM payment WHERE tenant_id = $1 AND id = $2", tenant_id, payment_id)
     return None if row is None else _payment(row)
+
+
+async def select(conn: Conn, condition: str, *arguments: object) -> Sequence[Payment]:
+    """Those that a WHERE of another module of the store finds; it names the tenant."""
+    return [_payment(row) for row in await conn.fetch(f"SELECT {_COLUMNS} FROM payment {condition}", *arguments)]
 
 
 async def lock_of_invoice(conn: Conn, tenant_id: str, invoice_id: str) -> Payment | None:
@@ -121,7 +137,9 @@ async def list_page(conn: Conn, tenant_id: str, page: Page, invoice_id: str, cus
 async def set_state(
     conn: Conn, payment: Payment, state: PaymentState, now: datetime, due_time: datetime | None = None
 ) -> None:
-    """Move a locked payment, and have it reported; `due_time` is of the next attempt, for a pending one."""
+    """Move a locked payment, and have it reported; `due_time` is of the next attempt, for a pending one. Dunning ends
+    at once when it is paid or canceled.
+    """
     await conn.execute(
         """
         UPDATE payment SET state = $4, due_time = $6, revision = revision + 1, report_due_time = $5, report_tries = 0
@@ -129,14 +147,81 @@ async def set_state(
         """,
         payment.tenant_id, payment.id, payment.state, state, now, due_time,
     )  # fmt: skip
+    if (ended := _DUNNING_ENDS.get(state)) is not None:
+        await dunning.end(conn, payment, ended, now)
+
+
+async def set_due_time(conn: Conn, payment: Payment, due_time: datetime) -> None:
+    """Of the next attempt of a locked payment that is pending."""
+    await conn.execute(
+        "UPDATE payment SET due_time = $3 WHERE tenant_id = $1 AND id = $2 AND state = 'PENDING'",
+        payment.tenant_id, payment.id, due_time,
+    )  # fmt: skip
+
+
+async def add_charged(conn: Conn, payment: Payment, minor_units: int, now: datetime) -> None:
+    """An attempt of the locked payment has succeeded."""
+    await conn.execute(
+        """
+        UPDATE payment SET charged_minor = charged_minor + $3,
+               revision = revision + 1, report_due_time = $4, report_tries = 0
+        WHERE tenant_id = $1 AND id = $2
+        """,
+        payment.tenant_id, payment.id, minor_units, now,
+    )  # fmt: skip
+
+
+async def add_manual(conn: Conn, payment: Payment, minor_units: int, now: datetime) -> None:
+    """Money has come past the processors for the locked payment."""
+    await conn.execute(
+        """
+        UPDATE payment SET manual_minor = manual_minor + $3,
+               revision = revision + 1, report_due_time = $4, report_tries = 0
+        WHERE tenant_id = $1 AND id = $2
+        """,
+        payment.tenant_id, payment.id, minor_units, now,
+    )  # fmt: skip
+
+
+async def is_reported(conn: Conn, payment: Payment) -> bool:
+    """Whether invoicing has heard the latest."""
+    reported: bool = await conn.fetchval(
+        "SELECT reported_revision = revision FROM payment WHERE tenant_id = $1 AND id = $2",
+        payment.tenant_id,
+        payment.id,
+    )
+    return reported
+
+
+async def add_refunded(conn: Conn, payment: Payment, number: int | None, minor_units: int) -> None:
+    """What is given back of the locked payment, and of its charge `number`; negative when that has failed."""
+    await conn.execute(
+        "UPDATE payment SET refunded_minor = refunded_minor + $3 WHERE tenant_id = $1 AND id = $2",
+        payment.tenant_id, payment.id, minor_units,
+    )  # fmt: skip
+    await conn.execute(
+        """
+        UPDATE payment_attempt SET refunded_minor = refunded_minor + $4
+        WHERE tenant_id = $1 AND payment_id = $2 AND number = $3
+        """,
+        payment.tenant_id, payment.id, number, minor_units,
+    )  # fmt: skip
 
 
 async def wake(conn: Conn, tenant_id: str, customer_id: str, now: datetime) -> int:
-    """The customer, who is locked, has a method now: go on with the payments that wait for one. How many."""
+    """The customer, who is locked, has a new method: go on with the payments that wait for one, are dunned for, or
+    wait for a card to be free. How many.
+    """
     woken = await conn.fetch(
         """
-        UPDATE payment SET state = 'PENDING', due_time = $3, revision = revision + 1, report_due_time = $3
-        WHERE tenant_id = $1 AND customer_id = $2 AND state = 'AWAITING_METHOD'
+        UPDATE payment p SET state = 'PENDING', due_time = $3, revision = revision + 1, report_due_time = $3
+        WHERE tenant_id = $1 AND customer_id = $2 AND (
+            state = 'AWAITING_METHOD' OR (state = 'PENDING' AND due_time > $3)
+            OR (state IN ('FAILED', 'REQUIRES_ACTION') AND EXISTS (
+                SELECT FROM dunning_campaign c
+                WHERE c.tenant_id = p.tenant_id AND c.payment_id = p.id AND c.state = 'ACTIVE'
+            ))
+        )
         RETURNING id
         """,
         tenant_id, customer_id, now,

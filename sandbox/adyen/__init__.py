@@ -1,0 +1,1 @@
+"""Adyen's Checkout API, v72, as far as Weir uses it."""

@@ -1,0 +1,1 @@
+"""GoCardless's API, version 2015-07-06, as far as Weir uses it."""

@@ -1,0 +1,29 @@
+"""Reading what a processor sent: verified, and yet it may be anything."""
+
+import hashlib
+from collections.abc import AsyncIterator
+
+from services.payments.providers import Event, Subject
+
+MALFORMED = ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError
+"""What reading raises where something is not as the processor's documentation has it."""
+
+
+def unreadable(body: bytes, error: Exception) -> Event:
+    """Kept for a person, under a name made of its contents."""
+    name = "sha256_" + hashlib.sha256(body).hexdigest()
+    return Event(name, "", Subject.OTHER, "", body, error=f"malformed: {type(error).__name__}")
+
+
+def text_in(value: object) -> str:
+    """Raises ValueError for what a text column does not take."""
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise ValueError(value)
+    value.encode()
+    return value
+
+
+async def no_events() -> AsyncIterator[Event]:
+    """For processors that list none."""
+    return
+    yield
