@@ -12,6 +12,7 @@ from uuid import uuid4
 import asyncpg
 from google.type.date_pb2 import Date
 
+from bench.subscribing import subscribe
 from bench.together import Together, together
 from bench.usage import METERS, create_meters, fold_all, make_events
 from libs.common.rpc.client import channel, typed_errors
@@ -33,9 +34,9 @@ class Simulated:
 
 async def simulate(subscriptions: int) -> Simulated:
     async with together() as running:
-        await _make_plans(running)
-        await _make_usage(running, subscriptions)
-        await _subscribe(running.dsns["invoicing"], subscriptions)
+        await make_plans(running)
+        await make_usage(running, subscriptions)
+        await subscribe(running.dsns["invoicing"], subscriptions)
         seconds = await _seconds(running, subscriptions)
         return Simulated(seconds, running.processes["pricing"].peak_rss_mb)
 
@@ -58,7 +59,7 @@ async def _seconds(running: Together, subscriptions: int) -> float:
     return seconds
 
 
-async def _make_plans(running: Together) -> None:
+async def make_plans(running: Together) -> None:
     process = running.processes["pricing"]
     async with channel(process.target, process.api_key) as opened:
         for code, price in (("classic", "0.01"), ("modern", "0.009")):
@@ -87,7 +88,7 @@ def _charge(meter: str, index: int, price: str) -> pricing_pb2.Charge:
     return charge
 
 
-async def _make_usage(running: Together, subscriptions: int) -> None:
+async def make_usage(running: Together, subscriptions: int) -> None:
     process, dsn = running.processes["metering"], running.dsns["metering"]
     async with channel(process.target, process.api_key) as opened:
         await create_meters(MeteringServiceStub(opened))
@@ -97,40 +98,4 @@ async def _make_usage(running: Together, subscriptions: int) -> None:
     await make_events(conn, "sub", subscriptions, EVENTS_EACH * subscriptions)
     await fold_all(dsn)
     await conn.execute("VACUUM (ANALYZE) event, bucket, series")
-    await conn.close()
-
-
-async def _subscribe(dsn: str, subscriptions: int) -> None:
-    """Each to a customer of its own."""
-    conn = await asyncpg.connect(dsn, server_settings={"timezone": "UTC"})
-    await conn.execute("INSERT INTO billing_clock (tenant_id, mode) VALUES ('bench', 'real')")
-    await conn.execute(
-        """
-        INSERT INTO customer (tenant_id, id, name, email, time_zone, create_time, request_id, request_hash)
-        SELECT 'bench', 'customer_' || n, 'Customer', '', 'UTC', now(), gen_random_uuid(), ''
-        FROM generate_series(0, $1::int - 1) AS n
-        """,
-        subscriptions,
-    )
-    await conn.execute(
-        """
-        INSERT INTO subscription (tenant_id, id, customer_id, billing_time, start_time, period_start, period_end,
-            create_time, request_id, request_hash)
-        SELECT 'bench', 'sub_' || n, 'customer_' || n, 'calendar', '2023-10-01', '2023-11-01', '2023-12-01', now(),
-            gen_random_uuid(), ''
-        FROM generate_series(0, $1::int - 1) AS n
-        """,
-        subscriptions,
-    )
-    await conn.execute(
-        """
-        INSERT INTO subscription_phase (tenant_id, subscription_id, number, start_time, plan_code, plan_version,
-            billing_interval, billing_time, anchor_time, fee_start_time, in_advance)
-        SELECT 'bench', 'sub_' || n, 1, '2023-10-01', 'classic', 1, 'monthly', 'calendar', '2023-10-01', '2023-10-01',
-            false
-        FROM generate_series(0, $1::int - 1) AS n
-        """,
-        subscriptions,
-    )
-    await conn.execute("VACUUM (ANALYZE) customer, subscription, subscription_phase")
     await conn.close()

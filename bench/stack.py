@@ -5,7 +5,7 @@ import os
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
@@ -101,13 +101,22 @@ async def service(
 
 
 @asynccontextmanager
-async def worker(name: str, dsn: str) -> AsyncIterator[Process]:
-    """The worker process of a service, with a Valkey of its own."""
+async def valkey() -> AsyncIterator[Valkey]:
+    """On an empty directory, which is removed at the end."""
     with tempfile.TemporaryDirectory(prefix="weir-bench-") as folder:
-        async with Valkey(Path(folder) / "valkey") as valkey:
-            environment = {f"WEIR_{name.upper()}_DSN": dsn, "WEIR_REDIS_URL": valkey.url}
-            async with _python("services", name, "worker", environment=environment) as pid:
-                yield Process("", pid, "")
+        async with Valkey(Path(folder) / "valkey") as server:
+            yield server
+
+
+@asynccontextmanager
+async def worker(name: str, dsn: str, settings: Mapping[str, str] | None = None) -> AsyncIterator[Process]:
+    """The worker process of a service, with a Valkey of its own unless `settings` name one."""
+    async with AsyncExitStack() as stack:
+        environment = {f"WEIR_{name.upper()}_DSN": dsn, **(settings or {})}
+        if "WEIR_REDIS_URL" not in environment:
+            environment["WEIR_REDIS_URL"] = (await stack.enter_async_context(valkey())).url
+        pid = await stack.enter_async_context(_python("services", name, "worker", environment=environment))
+        yield Process("", pid, "")
 
 
 @asynccontextmanager

@@ -11,6 +11,7 @@ import grpc
 from cli.stack.endpoint import Endpoint, read_endpoint
 from libs.common.rpc.client import channel
 from weir.invoicing.v1.changes_pb2_grpc import PlanChangeServiceStub
+from weir.invoicing.v1.coupons_pb2_grpc import AppliedCouponServiceStub
 from weir.invoicing.v1.credit_notes_pb2_grpc import CreditNoteServiceStub
 from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceStub
 from weir.invoicing.v1.pauses_pb2_grpc import PauseServiceStub
@@ -19,8 +20,10 @@ from weir.metering.v1.archive_pb2_grpc import ArchiveServiceStub
 from weir.metering.v1.corrections_pb2_grpc import CorrectionServiceStub
 from weir.metering.v1.metering_pb2_grpc import MeteringServiceStub
 from weir.metering.v1.reconciliation_pb2_grpc import ReconciliationServiceStub
+from weir.payments.v1.dunning_pb2_grpc import DunningServiceStub
 from weir.payments.v1.payments_pb2_grpc import PaymentsServiceStub
 from weir.payments.v1.processors_pb2_grpc import ProcessorServiceStub
+from weir.payments.v1.refunds_pb2_grpc import RefundServiceStub
 from weir.pricing.v1.addons_pb2_grpc import AddOnServiceStub
 from weir.pricing.v1.coupons_pb2_grpc import CouponServiceStub
 from weir.pricing.v1.experiments_pb2_grpc import ExperimentServiceStub
@@ -32,6 +35,7 @@ from weir.pricing.v1.simulation_pb2_grpc import SimulationServiceStub
 
 if TYPE_CHECKING:
     from weir.invoicing.v1.changes_pb2_grpc import PlanChangeServiceAsyncStub
+    from weir.invoicing.v1.coupons_pb2_grpc import AppliedCouponServiceAsyncStub
     from weir.invoicing.v1.credit_notes_pb2_grpc import CreditNoteServiceAsyncStub
     from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceAsyncStub
     from weir.invoicing.v1.pauses_pb2_grpc import PauseServiceAsyncStub
@@ -40,8 +44,10 @@ if TYPE_CHECKING:
     from weir.metering.v1.corrections_pb2_grpc import CorrectionServiceAsyncStub
     from weir.metering.v1.metering_pb2_grpc import MeteringServiceAsyncStub
     from weir.metering.v1.reconciliation_pb2_grpc import ReconciliationServiceAsyncStub
+    from weir.payments.v1.dunning_pb2_grpc import DunningServiceAsyncStub
     from weir.payments.v1.payments_pb2_grpc import PaymentsServiceAsyncStub
     from weir.payments.v1.processors_pb2_grpc import ProcessorServiceAsyncStub
+    from weir.payments.v1.refunds_pb2_grpc import RefundServiceAsyncStub
     from weir.pricing.v1.addons_pb2_grpc import AddOnServiceAsyncStub
     from weir.pricing.v1.coupons_pb2_grpc import CouponServiceAsyncStub
     from weir.pricing.v1.experiments_pb2_grpc import ExperimentServiceAsyncStub
@@ -134,6 +140,10 @@ class Connection:
         return PauseServiceStub(self._channel("invoicing"))
 
     @property
+    def applied_coupons(self) -> "AppliedCouponServiceAsyncStub":
+        return AppliedCouponServiceStub(self._channel("invoicing"))
+
+    @property
     def plan_changes(self) -> "PlanChangeServiceAsyncStub":
         return PlanChangeServiceStub(self._channel("invoicing"))
 
@@ -144,6 +154,14 @@ class Connection:
     @property
     def processors(self) -> "ProcessorServiceAsyncStub":
         return ProcessorServiceStub(self._channel("payments"))
+
+    @property
+    def refunds(self) -> "RefundServiceAsyncStub":
+        return RefundServiceStub(self._channel("payments"))
+
+    @property
+    def dunning(self) -> "DunningServiceAsyncStub":
+        return DunningServiceStub(self._channel("payments"))
 
     def _channel(self, service: str, *, retries: bool = True) -> grpc.aio.Channel:
         key = (service, retries)

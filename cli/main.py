@@ -15,7 +15,9 @@ from cli.arguments import (
     archive,
     billing,
     catalog,
+    collection,
     corrections,
+    coupons,
     credit_notes,
     dead_letters,
     events,
@@ -50,8 +52,10 @@ PARTS = (
     archive,
     billing,
     processors,
+    collection,
     subscriptions,
     credit_notes,
+    coupons,
     keys,
 )
 for part in PARTS:

@@ -35,12 +35,13 @@ def customers_create(
     name: Annotated[str, typer.Option(help="The name on invoices.")],
     email: Annotated[str, typer.Option(help="Where documents go.")] = "",
     time_zone: Annotated[str, typer.Option(metavar="ZONE", help="Where the customer's months begin.")] = "UTC",
+    tax: Annotated[list[str] | None, typer.Option(metavar="CODE", help="A tax of the customer's; may repeat.")] = None,
     as_json: Json = False,
 ) -> None:
     """Make a customer."""
     from cli.commands.customers import create_customer
 
-    execute(create_customer(data, customer_id, name, email, time_zone, as_json=as_json))
+    execute(create_customer(data, customer_id, name, email, time_zone, tax or [], as_json=as_json))
 
 
 @invoices.command("list")

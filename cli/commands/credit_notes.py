@@ -119,8 +119,12 @@ def _print(note: CreditNote, *, as_json: bool) -> None:
         return
     rows = [(str(each.line_number), "", amount(each.amount)) for each in note.items]
     rows.append(("", "subtotal", amount(note.subtotal)))
+    if note.discount.minor_units:
+        rows.append(("", "coupons took off", amount(note.discount, -1)))
     rows += [
-        ("", f"{tax.name} {tax.rate_percent} % of {amount(tax.taxable)}", amount(tax.amount)) for tax in note.taxes
+        ("", f"{tax.name} {tax.rate_percent} % of {amount(tax.taxable)}", amount(tax.amount))
+        for tax in note.taxes
+        if not tax.included
     ]
     rows.append(("", f"total ({state(CreditNote.Kind, note.kind)})", amount(note.total)))
     print_whole(table(("line", "", ">amount"), rows, title=f"{note.number or 'estimate'}   {note.customer_id}"))

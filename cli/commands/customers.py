@@ -1,5 +1,6 @@
 """`weir customers`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from cli.connection import connected_to, new_request_id, pages
@@ -20,9 +21,9 @@ async def list_customers(data: Path, *, as_json: bool) -> None:
 
 
 async def create_customer(
-    data: Path, customer_id: str, name: str, email: str, time_zone: str, *, as_json: bool
+    data: Path, customer_id: str, name: str, email: str, time_zone: str, taxes: Sequence[str], *, as_json: bool
 ) -> None:
-    customer = Customer(id=customer_id, name=name, email=email, time_zone=time_zone)
+    customer = Customer(id=customer_id, name=name, email=email, time_zone=time_zone, tax_codes=taxes)
     async with connected_to(data) as services:
         request = CreateCustomerRequest(request_id=new_request_id(), customer=customer)
         made = (await services.invoicing.CreateCustomer(request)).customer

@@ -145,9 +145,16 @@ def invoice_table(invoice: Invoice) -> Table:
     title = f"{invoice.number or invoice.id or 'preview'}   {invoice.customer_id}   {period(invoice.period)}"
     rows = [(each.code, _quantity(each), each.description, amount(each.amount)) for each in invoice.lines]
     rows.append(("", "", "subtotal", amount(invoice.subtotal)))
+    rows += [("", "", f"coupon {each.name}", amount(each.amount, -1)) for each in invoice.discounts]
     rows += [
         ("", "", f"{tax.name} {tax.rate_percent} % of {amount(tax.taxable)}", amount(tax.amount))
         for tax in invoice.taxes
+        if not tax.included
+    ]
+    rows += [
+        ("", "", f"contains {tax.name} {tax.rate_percent} % of {amount(tax.taxable)}: {amount(tax.amount)}", "")
+        for tax in invoice.taxes
+        if tax.included
     ]
     payment = state(Invoice.PaymentStatus, invoice.payment_status)
     rows.append(("", "", f"total ({state(Invoice.State, invoice.state)}, payment {payment})", amount(invoice.total)))

@@ -3,7 +3,7 @@
 Here is all that a billing run asks of its peers. Nothing is written, and no transaction is open meanwhile.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -11,14 +11,17 @@ import grpc
 
 from libs.common.errors import BillingError, ResourceExhausted, Unavailable
 from libs.common.money import Money
-from services.invoicing.domain.bill import Bill, Tax, totalled
+from services.invoicing.domain.bill import Bill, totalled
+from services.invoicing.domain.discount import discounted
 from services.invoicing.domain.invoice import Invoice, PaymentStatus, State, issue_date
 from services.invoicing.domain.late_usage import Correction
-from services.invoicing.domain.line import RatedUsage, Source
+from services.invoicing.domain.line import RatedUsage, Source, bearing
 from services.invoicing.domain.plan import PlanVersion
 from services.invoicing.domain.question import usage_question
 from services.invoicing.domain.settlement import InvoiceKey, Portion, Settled, Settlement, by_invoice, lines_of, settled
+from services.invoicing.domain.standing import Standing
 from services.invoicing.domain.subscription import Subscription
+from services.invoicing.domain.tax import Taxes
 from services.invoicing.late_billing import Late, SettlementsOf, late_of
 from services.invoicing.peers import Peers
 
@@ -68,25 +71,38 @@ async def bill_all(
 
 
 async def preview(
-    peers: Peers, tenant_id: str, due: Sequence[Subscription], settlements_of: SettlementsOf, now: datetime
+    peers: Peers,
+    tenant_id: str,
+    due: Sequence[Subscription],
+    settlements_of: SettlementsOf,
+    standing: Standing,
+    now: datetime,
 ) -> list[Invoice]:
-    """The drafts that billing them makes, by due time; of a subscription that stands in `due` several times, the steps
-    are in order. Raises what keeps one from being billed.
+    """The drafts that billing them makes, by due time, with what their customer's `standing` takes off them; of a
+    subscription that stands in `due` several times, the steps are in order.
+
+    Raises what keeps one from being billed.
     """
     portions = by_invoice(each.portion for each in await _bill_together(peers, tenant_id, due, settlements_of))
     codes = {code for group in portions.values() for each in group for line in each.lines for code in line.tax_codes}
-    taxes = await peers.taxes(tenant_id, sorted(codes))
-    return [_draft(key, portions[key], taxes, now) for key in sorted(portions, key=lambda key: key.due_time)]
+    taxes = await peers.taxes(tenant_id, codes | {*standing.tax_codes})
+    drafts = []
+    for key in sorted(portions, key=lambda key: key.due_time):
+        draft, standing = standing.paying(_draft(key, portions[key], taxes, standing, now))
+        drafts.append(draft)
+    return drafts
 
 
-def _draft(key: InvoiceKey, portions: Sequence[Portion], taxes: Mapping[str, Tax], now: datetime) -> Invoice:
-    lines = tuple(line for each in portions for line in each.lines)
+def _draft(key: InvoiceKey, portions: Sequence[Portion], taxes: Taxes, standing: Standing, now: datetime) -> Invoice:
+    default_codes = taxes.of_customer(standing.tax_codes)
+    lines = tuple(bearing((line for each in portions for line in each.lines), default_codes))
+    discounts = discounted(lines, (each.offer for each in standing.coupons), key.currency)
     return Invoice(
         id="",
         number=None,
         customer_id=key.customer_id,
         settlements=tuple(each.settlement for each in portions),
-        bill=Bill(key.currency, lines, totalled(lines, taxes, key.currency).taxes),
+        bill=Bill(key.currency, lines, totalled(lines, taxes.by_code, key.currency, discounts).taxes, discounts),
         state=State.DRAFT,
         payment_status=PaymentStatus.PENDING,
         amount_paid=Money(0, key.currency),

@@ -12,7 +12,6 @@ from services.invoicing import store
 from services.invoicing.billing import preview
 from services.invoicing.convert import change_in, invoice_out, plan_asked_in, subscription_out
 from services.invoicing.domain.change import PlanChange, cancelled, changed
-from services.invoicing.domain.credit_note import left_after, with_credits
 from services.invoicing.domain.invoice import Invoice
 from services.invoicing.domain.plan import PlanVersion
 from services.invoicing.domain.run import BILL
@@ -106,15 +105,9 @@ class PlanChangeServicer(PlanChangeServiceServicer):
             made = made.billed()
         steps = [(found, begun), *((each, each.billed()) for each in due)]
         async with self._pool.acquire() as conn, conn.transaction():
-            balances = [
-                *await store.balances.of_customer(conn, tenant_id, made.customer_id),
-                *await unused_balances(conn, tenant_id, steps),
-            ]
-        drafts = []
-        for draft in await preview(self._peers, tenant_id, due, settlements_of(self._pool, tenant_id), now):
-            drafts.append(with_credits(draft, balances))
-            balances = left_after(drafts[-1], balances)
-        return drafts
+            standing = await store.standings.of_customer(conn, tenant_id, made.customer_id)
+            standing = standing.with_balances(await unused_balances(conn, tenant_id, steps))
+        return await preview(self._peers, tenant_id, due, settlements_of(self._pool, tenant_id), standing, now)
 
     async def _change(self, tenant_id: str, subscription_id: str, message: pb.PlanChange) -> PlanChange:
         plan_code, version = plan_asked_in(message)

@@ -102,6 +102,7 @@ async def void_invoice(conn: Conn, tenant_id: str, invoice_id: str) -> None:
     invoice = await _locked(conn, tenant_id, invoice_id)
     require_voidable(invoice, await store.credit_notes.of_invoice(conn, tenant_id, invoice_id))
     _require_not_collected(invoice)
+    await store.discounts.give_back(conn, tenant_id, invoice_id)
     await store.balances.give_back(conn, tenant_id, invoice_id)
     await store.invoices.void(conn, tenant_id, invoice_id)
 

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from libs.common.errors import InvalidArgument, NotFound
-from services.invoicing.domain.bill import Bill, taxed
+from services.invoicing.domain.bill import Bill, totalled
+from services.invoicing.domain.discount import discounted
 from services.invoicing.domain.invoice import Invoice
 from services.invoicing.domain.line import Line
 from services.invoicing.domain.subscription import Subscription
@@ -21,11 +22,13 @@ class Replay:
 
 
 async def replay(peers: Peers, tenant_id: str, invoice: Invoice, subscriptions: Mapping[str, Subscription]) -> Replay:
-    """The lines, then the taxes on what the lines come to, at the rates that the invoice has."""
+    """The lines, then what its coupons take off them on the terms that they had, and the taxes at its rates."""
     bill = invoice.bill
     amounts = await recomputed(peers, tenant_id, bill.lines, subscriptions)
     lines = tuple(replace(line, amount=amount) for line, amount in zip(bill.lines, amounts, strict=True))
-    again = replace(bill, lines=lines, taxes=tuple(taxed(tax, lines, bill.currency) for tax in bill.taxes))
+    discounts = discounted(lines, ((each.applied_coupon_id, each.terms) for each in bill.discounts), bill.currency)
+    taxes = totalled(lines, {tax.code: tax for tax in bill.taxes}, bill.currency, discounts).taxes
+    again = replace(bill, lines=lines, taxes=taxes, discounts=discounts)
     changed = (i for i, (line, amount) in enumerate(zip(bill.lines, amounts, strict=True)) if line.amount != amount)
     return Replay(again, tuple(changed))
 

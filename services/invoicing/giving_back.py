@@ -2,12 +2,21 @@
 
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 
 from libs.common.money import Money
 from libs.common.postgres import Conn
 from services.invoicing import crediting, store
-from services.invoicing.domain.credit_note import Balance, CreditNote, Item, Kind, NoteRequest, Reason, require_owed
+from services.invoicing.domain.credit_note import (
+    Balance,
+    Item,
+    Kind,
+    NoteRequest,
+    NothingToCredit,
+    Reason,
+    require_owed,
+)
 from services.invoicing.domain.invoice import State
 from services.invoicing.domain.line import LineKind
 from services.invoicing.domain.subscription import Subscription
@@ -17,10 +26,11 @@ _REQUESTS = uuid.UUID("3f0c3a53-27b5-4d3e-8d7d-0d8a1d6f5a10")
 UNUSED = "Days paid in advance that are not used"
 
 
-async def note(conn: Conn, tenant_id: str, cause: str, asked: NoteRequest, now: datetime) -> CreditNote:
-    """The note, made once for a `cause` and invoice."""
+async def note(conn: Conn, tenant_id: str, cause: str, asked: NoteRequest, now: datetime) -> None:
+    """Make the note, once for a `cause` and invoice; none where coupons left nothing to give back."""
     request_id = uuid.uuid5(_REQUESTS, f"{tenant_id}/{cause}/{asked.invoice_id}")
-    return await crediting.created(conn, tenant_id, asked, request_id, request_id.bytes, now)
+    with suppress(NothingToCredit):
+        await crediting.created(conn, tenant_id, asked, request_id, request_id.bytes, now)
 
 
 async def is_fee_final(conn: Conn, tenant_id: str, before: Subscription, after: Subscription) -> bool:
@@ -81,6 +91,7 @@ async def unused_balances(
     found = []
     for before, after in steps:
         for asked in await unused_fees(conn, tenant_id, before, after):
-            made = await crediting.estimated(conn, tenant_id, asked)
-            found.append(Balance(made.number, made.number, made.customer_id, made.total))
+            with suppress(NothingToCredit):
+                made = await crediting.estimated(conn, tenant_id, asked)
+                found.append(Balance(made.number, made.number, made.customer_id, made.total))
     return found

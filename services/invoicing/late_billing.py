@@ -74,7 +74,7 @@ async def late_of(
         for each in found:
             plan = await peers.plan_version(tenant_id, each.source.plan_code, each.source.plan_version)
             before, now = (usages[each.source, each.period, at] for at in (each.prior, each.watermark))
-            more_lines, more_corrections = late_usage(each, before, now, key_of, plan.tax_codes)
+            more_lines, more_corrections = late_usage(each, before, now, key_of, plan)
             lines += more_lines
             corrections += more_corrections
         late[subscription_id] = Late(tuple(lines), tuple(corrections))

@@ -16,6 +16,7 @@ from libs.common.settings import env, load
 from libs.common.worker import Alarm, run_worker
 from services.invoicing import store
 from services.invoicing.change_servicer import PlanChangeServicer
+from services.invoicing.coupon_servicer import AppliedCouponServicer
 from services.invoicing.credit_note_servicer import CreditNoteServicer
 from services.invoicing.crediting import Till
 from services.invoicing.pause_servicer import PauseServicer
@@ -23,8 +24,9 @@ from services.invoicing.peers import Peers
 from services.invoicing.report_servicer import CollectionReportServicer
 from services.invoicing.servicer import InvoicingServicer
 from services.invoicing.worker import Biller
-from weir.invoicing.v1 import changes_pb2, credit_notes_pb2, invoicing_pb2, pauses_pb2, reports_pb2
+from weir.invoicing.v1 import changes_pb2, coupons_pb2, credit_notes_pb2, invoicing_pb2, pauses_pb2, reports_pb2
 from weir.invoicing.v1.changes_pb2_grpc import add_PlanChangeServiceServicer_to_server
+from weir.invoicing.v1.coupons_pb2_grpc import add_AppliedCouponServiceServicer_to_server
 from weir.invoicing.v1.credit_notes_pb2_grpc import add_CreditNoteServiceServicer_to_server
 from weir.invoicing.v1.invoicing_pb2_grpc import add_InvoicingServiceServicer_to_server
 from weir.invoicing.v1.pauses_pb2_grpc import add_PauseServiceServicer_to_server
@@ -35,12 +37,15 @@ from weir.metering.v1.late_usage_pb2_grpc import LateUsageServiceStub
 from weir.metering.v1.metering_pb2_grpc import MeteringServiceStub
 from weir.payments.v1.payments_pb2_grpc import PaymentsServiceStub
 from weir.payments.v1.refunds_pb2_grpc import RefundServiceStub
+from weir.pricing.v1.coupons_pb2_grpc import CouponServiceStub
 from weir.pricing.v1.pricing_pb2_grpc import PricingServiceStub
+from weir.pricing.v1.taxes_pb2_grpc import TaxServiceStub
 
 NAME = "invoicing"
 SERVICES = (
     invoicing_pb2.DESCRIPTOR.services_by_name["InvoicingService"].full_name,
     credit_notes_pb2.DESCRIPTOR.services_by_name["CreditNoteService"].full_name,
+    coupons_pb2.DESCRIPTOR.services_by_name["AppliedCouponService"].full_name,
     changes_pb2.DESCRIPTOR.services_by_name["PlanChangeService"].full_name,
     reports_pb2.DESCRIPTOR.services_by_name["CollectionReportService"].full_name,
     pauses_pb2.DESCRIPTOR.services_by_name["PauseService"].full_name,
@@ -78,6 +83,7 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[int]:
         def register(server: grpc.aio.Server) -> None:
             add_InvoicingServiceServicer_to_server(InvoicingServicer(pool, peers, alarm, clock), server)
             add_CreditNoteServiceServicer_to_server(CreditNoteServicer(pool, Till(pool, peers, clock), clock), server)
+            add_AppliedCouponServiceServicer_to_server(AppliedCouponServicer(pool, peers, clock), server)
             add_PlanChangeServiceServicer_to_server(PlanChangeServicer(pool, peers, alarm, clock), server)
             add_CollectionReportServiceServicer_to_server(CollectionReportServicer(pool), server)
             add_PauseServiceServicer_to_server(PauseServicer(pool, alarm, clock), server)
@@ -111,6 +117,8 @@ async def calling_peers(settings: Settings, clock: Clock) -> AsyncIterator[Peers
             ClockServiceStub(metering),
             LateUsageServiceStub(metering),
             PricingServiceStub(pricing),
+            TaxServiceStub(pricing),
+            CouponServiceStub(pricing),
             PaymentsServiceStub(payments),
             RefundServiceStub(payments),
             Issuer(load_private_key(settings.signing_key), clock),

@@ -14,15 +14,16 @@ from libs.common.errors import FailedPrecondition
 from libs.common.rpc.client import credential
 from libs.common.wire import money_out, timestamp_out
 from services.invoicing import convert
-from services.invoicing.domain.bill import Tax
+from services.invoicing.domain.coupon import Coupon
 from services.invoicing.domain.credit_note import RefundRequest
 from services.invoicing.domain.invoice import HandOver
 from services.invoicing.domain.line import RatedUsage
 from services.invoicing.domain.plan import PlanVersion
 from services.invoicing.domain.question import UsageQuestion
+from services.invoicing.domain.tax import Taxes
 from weir.metering.v1 import archive_pb2, clocks_pb2, late_usage_pb2, metering_pb2
 from weir.payments.v1 import payments_pb2, refunds_pb2
-from weir.pricing.v1 import pricing_pb2
+from weir.pricing.v1 import coupons_pb2, pricing_pb2, taxes_pb2
 
 if TYPE_CHECKING:
     from weir.metering.v1.archive_pb2_grpc import ArchiveServiceAsyncStub
@@ -31,7 +32,9 @@ if TYPE_CHECKING:
     from weir.metering.v1.metering_pb2_grpc import MeteringServiceAsyncStub
     from weir.payments.v1.payments_pb2_grpc import PaymentsServiceAsyncStub
     from weir.payments.v1.refunds_pb2_grpc import RefundServiceAsyncStub
+    from weir.pricing.v1.coupons_pb2_grpc import CouponServiceAsyncStub
     from weir.pricing.v1.pricing_pb2_grpc import PricingServiceAsyncStub
+    from weir.pricing.v1.taxes_pb2_grpc import TaxServiceAsyncStub
 
 PLAN_VERSIONS_KEPT = 4096
 METERS_KEPT = 4096
@@ -40,6 +43,9 @@ _PAYMENT_REQUESTS = uuid.UUID("5d2f0a3e-9c41-4f0e-8b0f-6f1f3c1f7a52")
 
 Quantities: TypeAlias = Sequence[pricing_pb2.ChargeQuantity]
 """What a subscription used, by charge, filter and group."""
+
+MAX_CODES = 1000
+"""As many taxes does pricing tell at once."""
 
 MAX_QUERIES = 10_000
 """As many does metering take at once."""
@@ -62,6 +68,8 @@ class Peers:
         clocks: "ClockServiceAsyncStub",
         late_usage: "LateUsageServiceAsyncStub",
         pricing: "PricingServiceAsyncStub",
+        taxes: "TaxServiceAsyncStub",
+        coupons: "CouponServiceAsyncStub",
         payments: "PaymentsServiceAsyncStub",
         refunds: "RefundServiceAsyncStub",
         issuer: Issuer,
@@ -71,6 +79,8 @@ class Peers:
         self._clocks = clocks
         self._late_usage = late_usage
         self._pricing = pricing
+        self._taxes = taxes
+        self._coupons = coupons
         self._payments = payments
         self._refunds = refunds
         self._issuer = issuer
@@ -104,14 +114,21 @@ class Peers:
         self._plan_versions[key] = found = convert.plan_version_in(response.version)
         return found
 
-    async def taxes(self, tenant_id: str, codes: Iterable[str]) -> dict[str, Tax]:
-        """As they are now, by code. Raises NotFound TAX_NOT_FOUND."""
-        found = {}
-        for code in codes:
-            request = pricing_pb2.GetTaxRequest(code=code)
-            response = await self._pricing.GetTax(request, metadata=self._key(tenant_id))
-            found[code] = convert.tax_in(response.tax)
-        return found
+    async def taxes(self, tenant_id: str, codes: Iterable[str]) -> Taxes:
+        """As they are now, with the tenant's defaults. Raises NotFound TAX_NOT_FOUND."""
+        wanted = sorted(codes)
+        found: list[pricing_pb2.Tax] = []
+        for first in range(0, len(wanted) or 1, MAX_CODES):
+            request = taxes_pb2.BatchGetTaxesRequest(codes=wanted[first : first + MAX_CODES])
+            response = await self._taxes.BatchGetTaxes(request, metadata=self._key(tenant_id))
+            found += response.taxes
+        return convert.taxes_in(found, response.default_taxes)
+
+    async def coupon(self, tenant_id: str, code: str) -> Coupon:
+        """As it is now. Raises NotFound COUPON_NOT_FOUND."""
+        request = coupons_pb2.GetCouponRequest(code=code)
+        response = await self._coupons.GetCoupon(request, metadata=self._key(tenant_id))
+        return convert.coupon_in(response.coupon)
 
     async def usage(
         self, tenant_id: str, questions: Sequence[UsageQuestion], watermark: int = 0

@@ -29,6 +29,12 @@ _ACTIONS: dict[int, str] = {
     pb.FINAL_ACTION_WRITE_OFF: "write_off",
 }
 
+_DISPUTES: dict[int, str] = {
+    pb.DISPUTE_STATE_OPEN: "open",
+    pb.DISPUTE_STATE_LOST: "lost",
+    pb.DISPUTE_STATE_WON: "won",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class CollectionReportServicer(CollectionReportServiceServicer):
@@ -54,6 +60,17 @@ class CollectionReportServicer(CollectionReportServiceServicer):
                 conn, tenant_id, refund_id, revision, invoice_id, credit_note_id, amount, state, failure
             )
         return pb.RecordRefundResponse()
+
+    async def RecordDispute(self, request: pb.RecordDisputeRequest, context: Context) -> pb.RecordDisputeResponse:
+        tenant_id, invoice_id = caller().tenant_id, text_in(request.invoice_id, "invoice_id")
+        dispute_id, revision = text_in(request.dispute_id, "dispute_id"), revision_in(request.revision, "revision")
+        amount = money_in(request.amount, request.HasField("amount"), "amount")
+        if (state := _DISPUTES.get(request.state)) is None:
+            raise InvalidArgument("ENUM_VALUE_UNKNOWN", "state names none of a dispute", field="state")
+        async with self.pool.acquire() as conn, conn.transaction():
+            await _invoice(conn, tenant_id, invoice_id)
+            await store.disputes.record(conn, tenant_id, dispute_id, revision, invoice_id, amount, state)
+        return pb.RecordDisputeResponse()
 
     async def RecordFinalAction(
         self, request: pb.RecordFinalActionRequest, context: Context

@@ -28,6 +28,8 @@ class InvoicingServicer(SubscriptionMethods, ClockMethods):
         tenant_id = caller().tenant_id
         request_id, request_hash = request_id_in(request.request_id), fingerprint(request)
         customer = convert.customer_in(request.customer, self._clock())
+        if customer.tax_codes:
+            await self._peers.taxes(tenant_id, customer.tax_codes)
         async with self._pool.acquire() as conn, conn.transaction():
             await store.clocks.ensure(conn, tenant_id)
             if not await store.customers.insert(conn, tenant_id, customer, request_id, request_hash):
@@ -83,8 +85,8 @@ class InvoicingServicer(SubscriptionMethods, ClockMethods):
         periods = subscription.schedule_of(subscription.numbered(source.phase_number))
         rating = None if line.rating is None else convert.rating_in(line.rating)
         return pb.ExplainLineResponse(
-            line=convert.line_out(number, line),
-            sentences=sentences(invoice, line, rating, periods),
+            line=convert.line_out(number, line, invoice.bill.discounts),
+            sentences=sentences(invoice, number - 1, rating, periods),
             recomputed_amount=money_out(amount),
             reproduced=amount == line.amount,
         )
@@ -105,7 +107,7 @@ class InvoicingServicer(SubscriptionMethods, ClockMethods):
                 for position in again.differences
             ],
             recomputed_total=money_out(again.bill.total),
-            reproduced=not again.differences and again.bill.total == invoice.bill.total,
+            reproduced=again.bill == invoice.bill,
         )
 
     async def VoidInvoice(self, request: pb.VoidInvoiceRequest, context: Context) -> pb.VoidInvoiceResponse:

@@ -17,7 +17,6 @@ from libs.common.worker import Alarm
 from services.invoicing import convert, store
 from services.invoicing.billing import preview
 from services.invoicing.convert import subscription_in, subscription_out
-from services.invoicing.domain.credit_note import with_credits
 from services.invoicing.domain.run import BILL
 from services.invoicing.domain.subscription import Subscription, begun, closed, ended
 from services.invoicing.giving_back import give_back_unused
@@ -117,13 +116,13 @@ class SubscriptionMethods(InvoicingServiceServicer):
             clock = await store.clocks.get(conn, tenant_id)
             if found.is_closed:
                 raise closed(found)
-            balances = await store.balances.of_customer(conn, tenant_id, found.customer_id)
+            standing = await store.standings.of_customer(conn, tenant_id, found.customer_id)
             together = [found] if found.invoiced_alone else await store.subscriptions.due_with(conn, tenant_id, found)
         steps = [step for each in together for step in each.due_at(found.due_time)]
         settlements = settlements_of(self._pool, tenant_id)
-        drafts = await preview(self._peers, tenant_id, steps, settlements, clock.now(self._clock()))
+        drafts = await preview(self._peers, tenant_id, steps, settlements, standing, clock.now(self._clock()))
         draft = next(each for each in drafts if any(it.source.subscription_id == found.id for it in each.settlements))
-        return pb.PreviewInvoiceResponse(invoice=convert.invoice_out(with_credits(draft, balances)))
+        return pb.PreviewInvoiceResponse(invoice=convert.invoice_out(draft))
 
 
 async def found_subscription(

@@ -6,8 +6,9 @@ payments knows the request.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 
 import grpc
 import structlog
@@ -33,6 +34,10 @@ from services.invoicing.walking import step
 log = structlog.get_logger()
 
 HAND_OVER_CHUNK = 50
+CHUNKS_OF_RUN = 2
+AT_ONCE = 3
+"""Chunks under way in a process: while one of a run waits for a peer, another is saved, and one is finalized."""
+
 PEER_AWAY_DELAY = timedelta(seconds=2)
 PAYMENT_REFUSED_DELAY = timedelta(minutes=1)
 TELL_AGAIN_DELAY = timedelta(minutes=1)
@@ -60,14 +65,15 @@ class Biller:
         }
 
     async def bill(self) -> bool:
-        """One chunk of every open run, so that a big tenant does not keep the others waiting."""
+        """A little of every open run and of every tenant's drafts, so that nobody big keeps the others waiting."""
         await self._start_runs()
         async with self._pool.acquire() as conn:
             runs = await store.runs.open_runs(conn)
-        progress = [await self._bill_chunk(run) for run in runs]
-        async with self._pool.acquire() as conn:
             tenants = await store.drafts.tenants(conn)
-        progress += [await self._finalize(tenant_id) for tenant_id in tenants]
+        progress = await _some_at_once(
+            [partial(self._bill_chunk, run) for run in runs for _ in range(CHUNKS_OF_RUN)]
+            + [partial(self._finalize, tenant_id) for tenant_id in tenants]
+        )
         progress += [await self._step(tenant_id) for tenant_id in await self._tenants_walking()]
         async with self._pool.acquire() as conn:
             await store.runs.complete(conn, self._clock())
@@ -229,3 +235,18 @@ class Biller:
             )
             return PAYMENT_REFUSED_DELAY
         return None
+
+
+async def _some_at_once(work: Sequence[Callable[[], Awaitable[bool]]]) -> list[bool]:
+    """Their answers. The first error is raised when the others are done."""
+    turn = asyncio.Semaphore(AT_ONCE)
+
+    async def one(each: Callable[[], Awaitable[bool]]) -> bool:
+        async with turn:
+            return await each()
+
+    found = await asyncio.gather(*map(one, work), return_exceptions=True)
+    for each in found:
+        if isinstance(each, BaseException):
+            raise each
+    return [each for each in found if not isinstance(each, BaseException)]

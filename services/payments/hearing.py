@@ -13,7 +13,8 @@ from libs.common.money import Money
 from libs.common.postgres import Pool
 from services.payments.accounts import Accounts
 from services.payments.collection import Collection
-from services.payments.domain.attempt import Attempt, AttemptState, Unknown
+from services.payments.disputing import Disputing
+from services.payments.domain.attempt import CLOSED, Attempt, AttemptState, Unknown
 from services.payments.domain.payment import Payment, delay
 from services.payments.domain.refund import Refund, parsed_name
 from services.payments.domain.webhook import WebhookEvent
@@ -26,6 +27,7 @@ from services.payments.providers import (
     Sighting,
     Subject,
 )
+from services.payments.providers.disputes import told
 from services.payments.refunding import Refunding
 from services.payments.saving import Saving
 from services.payments.store import attempts, events, payments, refunds
@@ -48,6 +50,7 @@ class Hearing:
     collection: Collection
     refunding: Refunding
     saving: Saving
+    disputing: Disputing
     clock: Clock
     pace: Pace
 
@@ -106,6 +109,15 @@ class Hearing:
             _require_same_refund(refund, sighting)
             await self.refunding.record(refund, sighting.outcome)
 
+    async def _hear_of_dispute(self, processor: Processor, event: WebhookEvent) -> None:
+        """The event says it all: a dispute is not asked for, and its charge is one of ours or nobody's here."""
+        async with self.pool.acquire() as conn:
+            known = await attempts.find_by_reference(conn, event.tenant_id, event.processor_account_id, event.reference)
+        if known is None or known.state not in CLOSED:
+            raise _NotYet(f"no charge that we know collected is {event.reference}")
+        if known.state is AttemptState.SUCCEEDED:  # otherwise it was taken back before it was known to be there
+            await self.disputing.record(known, told(event.type, event.body))
+
     async def _hear_of_method(self, processor: Processor, event: WebhookEvent) -> None:
         """A customer of ours has saved it on a page; of somebody else's customers nothing is known here."""
         await self.saving.adopt(event)
@@ -129,6 +141,7 @@ _LISTENERS: dict[str, _Listener] = {
     Subject.CHARGE: Hearing._hear_of_charge,
     Subject.REFUND: Hearing._hear_of_refund,
     Subject.METHOD: Hearing._hear_of_method,
+    Subject.DISPUTE: Hearing._hear_of_dispute,
 }
 
 

@@ -18,6 +18,8 @@ from libs.common.worker import Alarm, run_worker
 from services.payments import webhook
 from services.payments.accounts import Accounts, Connector
 from services.payments.collection import Collection
+from services.payments.dispute_servicer import DisputeServicer
+from services.payments.disputing import Disputing
 from services.payments.dunning import Dunning
 from services.payments.dunning_servicer import DunningServicer
 from services.payments.hearing import Hearing
@@ -45,6 +47,7 @@ from services.payments.worker import Sweeps
 from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceStub
 from weir.invoicing.v1.reports_pb2_grpc import CollectionReportServiceStub
 from weir.payments.v1 import (
+    disputes_pb2,
     dunning_pb2,
     manual_payments_pb2,
     payment_requests_pb2,
@@ -53,6 +56,7 @@ from weir.payments.v1 import (
     receipts_pb2,
     refunds_pb2,
 )
+from weir.payments.v1.disputes_pb2_grpc import add_DisputeServiceServicer_to_server
 from weir.payments.v1.dunning_pb2_grpc import add_DunningServiceServicer_to_server
 from weir.payments.v1.manual_payments_pb2_grpc import add_ManualPaymentServiceServicer_to_server
 from weir.payments.v1.payment_requests_pb2_grpc import add_PaymentRequestServiceServicer_to_server
@@ -68,6 +72,7 @@ SERVICES = (
     refunds_pb2.DESCRIPTOR.services_by_name["RefundService"].full_name,
     manual_payments_pb2.DESCRIPTOR.services_by_name["ManualPaymentService"].full_name,
     receipts_pb2.DESCRIPTOR.services_by_name["ReceiptService"].full_name,
+    disputes_pb2.DESCRIPTOR.services_by_name["DisputeService"].full_name,
     dunning_pb2.DESCRIPTOR.services_by_name["DunningService"].full_name,
     payment_requests_pb2.DESCRIPTOR.services_by_name["PaymentRequestService"].full_name,
 )
@@ -143,6 +148,7 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[Ports]:
             requests = PaymentRequestServicer(pool, Requesting(receiving), alarm, clock)
             add_PaymentRequestServiceServicer_to_server(requests, server)
             add_DunningServiceServicer_to_server(DunningServicer(pool, clock), server)
+            add_DisputeServiceServicer_to_server(DisputeServicer(pool), server)
             add_ReceiptServiceServicer_to_server(ReceiptServicer(pool), server)
             add_ProcessorServiceServicer_to_server(ProcessorServicer(pool, vault, saving, clock), server)
 
@@ -179,7 +185,7 @@ async def sweeping(settings: WorkerSettings, clock: Clock, pace: Pace) -> AsyncI
             pool=pool,
             collection=collection,
             refunding=refunding,
-            hearing=Hearing(pool, accounts, collection, refunding, saving, clock, pace),
+            hearing=Hearing(pool, accounts, collection, refunding, saving, Disputing(pool, clock), clock, pace),
             catching_up=CatchingUp(pool, accounts, clock, pace),
             saving=saving,
             dunning=Dunning(pool, clock),

@@ -16,7 +16,8 @@ from libs.common.wire import money_out, timestamp_out
 from services.payments.domain.payment import PaymentState, delay
 from services.payments.domain.refund import RefundState
 from services.payments.pace import Pace
-from services.payments.store import dunning, payments, refunds
+from services.payments.store import disputes, dunning, payments, refunds
+from services.payments.store.disputes import DisputeReport
 from services.payments.store.dunning import CampaignReport
 from services.payments.store.payments import Report
 from services.payments.store.refunds import RefundReport
@@ -108,6 +109,24 @@ class Reporting:
             lambda conn, due_time: dunning.postpone_report(conn, campaign, due_time),
             campaign.tenant_id,
             campaign.id,
+        )
+
+    async def dispute(self, report: DisputeReport) -> None:
+        dispute = report.dispute
+        request = reports_pb2.RecordDisputeRequest(
+            invoice_id=dispute.invoice_id,
+            dispute_id=dispute.id,
+            revision=dispute.revision,
+            state=reports_pb2.DisputeState.Value(f"DISPUTE_STATE_{dispute.state}"),
+            amount=money_out(dispute.amount),
+        )
+        await self._tell(
+            self.reports.RecordDispute(request, metadata=self._key(dispute.tenant_id)),
+            report.tries,
+            lambda conn: disputes.mark_reported(conn, dispute),
+            lambda conn, due_time: disputes.postpone_report(conn, dispute, due_time),
+            dispute.tenant_id,
+            dispute.id,
         )
 
     async def _tell(

@@ -27,7 +27,8 @@ from services.payments.refunding import Refunding
 from services.payments.reminding import Reminding
 from services.payments.reporting import Reporting
 from services.payments.saving import Saving
-from services.payments.store import accounts, attempts, dunning, events, messages, methods, payments, refunds
+from services.payments.store import accounts, attempts, disputes, dunning, events, messages, methods, payments, refunds
+from services.payments.store.disputes import DisputeReport
 from services.payments.store.dunning import CampaignReport
 from services.payments.store.payments import Report
 from services.payments.store.refunds import RefundReport
@@ -67,6 +68,7 @@ class Sweeps:
             "dun": self.dun,
             "remind": self.remind,
             "dunning_report": self.dunning_report,
+            "dispute_report": self.dispute_report,
         }
 
     async def charge(self) -> bool:
@@ -136,6 +138,12 @@ class Sweeps:
             return await dunning.claim_reports(conn, self.clock(), self.pace.lease, limit)
 
         return await self._work(claim, self.reporting.final_action)
+
+    async def dispute_report(self) -> bool:
+        async def claim(conn: Conn, limit: int) -> Sequence[DisputeReport]:
+            return await disputes.claim_reports(conn, self.clock(), self.pace.lease, limit)
+
+        return await self._work(claim, self.reporting.dispute)
 
     async def _save(self, method: PaymentMethod) -> None:
         try:

@@ -29,6 +29,7 @@ REPEATABLE = {
     "IngestEvents": "its events carry transaction_ids",
     "IngestEventStream": "its events carry transaction_ids",
     "RecordPayment": "an older revision changes nothing",
+    "RecordDispute": "an older revision changes nothing",
     "RecordFinalAction": "a campaign ends once",
     "RecordRefund": "an older revision changes nothing",
     "DeleteAlert": "a deleted alert stays as it is",

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from libs.common.errors import BillingError, FailedPrecondition
 from libs.common.money import Money
-from services.invoicing.domain.bill import Bill, Tax, taxed
+from services.invoicing.domain.bill import Bill, totalled
 from services.invoicing.domain.credit_note import (
     Application,
     Balance,
@@ -28,9 +28,11 @@ from services.invoicing.domain.credit_note import (
     voided,
     with_credits,
 )
+from services.invoicing.domain.discount import Terms, discounted
 from services.invoicing.domain.invoice import Invoice, PaymentStatus, State
 from services.invoicing.domain.line import Line, LineKind
 from services.invoicing.domain.period import Period
+from services.invoicing.domain.tax import Tax, TaxKey
 
 NOVEMBER = Period(datetime(2023, 11, 1, tzinfo=UTC), datetime(2023, 12, 1, tzinfo=UTC))
 
@@ -39,20 +41,34 @@ def euro(minor_units: int) -> Money:
     return Money(minor_units, "EUR")
 
 
-def invoice(*amounts: int, rates: Sequence[str] = ("20",)) -> Invoice:
-    """Finalized, with a line for each amount, and taxed by each rate."""
+def invoice(
+    *amounts: int, rates: Sequence[str] = ("20",), coupons: Sequence[Terms] = (), inclusive: bool = False
+) -> Invoice:
+    """Finalized, with a line for each amount, less coupons and taxed by each rate."""
     codes = tuple(f"tax{i}" for i in range(len(rates)))
     lines = tuple(
-        Line(LineKind.USAGE, f"line{i}", "", None, NOVEMBER, euro(amount), euro(amount).amount, codes)
+        Line(
+            LineKind.USAGE,
+            f"line{i}",
+            "",
+            None,
+            NOVEMBER,
+            euro(amount),
+            euro(amount).amount,
+            codes,
+            is_tax_inclusive=inclusive,
+        )
         for i, amount in enumerate(amounts)
     )
-    taxes = tuple(taxed(Tax(code, code, Decimal(rate)), lines, "EUR") for code, rate in zip(codes, rates, strict=True))
+    known = {code: Tax(code, code, Decimal(rate)) for code, rate in zip(codes, rates, strict=True)}
+    discounts = discounted(lines, [(each.coupon_code, each) for each in coupons], "EUR")
+    taxes = totalled(lines, known, "EUR", discounts).taxes
     return Invoice(
         id="inv_1",
         number="INV-202312-000042",
         customer_id="globex",
         settlements=(),
-        bill=Bill("EUR", lines, taxes),
+        bill=Bill("EUR", lines, taxes, discounts),
         state=State.FINALIZED,
         payment_status=PaymentStatus.PENDING,
         amount_paid=euro(0),
@@ -66,15 +82,17 @@ def invoice(*amounts: int, rates: Sequence[str] = ("20",)) -> Invoice:
 
 def credited(notes: Sequence[CreditNote]) -> Credited:
     lines: dict[int, int] = {}
-    taxes: dict[str, int] = {}
+    taxes: dict[TaxKey, int] = {}
+    discount = 0
     for note in notes:
         if note.voided == note.total:
             continue
         for position, amount in note.items:
             lines[position] = lines.get(position, 0) + amount.minor_units
         for tax in note.taxes:
-            taxes[tax.code] = taxes.get(tax.code, 0) + tax.amount.minor_units
-    return Credited(lines, taxes, len(notes))
+            taxes[tax.key] = taxes.get(tax.key, 0) + tax.amount.minor_units
+        discount += note.discount.minor_units
+    return Credited(lines, taxes, discount, len(notes))
 
 
 def ask(*items: tuple[int, int | None], kind: Kind = Kind.CREDIT) -> NoteRequest:
@@ -140,6 +158,22 @@ def test_what_an_invoice_does_not_have_can_not_be_credited(items: list[tuple[int
     assert refused.value.reason == reason
 
 
+def test_a_note_gives_back_what_was_paid_and_not_what_a_coupon_took_off() -> None:
+    """100.00 and 60.00 less 40.00 at 20 %: half of the first line gives 37.50 and its tax back."""
+    whole = invoice(10000, 6000, coupons=[Terms("c", "C", euro(4000))])
+    assert whole.bill.total == euro(14400)
+    half = drafted(whole, credited([]), ask((0, 5000)))
+    assert (half.subtotal, half.discount, half.tax, half.total) == (euro(5000), euro(1250), euro(750), euro(4500))
+    rest = drafted(whole, credited([half]), ask())
+    assert (rest.subtotal, rest.discount, rest.tax, rest.total) == (euro(11000), euro(2750), euro(1650), euro(9900))
+
+
+def test_a_note_of_a_price_that_contains_its_tax_adds_none() -> None:
+    note = drafted(invoice(12000, inclusive=True), credited([]), ask((0, 6000)))
+    assert [(tax.taxable, tax.amount) for tax in note.taxes] == [(euro(5000), euro(1000))]
+    assert (note.tax, note.total) == (euro(0), euro(6000))
+
+
 def test_an_offset_is_used_at_once_and_never_more_than_is_due() -> None:
     whole = replace(invoice(1000), offset=euro(700))
     note = drafted(whole, credited([]), ask((0, 416), kind=Kind.OFFSET))
@@ -160,11 +194,23 @@ ASKED = st.lists(
 )
 
 
-@given(LINES, RATES, ASKED)
+COUPONS = st.lists(
+    st.one_of(st.integers(1, 9000).map(euro), st.decimals("0.01", "100", places=2)).map(
+        lambda off: Terms("c", "C", off)
+    ),
+    max_size=2,
+)
+
+
+@given(LINES, RATES, ASKED, COUPONS, st.booleans())
 def test_no_sequence_of_notes_exceeds_a_line_and_the_last_one_ends_exactly_at_the_invoice(
-    amounts: list[int], rates: list[str], sequence: list[str | list[tuple[int, int | None]]]
+    amounts: list[int],
+    rates: list[str],
+    sequence: list[str | list[tuple[int, int | None]]],
+    coupons: list[Terms],
+    inclusive: bool,
 ) -> None:
-    whole = invoice(*amounts, rates=rates)
+    whole = invoice(*amounts, rates=rates, coupons=coupons, inclusive=inclusive)
     notes: list[CreditNote] = []
     for step in [*sequence, []]:
         try:
@@ -179,7 +225,8 @@ def test_no_sequence_of_notes_exceeds_a_line_and_the_last_one_ends_exactly_at_th
             }  # fmt: skip
         sums = credited(notes)
         assert all(0 <= sums.lines.get(i, 0) <= amount for i, amount in enumerate(amounts))
-        assert all(0 <= sums.taxes.get(tax.code, 0) <= tax.amount.minor_units for tax in whole.bill.taxes)
+        assert all(0 <= sums.taxes.get(tax.key, 0) <= tax.amount.minor_units for tax in whole.bill.taxes)
+    assert 0 <= sums.discount <= whole.bill.discount.minor_units
     counting = [note.total.minor_units for note in notes if note.voided != note.total]
     assert sum(counting) == whole.bill.total.minor_units
 

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 
 from libs.common.money import Money
-from services.invoicing.domain.bill import Bill, InvoiceTax
+from services.invoicing.domain.bill import Bill
 from services.invoicing.domain.explain import sentences
 from services.invoicing.domain.invoice import Invoice, PaymentStatus, State
 from services.invoicing.domain.line import Line, LineKind, Source
@@ -14,6 +14,7 @@ from services.invoicing.domain.proration import Proration
 from services.invoicing.domain.rating import RatedTier, Rating, StepKind
 from services.invoicing.domain.schedule import BillingInterval, BillingTime, schedule
 from services.invoicing.domain.settlement import Settlement
+from services.invoicing.domain.tax import InvoiceTax
 
 BERLIN = zone("Europe/Berlin")
 BEGAN = datetime(2023, 10, 16, tzinfo=UTC)
@@ -48,7 +49,7 @@ def explained(each: Line, rating: Rating | None = None) -> list[str]:
         offset=Money(0, "USD"),
         finalize_time=PERIOD.end,
     )
-    return sentences(invoice, each, rating, MONTHS)
+    return sentences(invoice, 0, rating, MONTHS)
 
 
 def rating(model: str, quantity: str, amount: str, *tiers: RatedTier) -> Rating:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from libs.common.errors import FailedPrecondition
 from libs.common.money import Money
-from services.invoicing.domain.bill import Bill, Tax, totalled
+from services.invoicing.domain.bill import Bill, totalled
 from services.invoicing.domain.customer import Customer
 from services.invoicing.domain.invoice import issue_date, number
 from services.invoicing.domain.line import Line, RatedUsage, Source
@@ -18,6 +18,7 @@ from services.invoicing.domain.plan import Charge, PlanVersion
 from services.invoicing.domain.schedule import BillingInterval, BillingTime, schedule
 from services.invoicing.domain.settlement import MAX_SUBTOTAL, Settled, lines_of, settled
 from services.invoicing.domain.subscription import Subscription, begun
+from services.invoicing.domain.tax import Tax
 
 NOVEMBER = Period(datetime(2023, 11, 1, tzinfo=UTC), datetime(2023, 12, 1, tzinfo=UTC))
 HALF = Period(datetime(2023, 11, 16, tzinfo=UTC), NOVEMBER.end)

@@ -21,6 +21,7 @@ from services.pricing import main as pricing
 from tests.conftest import Database, Keys
 from weir.invoicing.v1 import invoicing_pb2
 from weir.invoicing.v1.changes_pb2_grpc import PlanChangeServiceStub
+from weir.invoicing.v1.coupons_pb2_grpc import AppliedCouponServiceStub
 from weir.invoicing.v1.credit_notes_pb2_grpc import CreditNoteServiceStub
 from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceStub
 from weir.invoicing.v1.pauses_pb2_grpc import PauseServiceStub
@@ -28,6 +29,7 @@ from weir.metering.v1 import metering_pb2
 from weir.metering.v1.corrections_pb2_grpc import CorrectionServiceStub
 from weir.metering.v1.metering_pb2_grpc import MeteringServiceStub
 from weir.pricing.v1 import pricing_pb2
+from weir.pricing.v1.coupons_pb2_grpc import CouponServiceStub
 from weir.pricing.v1.estimation_pb2_grpc import EstimationServiceStub
 from weir.pricing.v1.explanation_pb2_grpc import ExplanationServiceStub
 from weir.pricing.v1.pricing_pb2_grpc import PricingServiceStub
@@ -35,11 +37,13 @@ from weir.pricing.v1.simulation_pb2_grpc import SimulationServiceStub
 
 if TYPE_CHECKING:
     from weir.invoicing.v1.changes_pb2_grpc import PlanChangeServiceAsyncStub
+    from weir.invoicing.v1.coupons_pb2_grpc import AppliedCouponServiceAsyncStub
     from weir.invoicing.v1.credit_notes_pb2_grpc import CreditNoteServiceAsyncStub
     from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceAsyncStub
     from weir.invoicing.v1.pauses_pb2_grpc import PauseServiceAsyncStub
     from weir.metering.v1.corrections_pb2_grpc import CorrectionServiceAsyncStub
     from weir.metering.v1.metering_pb2_grpc import MeteringServiceAsyncStub
+    from weir.pricing.v1.coupons_pb2_grpc import CouponServiceAsyncStub
     from weir.pricing.v1.estimation_pb2_grpc import EstimationServiceAsyncStub
     from weir.pricing.v1.explanation_pb2_grpc import ExplanationServiceAsyncStub
     from weir.pricing.v1.pricing_pb2_grpc import PricingServiceAsyncStub
@@ -91,6 +95,8 @@ class Tenant:
     changes: "PlanChangeServiceAsyncStub"
     corrections: "CorrectionServiceAsyncStub"
     pauses: "PauseServiceAsyncStub"
+    applied_coupons: "AppliedCouponServiceAsyncStub"
+    coupons: "CouponServiceAsyncStub"
 
     async def meter(self, code: str, property_name: str = "") -> None:
         kind = metering_pb2.Meter.AGGREGATION_SUM if property_name else metering_pb2.Meter.AGGREGATION_COUNT
@@ -225,6 +231,8 @@ class World:
             PlanChangeServiceStub(self._channel(f"127.0.0.1:{self.invoicing_port}", key)),
             CorrectionServiceStub(self._channel(self.settings.metering_target, key)),
             PauseServiceStub(self._channel(f"127.0.0.1:{self.invoicing_port}", key)),
+            AppliedCouponServiceStub(self._channel(f"127.0.0.1:{self.invoicing_port}", key)),
+            CouponServiceStub(self._channel(self.settings.pricing_target, key)),
         )
 
     @asynccontextmanager

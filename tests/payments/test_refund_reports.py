@@ -18,11 +18,12 @@ from tests.conftest import Database, Keys
 from tests.invoicing.world import Tenant, World
 from tests.invoicing.world import deployed as invoicing_deployed
 from tests.payments.shop import Deployment, Shop, new_request_id
+from tests.payments.test_disputes import stripe_event
 from tests.payments.test_refunding import event
 from weir.invoicing.v1 import credit_notes_pb2 as notes
 from weir.invoicing.v1 import invoicing_pb2, reports_pb2
 from weir.invoicing.v1.reports_pb2_grpc import CollectionReportServiceStub
-from weir.payments.v1 import refunds_pb2
+from weir.payments.v1 import payments_pb2, refunds_pb2
 
 PENDING, SUCCEEDED, FAILED = (
     reports_pb2.REFUND_STATE_PENDING,
@@ -181,3 +182,17 @@ async def test_invoicing_follows_a_payment_in_parts(books: Books) -> None:
         (500, invoicing_pb2.Invoice.PAYMENT_STATUS_PENDING),
         (2000, invoicing_pb2.Invoice.PAYMENT_STATUS_SUCCEEDED),
     ]
+
+
+async def test_invoicing_hears_of_money_that_banks_take_back(books: Books) -> None:
+    [payment] = (await books.shop.payments.ListPayments(payments_pb2.ListPaymentsRequest())).payments
+    charge = payment.attempts[0].processor_reference
+    for status in ("lost", "won"):
+        await books.shop.deliver(stripe_event("closed", status, charge))
+        await books.payments.events()
+        await books.payments.dispute_report()
+        async with books.world.database() as conn:
+            rows = await conn.fetch("SELECT invoice_id, state FROM dispute WHERE tenant_id = $1", books.shop.tenant_id)
+        assert [tuple(row) for row in rows] == [(books.invoice.id, status)]
+    [invoice] = await books.acme.invoices()
+    assert invoice.payment_status == invoicing_pb2.Invoice.PAYMENT_STATUS_SUCCEEDED

@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import hmac
-import json
 import uuid
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -238,20 +237,39 @@ async def test_secrets_of_webhooks_are_changed_without_losing_any(
     assert event["state"] == "PROCESSED"
 
 
-async def test_money_that_is_taken_back_waits_for_a_person(store: Store) -> None:
+async def test_a_debit_that_the_payer_takes_back_is_a_dispute(store: Store) -> None:
     await store.connect("gocardless")
-    body = json.dumps(
-        {"events": [{"id": "EV1", "resource_type": "payments", "action": "charged_back", "links": {"payment": "PM1"}}]}
-    ).encode()
-    headers = signed("gocardless", body, store.credentials["webhook_secret"])
-    url = f"{store.deployment.webhook_url}/webhooks/acme/gocardless"
-    async with httpx.AsyncClient(trust_env=False) as client:
-        assert (await client.post(url, content=body, headers=headers)).status_code == 200
-    [event] = await store.events()
-    assert (event["state"], event["error"]) == (
-        "PARKED",
-        "payments.charged_back: money that was collected is taken back",
-    )
+    await store.save_on_page("gocardless", "pays")
+    payment = await store.bill(currency="GBP")
+    await store.sweeps.charge()
+    for _ in range(2):
+        store.deployment.sandbox.post("/_sandbox/gocardless/next_day")
+
+    async def is_paid() -> bool:
+        await store.sweeps.events()
+        return states(await store.payment(payment.id)) == ("SUCCEEDED", ["SUCCEEDED"])
+
+    await eventually(is_paid)
+    reference = (await store.payment(payment.id)).attempts[0].processor_reference
+    async with httpx.AsyncClient(trust_env=False, base_url=store.deployment.sandbox.url) as bank:
+        answer = await bank.post(
+            "/scenario_simulators/payment_charged_back/actions/run",
+            json={"data": {"links": {"resource": reference}}},
+            headers={
+                "Authorization": f"Bearer {store.credentials['access_token']}",
+                "GoCardless-Version": "2015-07-06",
+            },
+        )
+    answer.raise_for_status()
+
+    async def is_disputed() -> bool:
+        await store.sweeps.events()
+        return bool(await store.deployment.rows("SELECT FROM dispute"))
+
+    await eventually(is_disputed)
+    [dispute] = await store.deployment.rows("SELECT payment_id, state, code, minor_units, currency FROM dispute")
+    assert tuple(dispute) == (payment.id, "LOST", "refund_requested", 3898, "GBP")
+    assert states(await store.payment(payment.id)) == ("SUCCEEDED", ["SUCCEEDED"])
 
 
 async def test_credentials_belong_to_their_processor_and_look_like_it(store: Store) -> None:

@@ -100,7 +100,6 @@ def test_a_phase_holds_by_the_month_of_the_contract_and_its_prices_are_asked_for
     [
         (replace(PLAN, billing_interval=BillingInterval.YEARLY), "PERIOD_NOT_WHOLE"),
         (replace(PLAN, charges=(replace(CALLS, in_advance=True),)), "PLAN_UNSUPPORTED"),
-        (replace(PLAN, charges=(replace(CALLS, prorated=True),)), "PLAN_UNSUPPORTED"),
     ],
 )
 def test_what_a_period_alone_does_not_tell_is_refused(version: PlanVersion, reason: str) -> None:

@@ -10,12 +10,10 @@ COMMITMENT = "minimum commitments on invoices"
 FIXED_CHARGES = "fixed charges on invoices"
 DRAFTS = "grace periods: drafts that are finalized later or by request"
 PROGRESSIVE = "progressive billing: invoices at usage thresholds"
-TAXES = "taxes of the tenant on lines that have no others"
 ONE_OFF = "one-off invoices"
 WALLETS = "wallets"
 
 LATER = {
-    "sc-spendmin-02": TAXES,
     "sc-pia-04": IN_ADVANCE,
     "sc-pia-06": IN_ADVANCE,
     "sc-pia-07": IN_ADVANCE,
@@ -27,27 +25,22 @@ LATER = {
     "sc-commit-12": COMMITMENT,
     "sc-commit-16": COMMITMENT,
     "sc-cn-03": f"{ONE_OFF}; refunds",
-    "sc-cn-06": f"{TAXES}; payments that are recorded",
+    "sc-cn-06": "payments that are recorded",
     "sc-downgrade-fc-02": FIXED_CHARGES,
     "sc-fc-03": f"{FIXED_CHARGES}, with other units within a period",
     "sc-upgrade-fc-03": FIXED_CHARGES,
     "sc-adjust-02": f"{DRAFTS}; fees that are adjusted",
     "sc-inv-18": f"{DRAFTS}; fees that are adjusted",
-    "sc-inv-21": f"{DRAFTS}; {TAXES}",
-    "sc-void-01": f"{TAXES}; credit notes of invoices that are voided",
+    "sc-inv-21": DRAFTS,
+    "sc-void-01": "credit notes of invoices that are voided",
     "sc-pb-02": f"{PROGRESSIVE}; {DRAFTS}",
     "sc-pb-05": PROGRESSIVE,
     "sc-pb-06": PROGRESSIVE,
-    "sc-term-02": f"{TAXES}; refunds",
-    "sc-term-04": f"{TAXES}; ends without an invoice",
-    "sc-term-05": TAXES,
-    "sc-termadv-01": TAXES,
-    "sc-termadv-04": TAXES,
-    "sc-inv-07": TAXES,
+    "sc-term-02": "refunds",
+    "sc-term-04": "ends without an invoice",
     "sc-trial-06": COMMITMENT,
     "sc-inv-13": "an invoice that is both of the old and the new phase",
-    "sc-tax-01": "taxes of charges; coupons on invoices",
-    "sc-oneoff-02": f"{ONE_OFF}; {TAXES}",
+    "sc-oneoff-02": ONE_OFF,
     "sc-wallet": WALLETS,
     "sc-trace-01": WALLETS,
 }

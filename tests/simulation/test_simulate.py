@@ -4,10 +4,12 @@ import pytest
 from google.type.date_pb2 import Date
 
 from libs.common.errors import InvalidArgument, NotFound
-from tests.invoicing.world import REQUESTS, TOKENS, Tenant, World, new_request_id
+from libs.common.wire import timestamp_out
+from tests.invoicing.world import REQUESTS, TOKENS, Tenant, World, new_request_id, utc
 from tests.simulation.asking import simulate
 from weir.common.v1.money_pb2 import Money
 from weir.invoicing.v1.invoicing_pb2 import TerminateSubscriptionRequest
+from weir.metering.v1.metering_pb2 import CreateMeterRequest, Event, IngestEventsRequest, Meter
 from weir.pricing.v1.pricing_pb2 import (
     Charge,
     CreatePlanRequest,
@@ -16,6 +18,7 @@ from weir.pricing.v1.pricing_pb2 import (
     PlanVersion,
     PriceTier,
     StandardPrice,
+    VolumePrice,
 )
 
 
@@ -208,6 +211,28 @@ async def test_a_trial_waives_the_days_that_invoices_leave_out(acme: Tenant, wor
     invoiced = await billed(acme, world, "2023-12-02")
     assert {each.subscription_id: each.before.amount.minor_units for each in found.changes} == invoiced
     assert found.cost("s0") == [3000 * 12 // 30 + 300 + 250 + 400] * 2
+
+
+async def test_units_that_are_held_cost_the_days_that_invoices_bill(acme: Tenant, world: World) -> None:
+    seats = Meter(code="seats", event_code="seats", aggregation=Meter.AGGREGATION_SUM, value_property="n")
+    seats.recurring = True
+    await acme.metering.CreateMeter(CreateMeterRequest(request_id=new_request_id(), meter=seats))
+    tiers = [PriceTier(up_to="40", unit_price="2"), PriceTier(unit_price="1")]
+    walked = Charge(code="walked", meter_code="seats", graduated=GraduatedPrice(tiers=tiers), prorated=True)
+    whole = Charge(code="whole", meter_code="seats", volume=VolumePrice(tiers=tiers), prorated=True)
+    await acme.plan("held", walked, whole)
+    await acme.start_clock("2023-10-01")
+    await acme.customer("c", "Asia/Tokyo")
+    for name, start in (("s", "2023-10-05"), ("t", "2023-11-11T05:00")):
+        await acme.subscribe(name, "c", "held", start)
+        for at, count in ((start, "30"), ("2023-11-16", "20")):
+            event = Event(transaction_id=f"{name}{at}", subscription_id=name, code="seats", properties={"n": count})
+            event.timestamp.CopyFrom(timestamp_out(utc(at)))
+            assert (await acme.metering.IngestEvents(IngestEventsRequest(events=[event]))).accepted_count == 1
+    found = await simulate(acme, "held")
+    invoiced = await billed(acme, world, "2023-12-02")
+    assert {each.subscription_id: each.before.amount.minor_units for each in found.changes} == invoiced
+    assert found.cost("s")[0] > 2000 + 2 * 4500
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,10 @@
 """Protobuf to domain (`_in`, which validate and name the wrong field) and back (`_out`)."""
 
+from services.invoicing.convert.coupons import applied_coupon_out, coupon_in, override_in
 from services.invoicing.convert.credit_notes import applied_out, note_in, note_out
 from services.invoicing.convert.customers import customer_in, customer_out
 from services.invoicing.convert.invoices import invoice_out, line_out, paid_in, payment_status_in, revision_in
-from services.invoicing.convert.plans import latest_version_in, plan_version_in, sold_version_in, tax_in
+from services.invoicing.convert.plans import latest_version_in, plan_version_in, sold_version_in, taxes_in
 from services.invoicing.convert.ratings import rated_usage_in, rating_in
 from services.invoicing.convert.runs import billing_run_out, billing_step_out, clock_out
 from services.invoicing.convert.subscriptions import (
@@ -17,11 +18,13 @@ from services.invoicing.convert.times import instant_in
 from services.invoicing.convert.usages import quantities_in, usage_queries
 
 __all__ = [
+    "applied_coupon_out",
     "applied_out",
     "billing_run_out",
     "billing_step_out",
     "change_in",
     "clock_out",
+    "coupon_in",
     "customer_in",
     "customer_out",
     "instant_in",
@@ -30,6 +33,7 @@ __all__ = [
     "line_out",
     "note_in",
     "note_out",
+    "override_in",
     "paid_in",
     "payment_status_in",
     "plan_asked_in",
@@ -41,7 +45,7 @@ __all__ = [
     "sold_version_in",
     "subscription_in",
     "subscription_out",
-    "tax_in",
+    "taxes_in",
     "unused_fee_in",
     "usage_queries",
 ]

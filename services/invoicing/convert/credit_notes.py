@@ -67,11 +67,13 @@ def note_out(note: CreditNote) -> pb.CreditNote:
                 taxable=money_out(tax.taxable),
                 amount=money_out(tax.amount),
                 unrounded_amount=plain(tax.unrounded_amount),
+                included=tax.is_included,
             )
             for tax in note.taxes
         ],
         subtotal=money_out(note.subtotal),
         tax=money_out(note.tax),
+        discount=money_out(note.discount),
         total=money_out(note.total),
         balance=money_out(note.balance),
         used=money_out(note.used),

@@ -1,5 +1,8 @@
 """Invoices, and what payments reports of them."""
 
+from collections.abc import Iterable
+from decimal import Decimal
+
 from libs.common.errors import InvalidArgument
 from libs.common.money import Money, plain
 from libs.common.wire import (
@@ -9,11 +12,12 @@ from libs.common.wire import (
 )
 from services.invoicing.convert.credit_notes import applied_out
 from services.invoicing.convert.times import date_out, span_out
-from services.invoicing.domain.bill import InvoiceTax
+from services.invoicing.domain.discount import Discount
 from services.invoicing.domain.invoice import Invoice, PaymentStatus, State
 from services.invoicing.domain.line import Line, LineKind, Source
 from services.invoicing.domain.proration import Proration
 from services.invoicing.domain.settlement import Settlement
+from services.invoicing.domain.tax import InvoiceTax
 from weir.common.v1 import money_pb2
 from weir.invoicing.v1 import invoicing_pb2
 from weir.pricing.v1 import pricing_pb2
@@ -46,7 +50,7 @@ def invoice_out(invoice: Invoice) -> invoicing_pb2.Invoice:
         state=_STATES[invoice.state],
         payment_status=_PAYMENT_STATUSES[invoice.payment_status],
         period=span_out(invoice.period) if invoice.period else None,
-        lines=[line_out(number, line) for number, line in enumerate(invoice.bill.lines, 1)],
+        lines=[line_out(number, line, invoice.bill.discounts) for number, line in enumerate(invoice.bill.lines, 1)],
         taxes=map(_tax_out, invoice.bill.taxes),
         subtotal=money_out(invoice.bill.subtotal),
         tax=money_out(invoice.bill.tax),
@@ -59,10 +63,13 @@ def invoice_out(invoice: Invoice) -> invoicing_pb2.Invoice:
         offset=money_out(invoice.offset),
         amount_due=money_out(invoice.amount_due),
         settlements=map(_settlement_out, invoice.settlements),
+        discounts=map(_discount_out, invoice.bill.discounts),
+        discount=money_out(invoice.bill.discount),
+        included_tax=money_out(invoice.bill.included_tax),
     )
 
 
-def line_out(number: int, line: Line) -> invoicing_pb2.InvoiceLine:
+def line_out(number: int, line: Line, discounts: Iterable[Discount] = ()) -> invoicing_pb2.InvoiceLine:
     return invoicing_pb2.InvoiceLine(
         number=number,
         code=line.code,
@@ -77,6 +84,8 @@ def line_out(number: int, line: Line) -> invoicing_pb2.InvoiceLine:
         kind=_LINE_KINDS[line.kind],
         prior_watermark=line.prior_watermark or 0,
         source=_source_out(line.source) if line.source else None,
+        discounts=[_share_out(each, each.shares[number - 1]) for each in discounts if number - 1 in each.shares],
+        tax_inclusive=line.is_tax_inclusive,
     )
 
 
@@ -144,4 +153,23 @@ def _tax_out(tax: InvoiceTax) -> invoicing_pb2.InvoiceTax:
         taxable=money_out(tax.taxable),
         amount=money_out(tax.amount),
         unrounded_amount=plain(tax.unrounded_amount),
+        included=tax.is_included,
+    )
+
+
+def _discount_out(discount: Discount) -> invoicing_pb2.InvoiceDiscount:
+    return invoicing_pb2.InvoiceDiscount(
+        applied_coupon_id=discount.applied_coupon_id,
+        coupon_code=discount.terms.coupon_code,
+        name=discount.terms.name,
+        base_amount=plain(discount.base),
+        amount=money_out(discount.amount),
+    )
+
+
+def _share_out(discount: Discount, share: Decimal) -> invoicing_pb2.LineDiscount:
+    return invoicing_pb2.LineDiscount(
+        applied_coupon_id=discount.applied_coupon_id,
+        coupon_code=discount.terms.coupon_code,
+        amount=plain(share),
     )

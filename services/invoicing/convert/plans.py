@@ -1,16 +1,16 @@
 """Plan versions and taxes, as pricing has them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from decimal import Decimal
 from typing import TypeAlias
 
 from libs.common.errors import FailedPrecondition
 from libs.common.money import Money
-from services.invoicing.domain.bill import Tax
 from services.invoicing.domain.hours import Hours, TimeWindow
 from services.invoicing.domain.plan import Charge, PlanVersion, Split, UsagePart
 from services.invoicing.domain.schedule import BillingInterval
+from services.invoicing.domain.tax import Tax, Taxes
 from weir.pricing.v1 import pricing_pb2
 
 Priced: TypeAlias = pricing_pb2.Charge | pricing_pb2.ChargeFilter
@@ -66,6 +66,7 @@ def plan_version_in(message: pricing_pb2.PlanVersion) -> PlanVersion:
         charges=tuple(map(_charge_in, message.charges)),
         tax_codes=tuple(message.tax_codes),
         trial=timedelta(days=message.trial_days),
+        is_tax_inclusive=message.tax_inclusive,
     )
 
 
@@ -80,7 +81,7 @@ def _unsupported(message: pricing_pb2.PlanVersion) -> list[str]:
     if message.HasField("minimum_commitment"):
         found.append("minimum_commitment")
     for index, charge in enumerate(message.charges):
-        found += [f"charges[{index}].{name}" for name in ("in_advance", "tax_codes") if getattr(charge, name)]
+        found += [f"charges[{index}].in_advance"] * charge.in_advance
     return found
 
 
@@ -98,6 +99,7 @@ def _charge_in(message: pricing_pb2.Charge) -> Charge:
             hours=tuple(_hours_in(each, part) for each, part in _parts(message) if each.HasField("time_of_day")),
         ),
         takes_amounts=any(each.WhichOneof("price") == "dynamic" for each in prices),
+        tax_codes=tuple(message.tax_codes),
     )
 
 
@@ -133,6 +135,10 @@ def _first_events(message: Priced, prorated: bool) -> int:
     return min(price.free_transactions, MAX_FIRST_EVENTS)
 
 
-def tax_in(message: pricing_pb2.Tax) -> Tax:
-    """As pricing sent it."""
-    return Tax(message.code, message.name, Decimal(message.rate_percent))
+def taxes_in(messages: Iterable[pricing_pb2.Tax], defaults: Iterable[pricing_pb2.Tax]) -> Taxes:
+    """As pricing sent them, and the tenant's defaults."""
+    default_codes = tuple(each.code for each in defaults)
+    return Taxes(
+        {each.code: Tax(each.code, each.name, Decimal(each.rate_percent)) for each in (*messages, *defaults)},
+        default_codes,
+    )

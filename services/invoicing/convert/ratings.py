@@ -24,6 +24,7 @@ def rated_usage_in(message: pricing_pb2.RatedCharge) -> RatedUsage:
         amount=Money(message.amount.minor_units, message.amount.currency_code),
         unrounded_amount=Decimal(message.unrounded_amount),
         rating=message.SerializeToString(),
+        meter_code=message.meter_code,
     )
 
 

@@ -1,20 +1,28 @@
 """What is given back of an invoice, and how balances pay the next ones.
 
-A note takes amounts of lines, and their taxes at the invoice's rates. Each tax of a note is rounded once, never to more
-than is left of the invoice's; the note that takes the rest of the lines takes the rest of the taxes, so that the notes
-of an invoice add up to it (billing semantics 6.3).
+A note takes amounts of lines, less the coupons' share of them, and their taxes at the invoice's rates. Each tax of a
+note is rounded once, never to more than is left of the invoice's, and so is what coupons took off; the note that takes
+the rest of the lines takes the rest of both, so that the notes of an invoice add up to it (billing semantics 6.3).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 from functools import reduce
 
 from libs.common.errors import FailedPrecondition, InvalidArgument, NotFound
-from libs.common.money import Money
-from services.invoicing.domain.bill import Bill, InvoiceTax, taxed
+from libs.common.money import EXACT, QUOTIENT, Money
+from services.invoicing.domain.bill import Bill, share_of
 from services.invoicing.domain.invoice import AppliedCredit, Invoice, State
+from services.invoicing.domain.tax import InvoiceTax, TaxBase, TaxKey, taxed
+
+_SHARE_DIGITS = Decimal("1e-12")
+
+
+class NothingToCredit(FailedPrecondition):
+    """A note would give nothing back, for example since a coupon took all of its lines off."""
 
 
 class Kind(StrEnum):
@@ -67,14 +75,16 @@ class NoteRequest:
 
 @dataclass(frozen=True, slots=True)
 class Credited:
-    """What the notes of an invoice have credited: minor units by position of the line, and by code of the tax.
+    """What the notes of an invoice have credited: minor units by position of the line, and by tax; and what they have
+    left out since coupons took it off.
 
     `count` is how many notes there are; one that was voided before anything of it was used is counted, but not summed.
     `refunded` is what was asked back of payments, other than what has failed.
     """
 
     lines: Mapping[int, int]
-    taxes: Mapping[str, int]
+    taxes: Mapping[TaxKey, int]
+    discount: int
     count: int
     refunded: int = 0
 
@@ -96,6 +106,7 @@ class CreditNote:
     items: tuple[tuple[int, Money], ...]
     taxes: tuple[InvoiceTax, ...]
     subtotal: Money
+    discount: Money
     tax: Money
     balance: Money
     voided: Money
@@ -105,7 +116,7 @@ class CreditNote:
 
     @property
     def total(self) -> Money:
-        return self.subtotal + self.tax
+        return self.subtotal - self.discount + self.tax
 
     @property
     def used(self) -> Money:
@@ -174,11 +185,13 @@ def drafted(invoice: Invoice, credited: Credited, asked: NoteRequest) -> CreditN
             f"the lines come to {subtotal}, which is more than is left of the invoice",
             invoice_id=invoice.id,
         )
-    taxes = _taxes(bill, credited, items, takes_rest=left == 0)
-    tax = _sum((each.amount for each in taxes), bill.currency)
-    total = subtotal + tax
+    bases = _bases(bill, items)
+    discount = _discount(bill, credited, items)
+    taxes = _taxes(bill, credited, bases, takes_rest=left == 0)
+    tax = _sum((each.amount for each in taxes if not each.is_included), bill.currency)
+    total = subtotal - discount + tax
     if subtotal.minor_units < 0 or total.minor_units <= 0:
-        raise FailedPrecondition("NOTHING_TO_CREDIT", f"the note comes to {total}", invoice_id=invoice.id)
+        raise NothingToCredit("NOTHING_TO_CREDIT", f"the note comes to {total}", invoice_id=invoice.id)
     if asked.kind is Kind.OFFSET and total.minor_units > invoice.unpaid.minor_units:
         raise FailedPrecondition(
             "OFFSET_EXCEEDS_DUE",
@@ -205,6 +218,7 @@ def drafted(invoice: Invoice, credited: Credited, asked: NoteRequest) -> CreditN
         items=items,
         taxes=taxes,
         subtotal=subtotal,
+        discount=discount,
         tax=tax,
         balance=total if asked.kind is Kind.CREDIT else nothing,
         voided=nothing,
@@ -329,16 +343,47 @@ def _left(bill: Bill, credited: Credited, position: int) -> Money:
     return Money(line.minor_units - credited.lines.get(position, 0), bill.currency)
 
 
-def _taxes(
-    bill: Bill, credited: Credited, items: Sequence[tuple[int, Money]], *, takes_rest: bool
-) -> tuple[InvoiceTax, ...]:
-    lines = [replace(bill.lines[position], amount=amount) for position, amount in items]
+def _bases(bill: Bill, items: Sequence[tuple[int, Money]]) -> list[TaxBase]:
+    """What the items come to less the coupons' share of them."""
+    found = []
+    for position, amount in items:
+        line = bill.lines[position]
+        net = EXACT.subtract(amount.amount, _taken_off(bill, position, amount.minor_units))
+        found.append(TaxBase(net, line.tax_codes, line.is_tax_inclusive))
+    return found
+
+
+def _discount(bill: Bill, credited: Credited, items: Iterable[tuple[int, Money]]) -> Money:
+    """What coupons took off all that is credited then, rounded, less what notes have left out already: so roundings do
+    not add up, and the note that takes the rest leaves out the rest.
+    """
+    after = dict(credited.lines)
+    for position, amount in items:
+        after[position] = after.get(position, 0) + amount.minor_units
+    together = (_taken_off(bill, position, minor_units) for position, minor_units in after.items())
+    taken = Money.rounded(reduce(EXACT.add, together, Decimal(0)), bill.currency).minor_units - credited.discount
+    return Money(min(max(taken, 0), bill.discount.minor_units - credited.discount), bill.currency)
+
+
+def _taken_off(bill: Bill, position: int, minor_units: int) -> Decimal:
+    """The coupons' share of so much of a line, in major units."""
+    share = share_of(bill.discounts, position)
+    if not share:
+        return share
+    part = EXACT.multiply(share, Decimal(minor_units))
+    whole = Decimal(bill.lines[position].amount.minor_units)
+    return QUOTIENT.divide(part, whole).quantize(_SHARE_DIGITS, context=QUOTIENT)
+
+
+def _taxes(bill: Bill, credited: Credited, bases: Iterable[TaxBase], *, takes_rest: bool) -> tuple[InvoiceTax, ...]:
+    exact = {tax.key: tax for tax in taxed(bases, {tax.code: tax for tax in bill.taxes}, bill.currency)}
+    nothing = Money(0, bill.currency)
     taxes = []
     for tax in bill.taxes:
-        exact = taxed(tax, lines, bill.currency)
-        left = tax.amount.minor_units - credited.taxes.get(tax.code, 0)
-        amount = left if takes_rest else min(max(exact.amount.minor_units, 0), left)
-        taxes.append(replace(exact, amount=Money(amount, bill.currency)))
+        found = exact.get(tax.key) or replace(tax, taxable=nothing, amount=nothing, unrounded_amount=Decimal(0))
+        left = tax.amount.minor_units - credited.taxes.get(tax.key, 0)
+        amount = left if takes_rest else min(max(found.amount.minor_units, 0), left)
+        taxes.append(replace(found, amount=Money(amount, bill.currency)))
     return tuple(taxes)
 
 

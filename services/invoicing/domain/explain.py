@@ -1,12 +1,12 @@
 """A line's computation in sentences that a support agent can read aloud."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 from libs.common.money import Money, plain
-from services.invoicing.domain.bill import InvoiceTax
+from services.invoicing.domain.bill import Bill
 from services.invoicing.domain.invoice import Invoice
 from services.invoicing.domain.line import Line, LineKind, Source
 from services.invoicing.domain.period import Period
@@ -23,8 +23,9 @@ _NOUNS = {
 }
 
 
-def sentences(invoice: Invoice, line: Line, rating: Rating | None, schedule: Schedule) -> list[str]:
-    """`rating` is that of a usage line, None for the base fee."""
+def sentences(invoice: Invoice, position: int, rating: Rating | None, schedule: Schedule) -> list[str]:
+    """Of the line at `position`, from 0; `rating` is that of a usage line, None for the base fee."""
+    line = invoice.bill.lines[position]
     return [
         f"{line.description} is billed to customer {invoice.customer_id}{_for(line.source)}.",
         _period(line.period, schedule.tz),
@@ -32,7 +33,8 @@ def sentences(invoice: Invoice, line: Line, rating: Rating | None, schedule: Sch
         *(_late(line, rating) if rating and line.kind is LineKind.LATE_USAGE else ()),
         *(_base_fee(line.proration, _NOUNS[schedule.interval]) if line.proration else ()),
         _rounding(line.unrounded_amount, line.amount),
-        *_taxes(line, invoice.bill.taxes),
+        *_discounts(position, invoice.bill),
+        *_taxes(line, invoice.bill),
     ]
 
 
@@ -162,15 +164,32 @@ def _rounding(unrounded: Decimal, amount: Money) -> str:
     )
 
 
-def _taxes(line: Line, taxes: Sequence[InvoiceTax]) -> Iterator[str]:
+def _discounts(position: int, bill: Bill) -> Iterator[str]:
+    for each in bill.discounts:
+        if (share := each.shares.get(position)) is not None:
+            yield (
+                f"Coupon {each.terms.name} takes {each.amount} off {_exact(each.base, bill.currency)} of lines it"
+                f" applies to, of which this is one: {_exact(share, bill.currency)} in proportion."
+            )
+
+
+def _taxes(line: Line, bill: Bill) -> Iterator[str]:
     if not line.tax_codes:
         yield "No tax applies to it."
-    for tax in taxes:
-        if tax.code in line.tax_codes:
+    less = " less what coupons take off them" if bill.discounts else ""
+    for tax in bill.taxes:
+        if tax.code not in line.tax_codes or tax.is_included is not line.is_tax_inclusive:
+            continue
+        amount = f"{_exact(tax.unrounded_amount, tax.amount.currency)}, rounded to {tax.amount}"
+        if tax.is_included:
+            yield (
+                f"{tax.name} of {plain(tax.rate_percent)} % is contained in the lines it applies to{less}, of which"
+                f" this is one: together they are {tax.taxable} without their taxes, and it is {amount}."
+            )
+        else:
             yield (
                 f"{tax.name} of {plain(tax.rate_percent)} % is computed once for the invoice, on the {tax.taxable} of"
-                f" lines it applies to, of which this is one: {_exact(tax.unrounded_amount, tax.amount.currency)},"
-                f" rounded to {tax.amount}."
+                f" lines it applies to{less}, of which this is one: {amount}."
             )
 
 

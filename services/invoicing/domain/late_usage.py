@@ -7,6 +7,7 @@ from typing import TypeAlias
 from libs.common.money import Money
 from services.invoicing.domain.line import Line, LineKind, RatedUsage, Source
 from services.invoicing.domain.period import Period
+from services.invoicing.domain.plan import PlanVersion
 from services.invoicing.domain.rating import PartKey
 
 RatingKey: TypeAlias = tuple[str, PartKey]
@@ -38,7 +39,7 @@ def late_usage(
     before: Iterable[RatedUsage],
     now: Iterable[RatedUsage],
     key_of: Callable[[RatedUsage], RatingKey],
-    tax_codes: tuple[str, ...],
+    plan: PlanVersion,
 ) -> tuple[list[Line], list[Correction]]:
     """Lines for what a slice comes to now beyond what it came to `before`.
 
@@ -54,7 +55,7 @@ def late_usage(
         if net < 0 and change.minor_units < 0:
             corrections.append(Correction(late.source, late.period, key, Money(-change.minor_units, change.currency)))
         else:
-            lines.append(_line(late, found.get(key) or was[key], change, tax_codes))
+            lines.append(_line(late, found.get(key) or was[key], change, plan))
     return lines, corrections
 
 
@@ -70,7 +71,7 @@ def _changes(
             yield key, change
 
 
-def _line(late: Slice, usage: RatedUsage, amount: Money, tax_codes: tuple[str, ...]) -> Line:
+def _line(late: Slice, usage: RatedUsage, amount: Money, plan: PlanVersion) -> Line:
     """The difference of two rounded amounts, which is not rounded again."""
     return Line(
         LineKind.LATE_USAGE,
@@ -80,10 +81,12 @@ def _line(late: Slice, usage: RatedUsage, amount: Money, tax_codes: tuple[str, .
         late.period,
         amount,
         amount.amount,
-        tax_codes,
+        plan.tax_codes_of(usage.code),
         rating=usage.rating,
         watermark=late.watermark,
         prior_watermark=late.prior,
+        meter_code=usage.meter_code,
+        is_tax_inclusive=plan.is_tax_inclusive,
     )
 
 

@@ -1,6 +1,7 @@
 """One amount on an invoice, with all that it was computed from."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
 
@@ -38,6 +39,7 @@ class RatedUsage:
     amount: Money
     unrounded_amount: Decimal
     rating: bytes
+    meter_code: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class Line:
     A base fee has a `proration`; usage has a `rating` (the serialized RatedCharge of pricing) and a `watermark` (the
     point in metering's log up to which events are on this line); late usage also the `prior_watermark` that its period
     was billed at: its amount is what the usage comes to at the one less what it came to at the other. A line without a
-    `source` is for no subscription.
+    `source` is for no subscription. `tax_codes` are its own; if it has none, it bears the customer's.
     """
 
     kind: LineKind
@@ -62,3 +64,14 @@ class Line:
     rating: bytes | None = None
     watermark: int | None = None
     prior_watermark: int | None = None
+    meter_code: str = ""
+    is_tax_inclusive: bool = False
+
+    @property
+    def plan_code(self) -> str:
+        return self.source.plan_code if self.source else ""
+
+
+def bearing(lines: Iterable[Line], default_tax_codes: tuple[str, ...]) -> Iterator[Line]:
+    """The lines with the taxes they bear: their own, or else the default ones."""
+    return (line if line.tax_codes else replace(line, tax_codes=default_tax_codes) for line in lines)

@@ -43,12 +43,14 @@ class Charge:
     meter_code: str
     split: Split = WHOLE
     takes_amounts: bool = False
+    tax_codes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class PlanVersion:
     """`base_fee` is for a whole billing interval, None if there is none, and charged when a period begins if it is
     `in_advance`, otherwise when it has ended. None is for the time of the `trial`, from the subscription's start on.
+    Prices contain their taxes if it `is_tax_inclusive`.
     """
 
     plan_code: str
@@ -60,6 +62,12 @@ class PlanVersion:
     charges: tuple[Charge, ...]
     tax_codes: tuple[str, ...]
     trial: timedelta = timedelta(0)
+    is_tax_inclusive: bool = False
+
+    def tax_codes_of(self, charge_code: str) -> tuple[str, ...]:
+        """A charge's own, or else the plan's."""
+        own = next((each.tax_codes for each in self.charges if each.code == charge_code), ())
+        return own or self.tax_codes
 
     @property
     def has_advance_fee(self) -> bool:

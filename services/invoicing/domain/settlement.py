@@ -112,9 +112,11 @@ def lines_of(
                 settles.usage,
                 each.amount,
                 each.unrounded_amount,
-                plan.tax_codes,
+                plan.tax_codes_of(each.code),
                 rating=each.rating,
                 watermark=watermark,
+                meter_code=each.meter_code,
+                is_tax_inclusive=plan.is_tax_inclusive,
             )
             for each in usage
             if settles.usage is not None and (each.quantity or each.amount.minor_units)
@@ -138,4 +140,5 @@ def _base_fee(source: Source, plan: PlanVersion, settles: Settled, schedule: Sch
             part.unrounded_amount,
             plan.tax_codes,
             proration=part,
+            is_tax_inclusive=plan.is_tax_inclusive,
         )

@@ -2,10 +2,13 @@
 
 from libs.common.postgres import Conn
 from services.invoicing.store import (
+    applied_coupons,
     balances,
     clocks,
     credit_notes,
     customers,
+    discounts,
+    disputes,
     drafts,
     dues,
     final_actions,
@@ -15,16 +18,20 @@ from services.invoicing.store import (
     phases,
     refunds,
     runs,
+    standings,
     subscriptions,
     voids,
 )
 
 __all__ = [
+    "applied_coupons",
     "balances",
     "check",
     "clocks",
     "credit_notes",
     "customers",
+    "discounts",
+    "disputes",
     "drafts",
     "dues",
     "final_actions",
@@ -34,6 +41,7 @@ __all__ = [
     "phases",
     "refunds",
     "runs",
+    "standings",
     "subscriptions",
     "voids",
 ]

@@ -11,13 +11,14 @@ import asyncpg
 from libs.common.money import Money
 from libs.common.paging import Page
 from libs.common.postgres import Conn
-from services.invoicing.domain.bill import InvoiceTax
 from services.invoicing.domain.credit_note import Credited, CreditNote, Kind, Reason, RefundState
+from services.invoicing.domain.tax import InvoiceTax
 from services.invoicing.store import refunds
 
 _NOTE = (
     "SELECT id, sequence, number, invoice_id, customer_id, kind, reason, description, currency, subtotal_minor,"
-    " tax_minor, balance_minor, voided_minor, create_time, refund_state, refund_failure FROM credit_note"
+    " tax_minor, discount_minor, balance_minor, voided_minor, create_time, refund_state, refund_failure"
+    " FROM credit_note"
 )
 
 
@@ -28,8 +29,8 @@ async def insert(
     made = await conn.fetchval(
         "INSERT INTO credit_note (tenant_id, id, invoice_id, sequence, number, customer_id, kind, reason, description,"
         " currency, subtotal_minor, tax_minor, total_minor, balance_minor, create_time, request_id, request_hash,"
-        " refund_state, refund_due_time)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)"
+        " refund_state, refund_due_time, discount_minor)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)"
         " ON CONFLICT (tenant_id, request_id) DO NOTHING RETURNING true",
         tenant_id,
         note.id,
@@ -50,6 +51,7 @@ async def insert(
         request_hash,
         note.refund,
         refund_due_time if note.refund else None,
+        note.discount.minor_units,
     )
     if made is None:
         return False
@@ -60,7 +62,7 @@ async def insert(
     )
     await conn.executemany(
         "INSERT INTO credit_note_tax (tenant_id, credit_note_id, invoice_id, code, taxable_minor, amount_minor,"
-        " unrounded_amount) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        " unrounded_amount, is_included) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
         [
             (
                 tenant_id,
@@ -70,6 +72,7 @@ async def insert(
                 tax.taxable.minor_units,
                 tax.amount.minor_units,
                 tax.unrounded_amount,
+                tax.is_included,
             )
             for tax in note.taxes
         ],
@@ -91,25 +94,29 @@ async def made_by(conn: Conn, tenant_id: str, request_id: UUID) -> tuple[CreditN
 
 async def credited(conn: Conn, tenant_id: str, invoice_id: str) -> Credited:
     """By the notes of a locked invoice."""
-    counting = "WHERE n.tenant_id = $1 AND n.invoice_id = $2 AND n.voided_minor < n.total_minor GROUP BY 1"
+    counting = "WHERE n.tenant_id = $1 AND n.invoice_id = $2 AND n.voided_minor < n.total_minor "
     lines = await conn.fetch(
         "SELECT i.line_position, sum(i.amount_minor)::bigint AS amount FROM credit_note n"
-        f" JOIN credit_note_item i ON i.tenant_id = n.tenant_id AND i.credit_note_id = n.id {counting}",
+        f" JOIN credit_note_item i ON i.tenant_id = n.tenant_id AND i.credit_note_id = n.id {counting} GROUP BY 1",
         tenant_id,
         invoice_id,
     )
     taxes = await conn.fetch(
-        "SELECT t.code, sum(t.amount_minor)::bigint AS amount FROM credit_note n"
-        f" JOIN credit_note_tax t ON t.tenant_id = n.tenant_id AND t.credit_note_id = n.id {counting}",
+        "SELECT t.code, t.is_included, sum(t.amount_minor)::bigint AS amount FROM credit_note n"
+        f" JOIN credit_note_tax t ON t.tenant_id = n.tenant_id AND t.credit_note_id = n.id {counting} GROUP BY 1, 2",
         tenant_id,
         invoice_id,
+    )
+    discount: int = await conn.fetchval(
+        f"SELECT coalesce(sum(n.discount_minor), 0)::bigint FROM credit_note n {counting}", tenant_id, invoice_id
     )
     count: int = await conn.fetchval(
         "SELECT count(*) FROM credit_note WHERE tenant_id = $1 AND invoice_id = $2", tenant_id, invoice_id
     )
     return Credited(
         {row["line_position"]: row["amount"] for row in lines},
-        {row["code"]: row["amount"] for row in taxes},
+        {(row["code"], row["is_included"]): row["amount"] for row in taxes},
+        discount,
         count,
         await refunds.refunded(conn, tenant_id, invoice_id),
     )
@@ -180,9 +187,11 @@ async def _notes(conn: Conn, tenant_id: str, rows: Sequence[asyncpg.Record]) -> 
         amount = Money(row["amount_minor"], currencies[row["credit_note_id"]])
         items[row["credit_note_id"]].append((row["line_position"], amount))
     for row in await conn.fetch(
-        "SELECT t.credit_note_id, t.code, i.name, i.rate_percent, t.taxable_minor, t.amount_minor, t.unrounded_amount"
+        "SELECT t.credit_note_id, t.code, i.name, i.rate_percent, t.taxable_minor, t.amount_minor,"
+        " t.unrounded_amount, t.is_included"
         " FROM credit_note_tax t"
         " JOIN invoice_tax i ON i.tenant_id = t.tenant_id AND i.invoice_id = t.invoice_id AND i.code = t.code"
+        "  AND i.is_included = t.is_included"
         " WHERE t.tenant_id = $1 AND t.credit_note_id = ANY($2::text[]) ORDER BY t.credit_note_id, i.position",
         tenant_id,
         list(currencies),
@@ -206,6 +215,7 @@ def _note(row: asyncpg.Record, items: Sequence[tuple[int, Money]], taxes: Sequen
         taxes=tuple(taxes),
         subtotal=Money(row["subtotal_minor"], currency),
         tax=Money(row["tax_minor"], currency),
+        discount=Money(row["discount_minor"], currency),
         balance=Money(row["balance_minor"], currency),
         voided=Money(row["voided_minor"], currency),
         create_time=row["create_time"],
@@ -222,4 +232,5 @@ def _tax(row: asyncpg.Record, currency: str) -> InvoiceTax:
         taxable=Money(row["taxable_minor"], currency),
         amount=Money(row["amount_minor"], currency),
         unrounded_amount=row["unrounded_amount"],
+        is_included=row["is_included"],
     )

@@ -7,12 +7,14 @@ from datetime import date, datetime
 from libs.common.postgres import Conn
 from services.invoicing.domain.bill import Totals
 from services.invoicing.domain.settlement import InvoiceKey, Portion, by_invoice
-from services.invoicing.store import lines
+from services.invoicing.store import discounts, lines
 
 _COMPLETE = (
-    "i.state = 'draft' AND NOT EXISTS (SELECT FROM subscription s WHERE s.tenant_id = i.tenant_id"
-    " AND s.customer_id = i.customer_id AND s.due_time = i.due_time AND s.failure_count = 0"
-    " AND CASE WHEN s.invoiced_alone THEN s.id ELSE '' END = i.alone_subscription_id)"
+    "i.state = 'draft' AND CASE i.alone_subscription_id"
+    " WHEN '' THEN (SELECT s.id FROM subscription s WHERE s.tenant_id = i.tenant_id AND s.customer_id = i.customer_id"
+    "  AND s.due_time = i.due_time AND s.failure_count = 0 AND NOT s.invoiced_alone LIMIT 1)"
+    " ELSE (SELECT s.id FROM subscription s WHERE s.tenant_id = i.tenant_id AND s.id = i.alone_subscription_id"
+    "  AND s.due_time = i.due_time AND s.failure_count = 0) END IS NULL"
 )
 """Whether nothing is to come: no subscription that is due then waits to be billed on this draft. One that failed is not
 waited for."""
@@ -20,12 +22,14 @@ waited for."""
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A draft to be finalized by its run."""
+    """A draft to be finalized by its run; `tax_codes` are its customer's."""
 
     id: str
     run_id: str
+    customer_id: str
     currency: str
     issue_date: date
+    tax_codes: tuple[str, ...]
 
 
 async def collect(
@@ -86,11 +90,15 @@ async def tenants(conn: Conn) -> Sequence[str]:
 
 
 async def complete(conn: Conn, tenant_id: str, limit: int) -> Mapping[str, Sequence[str]]:
-    """Up to `limit` drafts that nothing is to come for, the longest due first, with the codes of the taxes on them."""
+    """Up to `limit` drafts that nothing is to come for, the longest due first, with the codes of the taxes that they
+    name and their customers have.
+    """
     rows = await conn.fetch(
-        "SELECT i.id, coalesce((SELECT array_agg(DISTINCT t.code) FROM invoice_line l, unnest(l.tax_codes) AS t (code)"  # noqa: S608
+        "SELECT i.id, c.tax_codes || coalesce((SELECT array_agg(DISTINCT t.code)"  # noqa: S608
+        "  FROM invoice_line l, unnest(l.tax_codes) AS t (code)"
         "  WHERE l.tenant_id = i.tenant_id AND l.invoice_id = i.id), '{}') AS tax_codes"
-        f" FROM invoice i WHERE i.tenant_id = $1 AND {_COMPLETE} ORDER BY i.due_time, i.id LIMIT $2",
+        " FROM invoice i JOIN customer c ON c.tenant_id = i.tenant_id AND c.id = i.customer_id"
+        f" WHERE i.tenant_id = $1 AND {_COMPLETE} ORDER BY i.due_time, i.id LIMIT $2",
         tenant_id,
         limit,
     )
@@ -100,26 +108,42 @@ async def complete(conn: Conn, tenant_id: str, limit: int) -> Mapping[str, Seque
 async def take(conn: Conn, tenant_id: str, ids: Sequence[str]) -> Sequence[Draft]:
     """Lock those that nothing is to come for and that nobody else is at, in the order that they are numbered in."""
     rows = await conn.fetch(
-        "SELECT i.id, i.billing_run_id, i.currency, i.issue_date FROM invoice i"  # noqa: S608
+        "SELECT i.id, i.billing_run_id, i.customer_id, i.currency, i.issue_date, c.tax_codes FROM invoice i"  # noqa: S608
+        " JOIN customer c ON c.tenant_id = i.tenant_id AND c.id = i.customer_id"
         f" WHERE i.tenant_id = $1 AND i.id = ANY($2::text[]) AND {_COMPLETE}"
-        " ORDER BY i.due_time, i.id FOR UPDATE SKIP LOCKED",
+        " ORDER BY i.due_time, i.id FOR UPDATE OF i SKIP LOCKED",
         tenant_id,
         ids,
     )
-    return [Draft(row["id"], row["billing_run_id"], row["currency"], row["issue_date"]) for row in rows]
+    return [
+        Draft(
+            row["id"],
+            row["billing_run_id"],
+            row["customer_id"],
+            row["currency"],
+            row["issue_date"],
+            tuple(row["tax_codes"]),
+        )
+        for row in rows
+    ]
 
 
 async def total(conn: Conn, tenant_id: str, totals: Mapping[str, Totals]) -> None:
     """What locked drafts come to, by id."""
     await lines.insert_taxes(conn, tenant_id, [(draft_id, each.taxes) for draft_id, each in totals.items()])
+    await discounts.insert(conn, tenant_id, {draft_id: each.discounts for draft_id, each in totals.items()})
     await conn.execute(
-        "UPDATE invoice i SET subtotal_minor = t.subtotal, tax_minor = t.tax, total_minor = t.subtotal + t.tax"
-        " FROM unnest($2::text[], $3::bigint[], $4::bigint[]) AS t (id, subtotal, tax)"
+        "UPDATE invoice i SET subtotal_minor = t.subtotal, discount_minor = t.discount, tax_minor = t.tax,"
+        " total_minor = t.subtotal - t.discount + t.tax, default_tax_codes = string_to_array(t.codes, ' ')"
+        " FROM unnest($2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[])"
+        "  AS t (id, subtotal, discount, tax, codes)"
         " WHERE i.tenant_id = $1 AND i.id = t.id AND i.state = 'draft'",
         tenant_id,
         list(totals),
         [each.subtotal.minor_units for each in totals.values()],
+        [each.discount.minor_units for each in totals.values()],
         [each.tax.minor_units for each in totals.values()],
+        [" ".join(each.default_tax_codes) for each in totals.values()],
     )
 
 

@@ -8,11 +8,11 @@ _NEXT = ("SELECT min(due_time) FROM subscription WHERE tenant_id = $1 AND due_ti
 """The first instant after $2 at which something falls due: a test clock stops there."""
 
 _WAITING = (
-    "SELECT FROM subscription WHERE tenant_id = $1 AND due_time <= $2 AND failure_count = 0",
-    "SELECT FROM invoice WHERE tenant_id = $1 AND state = 'draft' AND due_time <= $2",
+    "SELECT min(due_time) FROM subscription WHERE tenant_id = $1 AND failure_count = 0",
+    "SELECT min(due_time) FROM invoice WHERE tenant_id = $1 AND state = 'draft'",
 )
-"""What is due by $2 and still to be done: a test clock waits for it. It does not wait for a subscription that could not
-be billed: that is tried again, and billed as soon as it can be, wherever the clock stands by then.
+"""The earliest that is still to be done: a test clock waits for it where it is due. It does not wait for a subscription
+that could not be billed: that is tried again, and billed as soon as it can be, wherever the clock stands by then.
 """
 
 
@@ -25,5 +25,6 @@ async def following(conn: Conn, tenant_id: str, after: datetime) -> datetime | N
 
 async def is_drained(conn: Conn, tenant_id: str, now: datetime) -> bool:
     """Whether all that is due by `now` is done."""
-    waiting = " OR ".join(f"EXISTS ({each})" for each in _WAITING)
-    return not await conn.fetchval(f"SELECT {waiting}", tenant_id, now)
+    earliest = ", ".join(f"({each})" for each in _WAITING)
+    waiting: datetime | None = await conn.fetchval(f"SELECT least({earliest})", tenant_id)
+    return waiting is None or waiting > now

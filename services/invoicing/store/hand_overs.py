@@ -17,9 +17,9 @@ _COLUMNS = "i.tenant_id, i.id, i.number, i.customer_id, i.amount_due_minor, i.cu
 async def claim(conn: Conn, now: datetime, leased_until: datetime, limit: int) -> Sequence[HandOver]:
     """Lease up to `limit` finalized invoices that payments does not have yet."""
     rows = await conn.fetch(
-        "UPDATE invoice i SET hand_over_time = $2, is_with_payments = true"
-        " FROM (SELECT tenant_id, id FROM invoice WHERE hand_over_time <= $1"
-        "  ORDER BY hand_over_time LIMIT $3 FOR UPDATE SKIP LOCKED) due"
+        "WITH due AS MATERIALIZED (SELECT tenant_id, id FROM invoice WHERE hand_over_time <= $1"
+        "  ORDER BY hand_over_time LIMIT $3 FOR UPDATE SKIP LOCKED)"
+        " UPDATE invoice i SET hand_over_time = $2, is_with_payments = true FROM due"
         " WHERE i.tenant_id = due.tenant_id AND i.id = due.id"
         f" RETURNING {_COLUMNS}",
         now,

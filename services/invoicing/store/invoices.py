@@ -10,12 +10,13 @@ from libs.common.paging import Page
 from libs.common.postgres import Conn
 from services.invoicing.domain.bill import Bill
 from services.invoicing.domain.invoice import AppliedCredit, Invoice, PaymentStatus, State
+from services.invoicing.domain.line import bearing
 from services.invoicing.domain.settlement import Settlement
-from services.invoicing.store import balances, lines
+from services.invoicing.store import balances, discounts, lines
 
 _INVOICE = (
     "SELECT tenant_id, id, number, customer_id, currency, state, payment_status, amount_paid_minor, due_time,"
-    " issue_date, create_time, finalize_time, offset_minor, is_with_payments FROM invoice i"
+    " issue_date, create_time, finalize_time, offset_minor, is_with_payments, default_tax_codes FROM invoice i"
 )
 
 
@@ -114,10 +115,16 @@ async def _invoices(conn: Conn, tenant_id: str, rows: Sequence[asyncpg.Record]) 
     taxes = await lines.taxes(conn, tenant_id, currencies)
     settled = await lines.settlements(conn, tenant_id, currencies)
     used = await balances.of_invoices(conn, tenant_id, currencies)
+    taken_off = await discounts.of_invoices(conn, tenant_id, currencies)
     return [
         _invoice(
             row,
-            Bill(row["currency"], tuple(its_lines[row["id"]]), tuple(taxes[row["id"]])),
+            Bill(
+                row["currency"],
+                tuple(bearing(its_lines[row["id"]], tuple(row["default_tax_codes"]))),
+                tuple(taxes[row["id"]]),
+                tuple(taken_off[row["id"]]),
+            ),
             settled[row["id"]],
             used[row["id"]],
         )

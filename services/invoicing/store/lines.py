@@ -7,11 +7,12 @@ import asyncpg
 
 from libs.common.money import Money
 from libs.common.postgres import Conn
-from services.invoicing.domain.bill import Fee, InvoiceTax
+from services.invoicing.domain.bill import Fee
 from services.invoicing.domain.line import Line, LineKind, Source
 from services.invoicing.domain.period import Period
 from services.invoicing.domain.proration import Proration
 from services.invoicing.domain.settlement import Portion, Settlement
+from services.invoicing.domain.tax import InvoiceTax
 
 _SOURCE = "subscription_id, phase_number, plan_code, plan_version"
 
@@ -23,7 +24,7 @@ async def insert(conn: Conn, tenant_id: str, lines: Iterable[tuple[str, int, Lin
         "invoice_line",
         "tenant_id, invoice_id, position, kind, code, description, subscription_id, phase_number, plan_code,"
         " plan_version, period_start, period_end, amount_minor, unrounded_amount, tax_codes, fee_minor, days,"
-        " period_days, rating, watermark, prior_watermark",
+        " period_days, rating, watermark, prior_watermark, meter_code, is_tax_inclusive",
         ((tenant_id, invoice_id, position, *_line_values(line)) for invoice_id, position, line in lines),
     )
 
@@ -45,7 +46,8 @@ async def insert_taxes(conn: Conn, tenant_id: str, taxes: Iterable[tuple[str, Se
     await _copy(
         conn,
         "invoice_tax",
-        "tenant_id, invoice_id, position, code, name, rate_percent, taxable_minor, amount_minor, unrounded_amount",
+        "tenant_id, invoice_id, position, code, name, rate_percent, taxable_minor, amount_minor, unrounded_amount,"
+        " is_included",
         (
             (
                 tenant_id,
@@ -57,6 +59,7 @@ async def insert_taxes(conn: Conn, tenant_id: str, taxes: Iterable[tuple[str, Se
                 tax.taxable.minor_units,
                 tax.amount.minor_units,
                 tax.unrounded_amount,
+                tax.is_included,
             )
             for invoice_id, its_taxes in taxes
             for position, tax in enumerate(its_taxes)
@@ -68,13 +71,21 @@ async def fees(conn: Conn, tenant_id: str, currencies: Mapping[str, str]) -> Map
     """Of invoices, by the ids of `currencies`: what their totals are a matter of, in the order of their lines."""
     found: dict[str, list[Fee]] = {invoice_id: [] for invoice_id in currencies}
     for row in await conn.fetch(
-        "SELECT invoice_id, amount_minor, tax_codes FROM invoice_line"
+        "SELECT invoice_id, amount_minor, tax_codes, is_tax_inclusive, plan_code, meter_code FROM invoice_line"
         " WHERE tenant_id = $1 AND invoice_id = ANY($2::text[]) ORDER BY invoice_id, position",
         tenant_id,
         list(currencies),
     ):
         invoice_id = row["invoice_id"]
-        found[invoice_id].append(Fee(Money(row["amount_minor"], currencies[invoice_id]), tuple(row["tax_codes"])))
+        found[invoice_id].append(
+            Fee(
+                Money(row["amount_minor"], currencies[invoice_id]),
+                tuple(row["tax_codes"]),
+                row["is_tax_inclusive"],
+                row["plan_code"] or "",
+                row["meter_code"],
+            )
+        )
     return found
 
 
@@ -83,8 +94,8 @@ async def of_invoices(conn: Conn, tenant_id: str, currencies: Mapping[str, str])
     found: dict[str, list[Line]] = {invoice_id: [] for invoice_id in currencies}
     for row in await conn.fetch(
         f"SELECT invoice_id, kind, code, description, {_SOURCE}, period_start, period_end, amount_minor,"  # noqa: S608
-        " unrounded_amount, tax_codes, fee_minor, days, period_days, rating, watermark,"
-        " prior_watermark FROM invoice_line"
+        " unrounded_amount, tax_codes, fee_minor, days, period_days, rating, watermark, prior_watermark, meter_code,"
+        " is_tax_inclusive FROM invoice_line"
         " WHERE tenant_id = $1 AND invoice_id = ANY($2::text[]) ORDER BY invoice_id, position",
         tenant_id,
         list(currencies),
@@ -154,7 +165,8 @@ async def taxes(conn: Conn, tenant_id: str, currencies: Mapping[str, str]) -> Ma
     """By the ids of `currencies`."""
     found: dict[str, list[InvoiceTax]] = {invoice_id: [] for invoice_id in currencies}
     for row in await conn.fetch(
-        "SELECT invoice_id, code, name, rate_percent, taxable_minor, amount_minor, unrounded_amount FROM invoice_tax"
+        "SELECT invoice_id, code, name, rate_percent, taxable_minor, amount_minor, unrounded_amount,"
+        " is_included FROM invoice_tax"
         " WHERE tenant_id = $1 AND invoice_id = ANY($2::text[]) ORDER BY invoice_id, position",
         tenant_id,
         list(currencies),
@@ -185,6 +197,8 @@ def _line_values(line: Line) -> tuple[Any, ...]:
         line.rating,
         line.watermark,
         line.prior_watermark,
+        line.meter_code,
+        line.is_tax_inclusive,
     )
 
 
@@ -221,6 +235,8 @@ def _line(row: asyncpg.Record, currency: str) -> Line:
         rating=row["rating"],
         watermark=row["watermark"],
         prior_watermark=row["prior_watermark"],
+        meter_code=row["meter_code"],
+        is_tax_inclusive=row["is_tax_inclusive"],
     )
 
 
@@ -232,4 +248,5 @@ def _tax(row: asyncpg.Record, currency: str) -> InvoiceTax:
         taxable=Money(row["taxable_minor"], currency),
         amount=Money(row["amount_minor"], currency),
         unrounded_amount=row["unrounded_amount"],
+        is_included=row["is_included"],
     )

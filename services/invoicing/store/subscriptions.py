@@ -25,10 +25,13 @@ _FROM = "FROM subscription s JOIN customer c ON c.tenant_id = s.tenant_id AND c.
 async def insert(conn: Conn, tenant_id: str, made: Subscription, request_id: UUID, request_hash: bytes) -> bool:
     """False when the id or the request_id is taken. The caller has a transaction."""
     inserted = await conn.fetchval(
-        "INSERT INTO subscription (tenant_id, id, customer_id, billing_time,"
+        "WITH counted AS (UPDATE customer SET subscription_count = subscription_count + 1"
+        "  WHERE tenant_id = $1 AND id = $3 RETURNING subscription_count)"
+        " INSERT INTO subscription (tenant_id, id, customer_id, billing_time,"
         " start_time, phase_number, period_start, period_end, opening_time, create_time, request_id, request_hash,"
-        " invoiced_alone)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT DO NOTHING RETURNING true",
+        " invoiced_alone, turn)"
+        " SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, floor(log(2, subscription_count)) FROM counted"
+        " ON CONFLICT DO NOTHING RETURNING true",
         tenant_id,
         made.id,
         made.customer_id,
@@ -118,15 +121,17 @@ async def exist(conn: Conn, tenant_id: str) -> bool:
 async def claim_due(
     conn: Conn, run: OpenRun, now: datetime, leased_until: datetime, limit: int
 ) -> Sequence[Subscription]:
-    """Lease up to `limit` of those that the run has to bill and that nobody is at, the longest due first.
+    """Lease up to `limit` of those that the run has to bill and that nobody is at: each customer's first subscription
+    before the next two of each, the next four, and so on; of those of one turn, the longest due first.
 
     What is changed by request meanwhile may be claimed with phases of another revision: `advance` refuses it.
     """
     rows = await conn.fetch(
-        "UPDATE subscription s SET available_time = $5"  # noqa: S608
-        " FROM (SELECT id FROM subscription WHERE tenant_id = $1 AND due_time <= $2"
-        "  AND due_time > coalesce($3, '-infinity'::timestamptz) AND available_time <= $4"
-        "  ORDER BY due_time, id LIMIT $6 FOR UPDATE SKIP LOCKED) due, customer c"
+        "WITH due AS MATERIALIZED (SELECT id FROM generate_series(0, 31) AS turns (turn), LATERAL ("  # noqa: S608
+        "  SELECT t.id FROM subscription t WHERE t.tenant_id = $1 AND t.turn = turns.turn AND t.due_time <= $2"
+        "  AND t.due_time > coalesce($3, '-infinity'::timestamptz) AND t.available_time <= $4"
+        "  ORDER BY t.due_time LIMIT $6 FOR UPDATE SKIP LOCKED) its_turn LIMIT $6)"
+        " UPDATE subscription s SET available_time = $5 FROM due, customer c"
         " WHERE s.tenant_id = $1 AND s.id = due.id AND c.tenant_id = $1 AND c.id = s.customer_id"
         f" RETURNING {_COLUMNS}",
         run.tenant_id,

@@ -132,3 +132,25 @@ CREATE TABLE payment_request_call (
     PRIMARY KEY (tenant_id, request_id),
     FOREIGN KEY (tenant_id, payment_request_id) REFERENCES payment_request (tenant_id, id)
 );
+
+-- Money that was collected and is taken back.
+CREATE TABLE dispute (
+    tenant_id         text NOT NULL,
+    id                text NOT NULL,
+    payment_id        text NOT NULL,
+    attempt_number    int NOT NULL,
+    minor_units       bigint NOT NULL CHECK (minor_units > 0),
+    currency          char(3) NOT NULL,
+    state             text NOT NULL CHECK (state IN ('OPEN', 'LOST', 'WON')),
+    code              text NOT NULL,
+    revision          bigint NOT NULL DEFAULT 1,
+    reported_revision bigint NOT NULL DEFAULT 0,
+    report_due_time   timestamptz NOT NULL,
+    report_tries      int NOT NULL DEFAULT 0,
+    create_time       timestamptz NOT NULL,
+    PRIMARY KEY (tenant_id, id),
+    UNIQUE (tenant_id, payment_id, attempt_number),
+    FOREIGN KEY (tenant_id, payment_id, attempt_number) REFERENCES payment_attempt (tenant_id, payment_id, number),
+    CONSTRAINT reported_is_past CHECK (reported_revision <= revision)
+);
+CREATE INDEX dispute_report_due ON dispute (report_due_time) WHERE reported_revision < revision;

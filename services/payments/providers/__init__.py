@@ -149,6 +149,8 @@ class Subject(StrEnum):
     REFUND = "REFUND"
     METHOD = "METHOD"
     """A customer has saved a method on a page."""
+    DISPUTE = "DISPUTE"
+    """Money that was collected is taken back; the reference is the charge."""
     OTHER = "OTHER"
 
 

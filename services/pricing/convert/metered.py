@@ -42,15 +42,17 @@ def usage_queries(stretch: Stretch, needs: Needs) -> Iterator[metering_pb2.GetUs
     for split, meters in needs.items():
         if split.hours is not None:
             continue
+        is_part = split.prorated or period != full_period
         yield metering_pb2.GetUsageRequest(
             subscription_id=stretch.subscription_id,
             meter_codes=meters,
             period=period_out(period.start, period.end),
-            full_period=None if period == full_period else period_out(full_period.start, full_period.end),
-            time_zone="" if period == full_period else stretch.time_zone,
+            full_period=period_out(full_period.start, full_period.end) if is_part else None,
+            time_zone=stretch.time_zone if is_part else "",
             parts=_parts_out(split),
             group_by=split.group_by,
             first_events=split.first_events,
+            prorated=split.prorated,
         )
         if split.accumulates and (before := stretch.before) is not None:
             yield metering_pb2.GetUsageRequest(
@@ -136,8 +138,13 @@ def _group_in(message: metering_pb2.Usage) -> Group:
 def _events_in(message: metering_pb2.Usage, split: Split) -> tuple[EventValue, ...]:
     """Single events where they are needed, else one with the sum of the amounts that events carry."""
     if split.first_events:
-        return tuple(EventValue(Decimal(each.value), amount=Decimal(each.amount or 0)) for each in message.events)
+        return tuple(map(_event_in, message.events))
     return (EventValue(amount=Decimal(message.amount)),) if message.amount else NO_AMOUNTS
+
+
+def _event_in(message: metering_pb2.EventUnits) -> EventValue:
+    prorated = Decimal(message.prorated_value) if message.prorated_value else None
+    return EventValue(Decimal(message.value), prorated, Decimal(message.amount or 0))
 
 
 def _accumulated(usages: Iterable[Usage], earlier: Iterable[Usage]) -> list[Usage]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
 from services.pricing.domain.accumulation import Accumulation
+from services.pricing.domain.graduated import GraduatedPrice
 from services.pricing.domain.percentage import PercentagePrice
 from services.pricing.domain.phases import in_phase, phase_in
 from services.pricing.domain.plans import Charge, Phase, PlanVersion, Price, PropertyFilter
@@ -17,7 +18,8 @@ ALL_EVENTS = 100_000
 @dataclass(frozen=True, slots=True)
 class Split:
     """How a meter's usage is to be told: by which parts (code, properties) and groups, with how many first events,
-    whether with that of the contract before, and by the windows of which price.
+    whether with that of the contract before, by the windows of which price, and whether for the days that units are
+    held.
     """
 
     parts: tuple[tuple[str, tuple[PropertyFilter, ...]], ...] = ()
@@ -25,10 +27,11 @@ class Split:
     first_events: int = 0
     accumulates: bool = False
     hours: TimeOfDayPrice | None = None
+    prorated: bool = False
     _hash: int = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        told = (self.parts, self.group_by, self.first_events, self.accumulates, self.hours)
+        told = (self.parts, self.group_by, self.first_events, self.accumulates, self.hours, self.prorated)
         object.__setattr__(self, "_hash", hash(told))
 
     def __hash__(self) -> int:
@@ -75,9 +78,10 @@ def source_of(charge: Charge) -> Source:
     split = Split(
         parts=tuple((part.code, part.properties) for part in charge.filters),
         group_by=charge.group_keys,
-        first_events=max(map(_first_events, prices)),
+        first_events=max(_first_events(price, prorated=charge.prorated) for price in prices),
         accumulates=charge.accumulation is Accumulation.CONTRACT,
         hours=charge.price if isinstance(charge.price, TimeOfDayPrice) and not charge.filters else None,
+        prorated=charge.prorated,
     )
     return Source(charge.meter_code, split)
 
@@ -92,7 +96,10 @@ def needs_of(versions: Iterable[MeteredVersion]) -> Needs:
     return {split: tuple(codes) for split, codes in meters.items()}
 
 
-def _first_events(price: Price) -> int:
+def _first_events(price: Price, *, prorated: bool) -> int:
+    """Units that are prorated are walked through the tiers of a graduated price."""
+    if prorated and isinstance(price, GraduatedPrice):
+        return ALL_EVENTS
     if not isinstance(price, PercentagePrice):
         return 0
     if price.prices_each_transaction or (price.free_amount and not price.free_transactions):

@@ -145,7 +145,7 @@ def base_fee(fee: Money, proration: Proration | None) -> Money:
 
 def refusal_of(version: PlanVersion, interval: BillingInterval) -> InvalidArgument | None:
     """PERIOD_NOT_WHOLE for a version that is not billed by this interval, and PLAN_UNSUPPORTED for what a period alone
-    does not tell: what was billed of it in advance, or held since before it.
+    does not tell: what was billed of it in advance.
     """
     if version.billing_interval is not interval:
         return InvalidArgument(
@@ -155,12 +155,7 @@ def refusal_of(version: PlanVersion, interval: BillingInterval) -> InvalidArgume
             plan_code=version.plan_code,
             version=str(version.version),
         )
-    found = [
-        f"charges[{index}].{term}"
-        for index, charge in enumerate(version.charges)
-        for term in ("in_advance", "prorated")
-        if getattr(charge, term)
-    ]
+    found = [f"charges[{index}].in_advance" for index, charge in enumerate(version.charges) if charge.in_advance]
     if found:
         return InvalidArgument(
             "PLAN_UNSUPPORTED",

@@ -105,4 +105,4 @@ def _stated(observed: Any, expected: Any) -> Any:
 
 def _ordered(figures: Json) -> Json:
     """Lists of fees have no order."""
-    return {key: sorted(value) if key.endswith("_fees_cents") else value for key, value in figures.items()}
+    return {key: sorted(value, key=repr) if key.endswith("_fees_cents") else value for key, value in figures.items()}

@@ -24,7 +24,8 @@ def invoice_view(invoice: Invoice, books: Books) -> Json:
         "status": STATUSES[invoice.state],
         "payment_status": Invoice.PaymentStatus.Name(invoice.payment_status).removeprefix("PAYMENT_STATUS_").lower(),
         "fees_amount_cents": invoice.subtotal.minor_units,
-        "sub_total_excluding_taxes_amount_cents": invoice.subtotal.minor_units,
+        "coupons_amount_cents": invoice.discount.minor_units,
+        "sub_total_excluding_taxes_amount_cents": invoice.subtotal.minor_units - invoice.discount.minor_units,
         "taxes_amount_cents": invoice.tax.minor_units,
         "sub_total_including_taxes_amount_cents": invoice.total.minor_units,
         "credit_notes_amount_cents": credited,
@@ -61,6 +62,7 @@ def _fee(line: InvoiceLine) -> Json:
         "events_count": rating.event_count,
         "filter": rating.filter or None,
         "details": details(rating, {}) if is_usage and rating.charge_model == "percentage" else {},
+        "precise_coupons_amount_cents": sum(Decimal(each.amount) for each in line.discounts) * 100,
         "number": line.number,
     }
 

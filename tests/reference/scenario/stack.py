@@ -15,6 +15,7 @@ from tests.conftest import Database, Keys
 from tests.invoicing.world import World, deployed
 from weir.invoicing.v1 import invoicing_pb2
 from weir.invoicing.v1.changes_pb2_grpc import PlanChangeServiceStub
+from weir.invoicing.v1.coupons_pb2_grpc import AppliedCouponServiceStub
 from weir.invoicing.v1.credit_notes_pb2_grpc import CreditNoteServiceStub
 from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceStub
 from weir.metering.v1.metering_pb2_grpc import MeteringServiceStub
@@ -24,6 +25,7 @@ from weir.pricing.v1.pricing_pb2_grpc import PricingServiceStub
 
 if TYPE_CHECKING:
     from weir.invoicing.v1.changes_pb2_grpc import PlanChangeServiceAsyncStub
+    from weir.invoicing.v1.coupons_pb2_grpc import AppliedCouponServiceAsyncStub
     from weir.invoicing.v1.credit_notes_pb2_grpc import CreditNoteServiceAsyncStub
     from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceAsyncStub
     from weir.metering.v1.metering_pb2_grpc import MeteringServiceAsyncStub
@@ -43,6 +45,7 @@ class Clients:
     invoicing: "InvoicingServiceAsyncStub"
     changes: "PlanChangeServiceAsyncStub"
     credit_notes: "CreditNoteServiceAsyncStub"
+    applied_coupons: "AppliedCouponServiceAsyncStub"
     metering: "MeteringServiceAsyncStub"
     pricing: "PricingServiceAsyncStub"
     add_ons: "AddOnServiceAsyncStub"
@@ -82,6 +85,7 @@ def _clients(billing: grpc.aio.Channel, metering: grpc.aio.Channel, pricing: grp
         invoicing=InvoicingServiceStub(billing),
         changes=PlanChangeServiceStub(billing),
         credit_notes=CreditNoteServiceStub(billing),
+        applied_coupons=AppliedCouponServiceStub(billing),
         metering=MeteringServiceStub(metering),
         pricing=PricingServiceStub(pricing),
         add_ons=AddOnServiceStub(pricing),

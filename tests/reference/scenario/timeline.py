@@ -12,7 +12,7 @@ from tests.reference.cases import Fields, Json, Unsupported
 from tests.reference.scenario.catalog import Catalog, code_in
 from tests.reference.scenario.moments import just_after, moment
 from tests.reference.scenario.stack import Clients, Stack
-from weir.invoicing.v1 import changes_pb2, invoicing_pb2
+from weir.invoicing.v1 import changes_pb2, coupons_pb2, invoicing_pb2
 from weir.invoicing.v1.invoicing_pb2 import Subscription
 from weir.metering.v1 import metering_pb2
 
@@ -121,6 +121,13 @@ def property_text(value: Any) -> str:
     return format(value, "f") if isinstance(value, Decimal) else str(value)
 
 
+async def _apply_coupon(play: Play, fields: Fields, at: datetime) -> None:
+    request = coupons_pb2.ApplyCouponRequest(
+        request_id=str(uuid4()), customer_id=CUSTOMER, coupon_code=code_in(fields.take("coupon"))
+    )
+    await play.clients.applied_coupons.ApplyCoupon(request)
+
+
 async def _run_billing_clock(play: Play, fields: Fields, at: datetime) -> None:
     """The clock is there already, and everything due is billed."""
 
@@ -130,5 +137,6 @@ STEPS: dict[str, Callable[[Play, Fields, datetime], Awaitable[None]]] = {
     "change_plan": _change_plan,
     "terminate_subscription": _terminate_subscription,
     "ingest_event": _ingest_event,
+    "apply_coupon": _apply_coupon,
     "run_billing_clock": _run_billing_clock,
 }

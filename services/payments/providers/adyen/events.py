@@ -15,6 +15,7 @@ from services.payments.providers import Event, RefundSighting, Sighting, Signatu
 from services.payments.providers.adyen import charges
 from services.payments.providers.adyen.refusals import code_of, refused
 from services.payments.providers.amounts import ADYEN
+from services.payments.providers.disputes import TYPES
 from services.payments.providers.reading import MALFORMED, text_in, unreadable
 
 
@@ -27,14 +28,10 @@ class Code(StrEnum):
     REFUND = "REFUND"
     REFUND_FAILED = "REFUND_FAILED"
     REFUNDED_REVERSED = "REFUNDED_REVERSED"
-    CAPTURE_FAILED = "CAPTURE_FAILED"
-    CHARGEBACK = "CHARGEBACK"
-    SECOND_CHARGEBACK = "SECOND_CHARGEBACK"
 
 
 _CANCELED = frozenset({Code.CANCELLATION, Code.TECHNICAL_CANCEL})
 _REFUND = frozenset({Code.REFUND, Code.REFUND_FAILED, Code.REFUNDED_REVERSED})
-_TAKEN_BACK = frozenset({Code.CAPTURE_FAILED, Code.CHARGEBACK, Code.SECOND_CHARGEBACK})
 _TOKENS = frozenset({"recurring.token.created", "recurring.token.alreadyExisting"})
 
 
@@ -80,14 +77,14 @@ def _about(item: dict[str, Any], code: str, reference: str, *, succeeded: bool) 
         return Subject.CHARGE, text_in(item["originalReference"])
     if code in _REFUND:
         return Subject.REFUND, reference
+    if code in TYPES and succeeded:
+        return Subject.DISPUTE, text_in(item["originalReference"])
     return Subject.OTHER, ""
 
 
 def _problem(item: dict[str, Any], code: str, merchant_account: str, *, succeeded: bool) -> str:
     if item["merchantAccountCode"] != merchant_account:
         return "merchantAccountCode is not that of the account"
-    if code in _TAKEN_BACK and succeeded:
-        return f"{code}: money that was collected is taken back"
     if code == Code.TECHNICAL_CANCEL and not succeeded:
         return "Adyen did not cancel the charge whose outcome is unknown"
     return ""

@@ -7,6 +7,7 @@ from typing import Any
 from gocardless_pro import webhooks
 
 from services.payments.providers import Event, SignatureRefused, Subject
+from services.payments.providers.disputes import TYPES
 from services.payments.providers.reading import MALFORMED, text_in, unreadable
 
 CUSTOMER = "customer_reference"
@@ -22,7 +23,6 @@ _CHARGE = frozenset(
         "payments.submitted",
     }
 )
-_TAKEN_BACK = frozenset({"payments.charged_back", "payments.late_failure_settled"})
 _METHOD = "billing_requests.fulfilled"
 
 
@@ -44,8 +44,7 @@ def told(event: dict[str, Any]) -> Event:
     try:
         kind = f"{text_in(event['resource_type'])}.{text_in(event['action'])}"
         about, reference, customer = _about(kind, event)
-        error = f"{kind}: money that was collected is taken back" if kind in _TAKEN_BACK else ""
-        return Event(text_in(event["id"]), kind, about, reference, body, customer, error)
+        return Event(text_in(event["id"]), kind, about, reference, body, customer)
     except MALFORMED as error:
         return unreadable(body, error)
 
@@ -60,4 +59,6 @@ def _about(kind: str, event: dict[str, Any]) -> tuple[Subject, str, str]:
         customer = (event.get("resource_metadata") or {}).get(CUSTOMER)
         if customer:
             return Subject.METHOD, text_in(links["mandate_request_mandate"]), text_in(customer)
+    if kind in TYPES:
+        return Subject.DISPUTE, text_in(links["payment"]), ""
     return Subject.OTHER, "", ""

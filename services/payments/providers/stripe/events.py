@@ -5,6 +5,7 @@ import json
 import stripe
 
 from services.payments.providers import Event, Subject
+from services.payments.providers.disputes import TYPES
 from services.payments.providers.reading import MALFORMED, text_in, unreadable
 
 _CHARGE = frozenset(
@@ -39,4 +40,6 @@ def _about(kind: str, subject: dict[str, object]) -> tuple[Subject, str, str]:
         return Subject.REFUND, text_in(subject["id"]), ""
     if kind == _METHOD and subject.get("customer"):
         return Subject.METHOD, text_in(subject["payment_method"]), text_in(subject["customer"])
+    if kind in TYPES:
+        return Subject.DISPUTE, text_in(subject["payment_intent"]), ""
     return Subject.OTHER, "", ""

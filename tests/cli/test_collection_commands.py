@@ -1,0 +1,79 @@
+"""`weir refunds` and `weir dunning` as processes of their own against running payments."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli.stack.endpoint import SERVICES, Endpoint, write_endpoint
+from libs.embedded.valkey import Valkey
+from tests.conftest import Database, Keys
+from tests.payments.shop import Shop, deployed
+from tests.sandbox.running import running_sandbox
+
+
+@dataclass(frozen=True, slots=True)
+class Weir:
+    """Commands of a tenant who has collected 38.98 USD of inv_1."""
+
+    data: Path
+    shop: Shop
+
+    async def __call__(self, *arguments: str) -> tuple[int | None, str, str]:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "cli.main", *arguments, "--data", str(self.data),
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env={**os.environ, "COLUMNS": "200"},
+        )  # fmt: skip
+        out, err = await process.communicate()
+        return process.returncode, out.decode(), err.decode()
+
+    async def json(self, *arguments: str) -> Any:
+        code, out, err = await self(*arguments, "--json")
+        assert (code, err) == (0, "")
+        return json.loads(out)
+
+
+@pytest.fixture
+async def weir(database: Database, keys: Keys, valkey: Valkey, tmp_path: Path) -> AsyncIterator[Weir]:
+    with running_sandbox(tmp_path) as sandbox:
+        async with deployed(database, keys, sandbox, valkey.url) as deployment:
+            shop = await Shop(deployment).open()
+            await shop.save()
+            await shop.bill()
+            await shop.sweeps.charge()
+            targets = dict.fromkeys(SERVICES, f"127.0.0.1:{deployment.ports.rpc}")
+            write_endpoint(tmp_path, Endpoint("acme", keys.api_key("acme"), targets))
+            yield Weir(tmp_path, shop)
+
+
+async def test_money_is_given_back_and_listed(weir: Weir) -> None:
+    made = (await weir.json("refunds", "create", "inv_1", "12.50", "--reason", "it broke"))["refund"]
+    assert made["amount"] == {"currency_code": "USD", "minor_units": "1250"}
+    await weir.shop.sweeps.refunds()
+    code, out, _ = await weir("refunds", "list", "--invoice", "inv_1")
+    assert (code, "12.50 USD" in out, "succeeded" in out) == (0, True, True)
+    for wrong in ("12.505", "much", "99"):
+        code, _, err = await weir("refunds", "create", "inv_1", wrong, "--reason", "x")
+        assert code != 0
+        assert err.count("\n") == 1
+    code, _, err = await weir("refunds", "retry", made["id"])
+    assert (code, "REFUND_NOT_FAILED" in err) == (1, True)
+
+
+async def test_dunning_is_set_and_previewed(weir: Weir) -> None:
+    await weir.json("dunning", "set", "--final-day", "7", "--retry", "1", "--retry", "3", "--remind", "0")
+    steps = (await weir.json("dunning", "preview", "--at", "2026-11-20"))["steps"]
+    assert [(step["kind"], step["due_time"]) for step in steps] == [
+        ("KIND_REMIND", "2026-11-20T00:00:00Z"),
+        ("KIND_RETRY", "2026-11-21T09:00:00Z"),
+        ("KIND_RETRY", "2026-11-23T09:00:00Z"),
+        ("KIND_FINAL", "2026-11-27T09:00:00Z"),
+    ]
+    code, out, _ = await weir("dunning", "list")
+    assert (code, out.strip()) == (0, "No campaigns yet.")
