@@ -10,7 +10,7 @@ from tests.payments.shop import Deployment, eventually, states
 from tests.payments.test_three_processors import Store
 from tests.payments.till import CONNECTIONS, WAYS
 
-FAULTS = ("drop_before_commit", "drop_after_commit", "error_503", "rate_limit_429")
+FAULTS = ("drop_before_commit", *["drop_after_commit"] * 3, "error_503", "rate_limit_429")
 INVOICES = 5
 
 
@@ -36,7 +36,7 @@ class Chaos:
 
     async def work(self) -> None:
         sweeps = self.store.later() if self.chance.random() < 0.5 else self.store.sweeps
-        await self.chance.choice([sweeps.charge, sweeps.resolve, sweeps.events, sweeps.catch_up])()
+        await self.chance.choice([*[sweeps.charge, sweeps.resolve] * 2, sweeps.events, sweeps.catch_up])()
         if self.processor == "gocardless" and self.chance.random() < 0.3:
             self.control("gocardless/next_day")
 
@@ -64,7 +64,7 @@ def _is_paid(charge: Any) -> bool:
     return bool({charge.get("status"), charge.get("resultCode")} & {"succeeded", "confirmed", "paid_out", "Authorised"})
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [2, 5])
 @pytest.mark.parametrize("processor_name", list(CONNECTIONS))
 async def test_every_invoice_is_collected_once(deployment: Deployment, processor_name: str, seed: int) -> None:
     store = await Store(deployment).connect(processor_name)
@@ -72,6 +72,7 @@ async def test_every_invoice_is_collected_once(deployment: Deployment, processor
     chaos = Chaos(store, processor_name, seed)
     currency = WAYS[processor_name].currency
     payments = [await store.bill(f"inv_{number}", currency=currency) for number in range(INVOICES)]
+    chaos.control("webhooks/pause")
     for _ in range(12):
         await chaos.disturb()
         await chaos.work()
