@@ -159,6 +159,8 @@ def invoice_table(invoice: Invoice) -> Table:
     payment = state(Invoice.PaymentStatus, invoice.payment_status)
     rows.append(("", "", f"total ({state(Invoice.State, invoice.state)}, payment {payment})", amount(invoice.total)))
     rows += [("", "", f"credit note {each.credit_note_number}", amount(each.amount, -1)) for each in invoice.credits]
+    if invoice.prepaid.minor_units:
+        rows.append(("", "", "prepaid credit", amount(invoice.prepaid, -1)))
     if invoice.offset.minor_units:
         rows.append(("", "", "offset", amount(invoice.offset, -1)))
     if invoice.amount_due != invoice.total:

@@ -97,13 +97,17 @@ async def void_note(conn: Conn, tenant_id: str, note_id: str) -> CreditNote:
     return note
 
 
-async def void_invoice(conn: Conn, tenant_id: str, invoice_id: str) -> None:
-    """Raises WithPayments among what `require_voidable` raises, as the last."""
+async def void_invoice(conn: Conn, tenant_id: str, invoice_id: str, now: datetime) -> None:
+    """Its coupons and credits go back at once, and its prepaid credit as soon as can be.
+
+    Raises WithPayments among what `require_voidable` raises, as the last.
+    """
     invoice = await _locked(conn, tenant_id, invoice_id)
     require_voidable(invoice, await store.credit_notes.of_invoice(conn, tenant_id, invoice_id))
     _require_not_collected(invoice)
     await store.discounts.give_back(conn, tenant_id, invoice_id)
     await store.balances.give_back(conn, tenant_id, invoice_id)
+    await store.prepaid.ask_back(conn, tenant_id, invoice_id, now)
     await store.invoices.void(conn, tenant_id, invoice_id)
 
 

@@ -1,11 +1,12 @@
 """From complete drafts to invoices: what they come to, what pays for them, and their numbers."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 
 import structlog
 
 from libs.common.clock import Clock
-from libs.common.postgres import Pool
+from libs.common.postgres import Conn, Pool
 from services.invoicing import store
 from services.invoicing.crediting import use_credits
 from services.invoicing.domain.bill import Fee, Totals, totalled
@@ -14,18 +15,29 @@ from services.invoicing.domain.discount import discounted
 from services.invoicing.domain.invoice import number
 from services.invoicing.domain.tax import Taxes
 from services.invoicing.peers import Peers
+from services.invoicing.prepaid import PrepaidCredit, draw_all
 from services.invoicing.refreshing import refresh_each
 from services.invoicing.store.drafts import Due
 
 log = structlog.get_logger()
 
 CHUNK = 500
+ASK_AGAIN_DELAY = timedelta(seconds=2)
 
 
-async def finalize(pool: Pool, peers: Peers, clock: Clock, tenant_id: str, only: str | None = None) -> bool:
+async def finalize(
+    pool: Pool,
+    peers: Peers,
+    clock: Clock,
+    tenant_id: str,
+    only: str | None = None,
+    prepaid: PrepaidCredit | None = None,
+) -> bool:
     """Refresh what has waited, then total, number and freeze a chunk of drafts, or `only` one. True if there may
     be more.
 
+
+    With `prepaid` credit, those that something is due of are totalled and sealed: `finalize_sealed` is next.
     Pricing is asked for the taxes with no transaction open; a draft that has got another one meanwhile is left for the
     next time.
     """
@@ -55,15 +67,42 @@ async def finalize(pool: Pool, peers: Peers, clock: Clock, tenant_id: str, only:
         if not drafts:
             return True
         await use_credits(conn, tenant_id, [draft.id for draft in drafts])
-        sequences = await store.drafts.take_sequences(conn, tenant_id, len(drafts))
-        numbered = [
-            (draft.id, sequence, number(draft.issue_date, sequence))
-            for draft, sequence in zip(drafts, sequences, strict=True)
-        ]
-        await store.drafts.finalize(conn, tenant_id, numbered, billing_clock.now(now), now)
-        await store.runs.count_finalized(conn, tenant_id, [draft.run_id for draft in drafts], billing_clock.test_now)
-    log.info("finalized", tenant=tenant_id, first=numbered[0][2], last=numbered[-1][2])
+        sealed = await store.prepaid.seal(conn, tenant_id, [each.id for each in drafts], now) if prepaid else set()
+        await _freeze(conn, tenant_id, [draft for draft in drafts if draft.id not in sealed], now)
     return True
+
+
+async def finalize_sealed(pool: Pool, prepaid: PrepaidCredit, clock: Clock, tenant_id: str) -> bool:
+    """Have prepaid credit pay a chunk of sealed drafts, as far as it reaches, then number and freeze them."""
+    now = clock()
+    async with pool.acquire() as conn:
+        tenant_now = (await store.clocks.get(conn, tenant_id)).now(now)
+        asked = await store.prepaid.asked(conn, tenant_id, now, CHUNK)
+    if not asked:
+        return False
+    drawn = await draw_all(prepaid, asked)
+    async with pool.acquire() as conn, conn.transaction():
+        waiting = [each.invoice_id for each in asked if each.invoice_id not in drawn]
+        await store.prepaid.ask_again(conn, tenant_id, waiting, now + ASK_AGAIN_DELAY)
+        drafts = await store.drafts.take_sealed(conn, tenant_id, list(drawn), tenant_now)
+        await store.prepaid.record(conn, tenant_id, {draft.id: drawn[draft.id] for draft in drafts})
+        await _freeze(conn, tenant_id, drafts, now)
+    return bool(drafts)
+
+
+async def _freeze(conn: Conn, tenant_id: str, drafts: Sequence[Due], now: datetime) -> None:
+    """Number and finalize locked, totalled drafts, in their order."""
+    if not drafts:
+        return
+    billing_clock = await store.clocks.hold(conn, tenant_id)
+    sequences = await store.drafts.take_sequences(conn, tenant_id, len(drafts))
+    numbered = [
+        (draft.id, sequence, number(draft.issue_date, sequence))
+        for draft, sequence in zip(drafts, sequences, strict=True)
+    ]
+    await store.drafts.finalize(conn, tenant_id, numbered, billing_clock.now(now), now)
+    await store.runs.count_finalized(conn, tenant_id, [draft.run_id for draft in drafts], billing_clock.test_now)
+    log.info("finalized", tenant=tenant_id, first=numbered[0][2], last=numbered[-1][2])
 
 
 def _codes(draft: Due, fees: Sequence[Fee]) -> set[str]:

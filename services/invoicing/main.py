@@ -24,6 +24,7 @@ from services.invoicing.customer_servicer import CustomerServicer
 from services.invoicing.draft_servicer import DraftServicer
 from services.invoicing.pause_servicer import PauseServicer
 from services.invoicing.peers import Peers
+from services.invoicing.prepaid import PrepaidCredit
 from services.invoicing.replay_servicer import ReplayServicer
 from services.invoicing.report_servicer import CollectionReportServicer
 from services.invoicing.servicer import InvoicingServicer
@@ -121,8 +122,8 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[int]:
 
 
 @asynccontextmanager
-async def billing(settings: Settings, clock: Clock) -> AsyncIterator[Biller]:
-    """What the worker runs."""
+async def billing(settings: Settings, clock: Clock, prepaid: PrepaidCredit | None = None) -> AsyncIterator[Biller]:
+    """What the worker runs; without `prepaid` credit, there is none on invoices."""
     async with (
         await create_pool(settings.dsn) as pool,
         calling_peers(settings, clock) as peers,
@@ -137,6 +138,7 @@ async def billing(settings: Settings, clock: Clock) -> AsyncIterator[Biller]:
             lease=lease,
             chunk_size=settings.chunk_size,
             replay_sample=settings.replay_sample,
+            prepaid=prepaid,
         )
 
 

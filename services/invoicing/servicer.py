@@ -125,7 +125,7 @@ class InvoicingServicer(SubscriptionMethods, ClockMethods):
                 if before is not None:
                     require_same(before, request_hash, request.request_id)
                 else:
-                    await void_invoice(conn, tenant_id, invoice_id)
+                    await void_invoice(conn, tenant_id, invoice_id, self._clock())
                 return await found_invoice(conn, tenant_id, invoice_id)
 
         invoice = await Till(self._pool, self._peers, self._clock).taken_back(tenant_id, invoice_id, void)

@@ -33,10 +33,12 @@ from services.invoicing.domain.run import (
     OpenRun,
     retry_delay,
 )
-from services.invoicing.finalizing import finalize
+from services.invoicing.finalizing import finalize, finalize_sealed
 from services.invoicing.giving_back import give_back_unused, is_fee_final
 from services.invoicing.late_billing import settlements_of
 from services.invoicing.peers import Peers
+from services.invoicing.prepaid import PrepaidCredit
+from services.invoicing.prepaid import give_back as give_back_prepaid
 from services.invoicing.replaying import begin_replays, replay_some
 from services.invoicing.telling import tell_billed, tell_clocks
 from services.invoicing.walking import step
@@ -68,6 +70,7 @@ class Biller:
         lease: timedelta,
         chunk_size: int,
         replay_sample: int,
+        prepaid: PrepaidCredit | None = None,
     ) -> None:
         self._pool = pool
         self._peers = peers
@@ -76,6 +79,7 @@ class Biller:
         self._lease = lease
         self._chunk_size = chunk_size
         self._replay_sample = replay_sample
+        self._prepaid = prepaid
 
     def sweeps(self) -> Mapping[str, Sweep]:
         return {
@@ -182,7 +186,9 @@ class Biller:
     async def _finalize(self, tenant_id: str) -> bool:
         """A chunk of the tenant's drafts. True if there may be more."""
         try:
-            progress = await finalize(self._pool, self._peers, self._clock, tenant_id)
+            progress = await finalize(self._pool, self._peers, self._clock, tenant_id, prepaid=self._prepaid)
+            if self._prepaid is not None:
+                progress |= await finalize_sealed(self._pool, self._prepaid, self._clock, tenant_id)
         except (BillingError, grpc.aio.AioRpcError) as error:
             log.warning("finalizing waits for a peer", tenant=tenant_id, cause=str(error))
             return False
@@ -199,8 +205,9 @@ class Biller:
             return await step(conn, tenant_id)
 
     async def hand_over(self) -> bool:
-        """Ask payments to collect what is finalized."""
+        """Ask payments to collect what is finalized, and give back the prepaid credit of what is void."""
         now = self._clock()
+        more = self._prepaid is not None and await give_back_prepaid(self._pool, self._prepaid, now, self._lease)
         async with self._pool.acquire() as conn:
             due = await store.hand_overs.claim(conn, now, now + self._lease, HAND_OVER_CHUNK)
         delays = await asyncio.gather(*(self._ask(each) for each in due))
@@ -209,7 +216,7 @@ class Biller:
             for delay in set(delays):
                 asked = [each for each, its_delay in zip(due, delays, strict=True) if its_delay == delay]
                 await store.hand_overs.set_time(conn, asked, None if delay is None else now + delay)
-        return None in delays
+        return more or None in delays
 
     async def refund(self) -> bool:
         """Ask payments for the refunds of credit notes."""

@@ -68,6 +68,7 @@ def invoice_out(invoice: Invoice) -> invoicing_pb2.Invoice:
         discount=money_out(invoice.bill.discount),
         included_tax=money_out(invoice.bill.included_tax),
         draft_until_time=timestamp_out(invoice.draft_until) if invoice.state is State.DRAFT else None,
+        prepaid=money_out(invoice.prepaid or Money(0, invoice.bill.currency)),
     )
 
 

@@ -40,9 +40,9 @@ class Invoice:
     """`number` and `finalize_time` are None in a draft; times are the tenant's.
 
     What came to nothing may be closed without a number. `draft_until` is when a draft is finalized at the latest.
-    `due_time` is when what it settles fell due to be billed. `credits` are there from finalization on. `offset` is what
-    notes of this invoice took off what is due since then. `is_with_payments` says that payments was asked to collect
-    it, and may have it.
+    `due_time` is when what it settles fell due to be billed. `credits` and `prepaid` credit are there from finalization
+    on. `offset` is what notes of this invoice took off what is due since then. `is_with_payments` says that payments
+    was asked to collect it, and may have it.
     """
 
     id: str
@@ -61,6 +61,7 @@ class Invoice:
     credits: tuple[AppliedCredit, ...] = ()
     is_with_payments: bool = False
     draft_until: datetime | None = None
+    prepaid: Money | None = None
 
     @property
     def period(self) -> Period | None:
@@ -82,7 +83,8 @@ class Invoice:
         nothing = Money(0, self.bill.currency)
         if self.state is State.VOIDED:
             return nothing
-        return self.bill.total - sum((each.amount for each in self.credits), nothing) - self.offset
+        credited = sum((each.amount for each in self.credits), nothing)
+        return self.bill.total - credited - (self.prepaid or nothing) - self.offset
 
     @property
     def unpaid(self) -> Money:

@@ -14,7 +14,8 @@ from services.invoicing.store import customers, discounts, lines, settlements
 _NO_GRACE = 0, zone("UTC")
 
 _COMPLETE = (
-    "i.state = 'draft' AND NOT i.needs_refresh AND i.draft_until <= $3 AND CASE i.alone_subscription_id"
+    "i.state = 'draft' AND NOT i.is_sealed AND NOT i.needs_refresh AND i.draft_until <= $3"
+    " AND CASE i.alone_subscription_id"
     " WHEN '' THEN (SELECT s.id FROM subscription s WHERE s.tenant_id = i.tenant_id AND s.customer_id = i.customer_id"
     "  AND s.due_time = i.due_time AND s.failure_count = 0 AND NOT s.invoiced_alone LIMIT 1)"
     " ELSE (SELECT s.id FROM subscription s WHERE s.tenant_id = i.tenant_id AND s.id = i.alone_subscription_id"
@@ -62,7 +63,7 @@ async def collect(
         "  $9::date[], $10::text[], $11::integer[], $12::timestamptz[])"
         "  AS d (id, customer_id, currency, subtotal, due_time, issue_date, alone, line_count, until)"
         " ON CONFLICT (tenant_id, customer_id, currency, due_time, alone_subscription_id)"
-        "  WHERE state = 'draft' AND kind = 'subscription'"
+        "  WHERE state = 'draft' AND kind = 'subscription' AND NOT is_sealed"
         " DO UPDATE SET revision = invoice.revision + 1, line_count = invoice.line_count + excluded.line_count,"
         "  subtotal_minor = invoice.subtotal_minor + excluded.subtotal_minor,"
         "  total_minor = invoice.total_minor + excluded.total_minor"
@@ -129,12 +130,21 @@ async def take(conn: Conn, tenant_id: str, ids: Sequence[str], now: datetime) ->
     at, in the order that they are numbered in. Where the run that made one is over, it goes into the books of the run
     that has brought the clock there.
     """
+    return await _taken(conn, tenant_id, ids, now, _COMPLETE)
+
+
+async def take_sealed(conn: Conn, tenant_id: str, ids: Sequence[str], now: datetime) -> Sequence[Due]:
+    """Lock those that are sealed and that nobody else is at, as `take` does."""
+    return await _taken(conn, tenant_id, ids, now, "i.state = 'draft' AND i.is_sealed")
+
+
+async def _taken(conn: Conn, tenant_id: str, ids: Sequence[str], now: datetime, condition: str) -> Sequence[Due]:
     rows = await conn.fetch(
         "SELECT i.id, coalesce((SELECT r.id FROM billing_run r WHERE r.tenant_id = i.tenant_id AND r.state = 'running'"  # noqa: S608
         "  AND (r.id = i.billing_run_id OR r.as_of >= $3) ORDER BY r.id <> i.billing_run_id, r.as_of LIMIT 1),"
         "  i.billing_run_id) AS run_id, i.customer_id, i.currency, i.issue_date, c.tax_codes, c.skips_zero_amounts"
         " FROM invoice i JOIN customer c ON c.tenant_id = i.tenant_id AND c.id = i.customer_id"
-        f" WHERE i.tenant_id = $1 AND i.id = ANY($2::text[]) AND {_COMPLETE}"
+        f" WHERE i.tenant_id = $1 AND i.id = ANY($2::text[]) AND {condition}"
         " ORDER BY i.due_time, i.id FOR UPDATE OF i SKIP LOCKED",
         tenant_id,
         ids,

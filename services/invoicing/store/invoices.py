@@ -17,7 +17,7 @@ from services.invoicing.store import balances, discounts, lines, settlements
 _INVOICE = (
     "SELECT tenant_id, id, number, customer_id, currency, state, payment_status, amount_paid_minor, due_time,"
     " issue_date, create_time, finalize_time, offset_minor, is_with_payments, default_tax_codes,"
-    " draft_until FROM invoice i"
+    " draft_until, prepaid_minor FROM invoice i"
 )
 
 
@@ -151,4 +151,5 @@ def _invoice(row: asyncpg.Record, bill: Bill, settled: Sequence[Settlement], use
         credits=tuple(used),
         is_with_payments=row["is_with_payments"],
         draft_until=row["draft_until"],
+        prepaid=Money(row["prepaid_minor"], row["currency"]),
     )

@@ -14,8 +14,8 @@ async def due(conn: Conn, tenant_id: str, now: datetime, limit: int, only: str |
     among them, `only` one.
     """
     rows = await conn.fetch(
-        "SELECT id FROM invoice WHERE tenant_id = $1 AND state = 'draft' AND draft_until <= $2 AND needs_refresh"
-        " AND ($4::text IS NULL OR id = $4) ORDER BY draft_until, id LIMIT $3",
+        "SELECT id FROM invoice WHERE tenant_id = $1 AND state = 'draft' AND NOT is_sealed AND draft_until <= $2"
+        " AND needs_refresh AND ($4::text IS NULL OR id = $4) ORDER BY draft_until, id LIMIT $3",
         tenant_id,
         now,
         limit,
@@ -29,7 +29,7 @@ async def read(conn: Conn, tenant_id: str, ids: Sequence[str]) -> Sequence[Draft
     async with conn.transaction(isolation="repeatable_read", readonly=True):
         rows = await conn.fetch(
             "SELECT id, revision, currency, watermark FROM invoice"
-            " WHERE tenant_id = $1 AND id = ANY($2::text[]) AND state = 'draft' ORDER BY id",
+            " WHERE tenant_id = $1 AND id = ANY($2::text[]) AND state = 'draft' AND NOT is_sealed ORDER BY id",
             tenant_id,
             ids,
         )
@@ -59,7 +59,7 @@ async def save(
     saved = await conn.fetchval(
         "UPDATE invoice SET revision = revision + 1, watermark = greatest(watermark, $4), line_count = $5,"
         " subtotal_minor = $6, total_minor = $6, needs_refresh = needs_refresh AND NOT $7"
-        " WHERE tenant_id = $1 AND id = $2 AND revision = $3 AND state = 'draft' RETURNING true",
+        " WHERE tenant_id = $1 AND id = $2 AND revision = $3 AND state = 'draft' AND NOT is_sealed RETURNING true",
         tenant_id,
         draft.id,
         draft.revision,
@@ -78,7 +78,7 @@ async def require(conn: Conn, tenant_id: str, ids: Collection[str]) -> bool:
     """Have drafts refreshed before they are finalized; False if one of them is a draft no more."""
     rows = await conn.fetch(
         "UPDATE invoice SET needs_refresh = true WHERE tenant_id = $1 AND id = ANY($2::text[]) AND state = 'draft'"
-        " RETURNING id",
+        " AND NOT is_sealed RETURNING id",
         tenant_id,
         sorted(ids),
     )
