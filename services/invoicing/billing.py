@@ -157,7 +157,10 @@ async def _bill_together(
     for each, plan, part, usage in zip(due, plans, settles, usages, strict=True):
         portion = _portion(each, plan, part, usage, watermark)
         its_late = late.get(each.id, _NOTHING_LATE) if closing.get(each.id) is each else _NOTHING_LATE
-        missing = commitment_line(each, plan, portion.settlement.source, portion.lines) if part.usage else None
+        missing = None
+        if part.usage:
+            source = portion.settlement.source
+            missing = commitment_line(each, each.phase, part.usage, plan, source, portion.lines)
         portion = replace(portion, lines=(*portion.lines, *((missing,) if missing else ()), *its_late.lines))
         require_statable(portion.lines)
         billed.append(

@@ -1,6 +1,6 @@
 """Drafts are billed again with the usage that metering knows by now."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 import grpc
 import structlog
@@ -8,6 +8,7 @@ import structlog
 from libs.common.errors import BillingError, ResourceExhausted, Unavailable
 from libs.common.postgres import Pool
 from services.invoicing import store
+from services.invoicing.domain.commitment import commitment_line
 from services.invoicing.domain.draft import Draft, refreshed
 from services.invoicing.domain.line import Line
 from services.invoicing.domain.question import usage_question
@@ -46,7 +47,11 @@ async def refresh(pool: Pool, peers: Peers, tenant_id: str, ids: Sequence[str], 
         sources = {each.source.subscription_id for draft in drafts for each in draft.settlements}
         subscriptions = await store.subscriptions.by_ids(conn, tenant_id, sources)
     fresh, watermark = await _billed_again(peers, tenant_id, drafts, subscriptions)
-    again = [(draft, refreshed(draft, fresh, line_key)) for draft in drafts]
+    again = []
+    for draft in drafts:
+        lines = refreshed(draft, fresh, line_key)
+        missing = [each async for each in _missing(peers, tenant_id, draft, lines, subscriptions)]
+        again.append((draft, (*lines, *missing)))
     async with pool.acquire() as conn, conn.transaction():
         saved = [
             await store.refreshes.save(conn, tenant_id, draft, lines, watermark, is_last=is_last)
@@ -54,6 +59,20 @@ async def refresh(pool: Pool, peers: Peers, tenant_id: str, ids: Sequence[str], 
         ]
     log.info("refreshed", tenant=tenant_id, drafts=sum(saved))
     return any(saved)
+
+
+async def _missing(
+    peers: Peers, tenant_id: str, draft: Draft, lines: Sequence[Line], subscriptions: Mapping[str, Subscription]
+) -> AsyncIterator[Line]:
+    """To the commitments of the periods that a draft with these lines settles."""
+    for each in draft.settlements:
+        plan = await peers.plan_version(tenant_id, each.source.plan_code, each.source.plan_version)
+        if each.usage is None or plan.commitment is None:
+            continue
+        owner = subscriptions[each.source.subscription_id]
+        phase = owner.numbered(each.source.phase_number)
+        if line := commitment_line(owner, phase, each.usage, plan, each.source, lines):
+            yield line
 
 
 async def _billed_again(

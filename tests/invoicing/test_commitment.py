@@ -38,7 +38,7 @@ def missing(base_fee: int | None, committed: int, usage: int, start: str = "2023
     due = begun("s", CUSTOMER, of, BillingTime.CALENDAR, utc(start), utc(start))
     due = replace(due, phases=(replace(due.phase, fee_start_time=utc(start).replace(day=utc(start).day + trial_days)),))
     lines = owed(of, settled(due), used("requests", str(Decimal(usage) / 100), currency="EUR"))
-    found = commitment_line(due, of, Source("s", 1, of.plan_code, of.version), lines)
+    found = commitment_line(due, due.phase, due.current_period, of, Source("s", 1, of.plan_code, of.version), lines)
     return found.amount.minor_units if found else 0
 
 
@@ -162,3 +162,20 @@ async def test_in_advance_the_next_invoice_has_what_was_missing(shared: World, a
     await acme.invoicing.TerminateSubscription(end)
     *_, last = await billed(shared, acme, "2024-01-01")
     assert commitments(last) == [round(10000 * 10 / 31) - round(2000 * 10 / 31)]
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_usage_that_comes_in_the_grace_period_counts(shared: World, acme: Tenant) -> None:
+    await committed(acme, in_advance=False)
+    made = invoicing_pb2.Customer(id="patient", name="patient", grace_period_days=3)
+    request = invoicing_pb2.CreateCustomerRequest(request_id=new_request_id(), customer=made)
+    await acme.invoicing.CreateCustomer(request)
+    await acme.subscribe("s", "patient", "enterprise", "2023-11-16")
+    await acme.advance("2023-12-01")
+    await shared.bill()
+    [draft] = await acme.invoices()
+    assert commitments(draft) == [4000]
+    await acme.events("s", 10, at="2023-11-20", tokens="800000")
+    [invoice] = await billed(shared, acme, "2023-12-05")
+    usage = next(line.amount.minor_units for line in invoice.lines if line.code == "tokens")
+    assert (usage > 0, commitments(invoice)) == (True, [4000 - usage])

@@ -20,16 +20,18 @@ NAME = "Minimum commitment"
 _COUNTED_APART = {LineKind.BASE_FEE, LineKind.LATE_USAGE, LineKind.COMMITMENT}
 
 
-def commitment_line(due: Subscription, plan: PlanVersion, source: Source, fees: Iterable[Line]) -> Line | None:
-    """Of the current period of `due`, whose invoice at its end has `fees`. None if nothing is missing."""
-    period, phase, committed = due.current_period, due.phase, plan.commitment
-    if committed is None or (phase.in_advance and due.fee_days(phase, period) is None):
+def commitment_line(
+    of: Subscription, phase: Phase, period: Period, plan: PlanVersion, source: Source, fees: Iterable[Line]
+) -> Line | None:
+    """Of a period of `phase`, whose invoice at its end has `fees`. None if nothing is missing."""
+    committed = plan.commitment
+    if committed is None or (phase.in_advance and of.fee_days(phase, period) is None):
         return None
-    days, period_days = due.days_in(phase, period)
+    days, period_days = of.days_in(phase, period)
     if not days:
         return None
     part = Proration(committed.amount, days, period_days)
-    missing = missing_to(part, base_fee(due, phase, plan, period), reconciled(fees, source, period))
+    missing = missing_to(part, base_fee(of, phase, plan, period), reconciled(fees, source, period))
     amount = Money.rounded(missing, plan.currency)
     if not amount.minor_units:
         return None
