@@ -17,8 +17,9 @@ from services.invoicing.domain.invoice import Invoice
 from services.invoicing.domain.line import Line
 from services.invoicing.domain.run import BILL, HAND_OVER
 from services.invoicing.explaining import find_line
-from services.invoicing.finalizing import finalize
+from services.invoicing.finalizing import finalize, finalize_sealed
 from services.invoicing.peers import Peers
+from services.invoicing.prepaid import PrepaidCredit
 from services.invoicing.reading import found_invoice, shown
 from services.invoicing.refreshing import refresh
 from services.invoicing.subscribing import Context
@@ -27,11 +28,14 @@ from weir.invoicing.v1.drafts_pb2_grpc import DraftServiceServicer
 
 
 class DraftServicer(DraftServiceServicer):
-    def __init__(self, pool: Pool, peers: Peers, alarm: Alarm, clock: Clock) -> None:
+    def __init__(
+        self, pool: Pool, peers: Peers, alarm: Alarm, clock: Clock, prepaid: PrepaidCredit | None = None
+    ) -> None:
         self._pool = pool
         self._peers = peers
         self._alarm = alarm
         self._clock = clock
+        self._prepaid = prepaid
 
     async def RefreshInvoice(self, request: pb.RefreshInvoiceRequest, context: Context) -> pb.RefreshInvoiceResponse:
         """Refreshes, then records the request: one that fails may be tried again."""
@@ -109,7 +113,9 @@ class DraftServicer(DraftServiceServicer):
                 now = (await store.clocks.get(conn, tenant_id)).now(self._clock())
                 await store.refreshes.end_grace(conn, tenant_id, invoice_id, now)
         await self._alarm.ring(BILL)
-        await finalize(self._pool, self._peers, self._clock, tenant_id, invoice_id)
+        await finalize(self._pool, self._peers, self._clock, tenant_id, invoice_id, self._prepaid)
+        if self._prepaid is not None:
+            await finalize_sealed(self._pool, self._prepaid, self._clock, tenant_id)
         await self._alarm.ring(HAND_OVER)
         return pb.FinalizeInvoiceResponse(invoice=convert.invoice_out(await self._shown(tenant_id, invoice_id)))
 

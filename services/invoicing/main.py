@@ -92,7 +92,7 @@ class Settings:
 
 
 @asynccontextmanager
-async def running(settings: Settings, clock: Clock) -> AsyncIterator[int]:
+async def running(settings: Settings, clock: Clock, prepaid: PrepaidCredit | None = None) -> AsyncIterator[int]:
     """The server, from its start to its orderly stop; yields its port."""
     verifier = Verifier(load_public_keys(settings.public_keys), clock)
     async with (
@@ -110,7 +110,7 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[int]:
             add_CreditNoteServiceServicer_to_server(CreditNoteServicer(pool, Till(pool, peers, clock), clock), server)
             add_AppliedCouponServiceServicer_to_server(AppliedCouponServicer(pool, peers, clock), server)
             add_CustomerServiceServicer_to_server(CustomerServicer(pool, clock), server)
-            add_DraftServiceServicer_to_server(DraftServicer(pool, peers, alarm, clock), server)
+            add_DraftServiceServicer_to_server(DraftServicer(pool, peers, alarm, clock, prepaid), server)
             add_PlanChangeServiceServicer_to_server(PlanChangeServicer(pool, peers, alarm, clock), server)
             add_CollectionReportServiceServicer_to_server(CollectionReportServicer(pool), server)
             add_PauseServiceServicer_to_server(PauseServicer(pool, alarm, clock), server)
