@@ -12,7 +12,6 @@ from services.invoicing.crediting import use_credits
 from services.invoicing.domain.bill import Fee, Totals, totalled
 from services.invoicing.domain.coupon import AppliedCoupon, left_of
 from services.invoicing.domain.discount import discounted
-from services.invoicing.domain.invoice import number
 from services.invoicing.domain.tax import Taxes
 from services.invoicing.peers import Peers
 from services.invoicing.prepaid import PrepaidCredit, draw_all
@@ -96,13 +95,11 @@ async def _freeze(conn: Conn, tenant_id: str, drafts: Sequence[Due], now: dateti
         return
     billing_clock = await store.clocks.hold(conn, tenant_id)
     sequences = await store.drafts.take_sequences(conn, tenant_id, len(drafts))
-    numbered = [
-        (draft.id, sequence, number(draft.issue_date, sequence))
-        for draft, sequence in zip(drafts, sequences, strict=True)
-    ]
+    numbered = list(zip(drafts, sequences, strict=True))
     await store.drafts.finalize(conn, tenant_id, numbered, billing_clock.now(now), now)
-    await store.runs.count_finalized(conn, tenant_id, [draft.run_id for draft in drafts], billing_clock.test_now)
-    log.info("finalized", tenant=tenant_id, first=numbered[0][2], last=numbered[-1][2])
+    run_ids = [draft.run_id for draft in drafts if draft.run_id]
+    await store.runs.count_finalized(conn, tenant_id, run_ids, billing_clock.test_now)
+    log.info("finalized", tenant=tenant_id, first=sequences[0], last=sequences[-1])
 
 
 def _codes(draft: Due, fees: Sequence[Fee]) -> set[str]:
@@ -119,9 +116,10 @@ def _totals(
     left = dict(coupons)
     totals = {}
     for draft in drafts:
-        its_coupons = left.get(draft.customer_id, ())
+        its_coupons = () if draft.is_one_off else left.get(draft.customer_id, ())
         discounts = discounted(fees[draft.id], (each.offer for each in its_coupons), draft.currency)
-        left[draft.customer_id] = left_of(its_coupons, discounts)
+        if its_coupons:
+            left[draft.customer_id] = left_of(its_coupons, discounts)
         default_codes = taxes.of_customer(draft.tax_codes)
         totals[draft.id] = totalled(fees[draft.id], taxes.by_code, draft.currency, discounts, default_codes)
     return totals

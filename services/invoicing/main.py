@@ -22,6 +22,7 @@ from services.invoicing.credit_note_servicer import CreditNoteServicer
 from services.invoicing.crediting import Till
 from services.invoicing.customer_servicer import CustomerServicer
 from services.invoicing.draft_servicer import DraftServicer
+from services.invoicing.one_off_servicer import OneOffInvoiceServicer
 from services.invoicing.pause_servicer import PauseServicer
 from services.invoicing.peers import Peers
 from services.invoicing.prepaid import PrepaidCredit
@@ -37,6 +38,7 @@ from weir.invoicing.v1 import (
     customers_pb2,
     drafts_pb2,
     invoicing_pb2,
+    one_offs_pb2,
     pauses_pb2,
     replays_pb2,
     reports_pb2,
@@ -48,6 +50,7 @@ from weir.invoicing.v1.credit_notes_pb2_grpc import add_CreditNoteServiceService
 from weir.invoicing.v1.customers_pb2_grpc import add_CustomerServiceServicer_to_server
 from weir.invoicing.v1.drafts_pb2_grpc import add_DraftServiceServicer_to_server
 from weir.invoicing.v1.invoicing_pb2_grpc import add_InvoicingServiceServicer_to_server
+from weir.invoicing.v1.one_offs_pb2_grpc import add_OneOffInvoiceServiceServicer_to_server
 from weir.invoicing.v1.pauses_pb2_grpc import add_PauseServiceServicer_to_server
 from weir.invoicing.v1.replays_pb2_grpc import add_ReplayServiceServicer_to_server
 from weir.invoicing.v1.reports_pb2_grpc import add_CollectionReportServiceServicer_to_server
@@ -57,6 +60,7 @@ from weir.metering.v1.late_usage_pb2_grpc import LateUsageServiceStub
 from weir.metering.v1.metering_pb2_grpc import MeteringServiceStub
 from weir.payments.v1.payments_pb2_grpc import PaymentsServiceStub
 from weir.payments.v1.refunds_pb2_grpc import RefundServiceStub
+from weir.pricing.v1.addons_pb2_grpc import AddOnServiceStub
 from weir.pricing.v1.coupons_pb2_grpc import CouponServiceStub
 from weir.pricing.v1.pricing_pb2_grpc import PricingServiceStub
 from weir.pricing.v1.taxes_pb2_grpc import TaxServiceStub
@@ -70,6 +74,7 @@ SERVICES = (
     drafts_pb2.DESCRIPTOR.services_by_name["DraftService"].full_name,
     changes_pb2.DESCRIPTOR.services_by_name["PlanChangeService"].full_name,
     reports_pb2.DESCRIPTOR.services_by_name["CollectionReportService"].full_name,
+    one_offs_pb2.DESCRIPTOR.services_by_name["OneOffInvoiceService"].full_name,
     pauses_pb2.DESCRIPTOR.services_by_name["PauseService"].full_name,
     replays_pb2.DESCRIPTOR.services_by_name["ReplayService"].full_name,
     billing_previews_pb2.DESCRIPTOR.services_by_name["BillingPreviewService"].full_name,
@@ -113,6 +118,7 @@ async def running(settings: Settings, clock: Clock, prepaid: PrepaidCredit | Non
             add_DraftServiceServicer_to_server(DraftServicer(pool, peers, alarm, clock, prepaid), server)
             add_PlanChangeServiceServicer_to_server(PlanChangeServicer(pool, peers, alarm, clock), server)
             add_CollectionReportServiceServicer_to_server(CollectionReportServicer(pool), server)
+            add_OneOffInvoiceServiceServicer_to_server(OneOffInvoiceServicer(pool, peers, alarm, clock), server)
             add_PauseServiceServicer_to_server(PauseServicer(pool, alarm, clock), server)
             add_ReplayServiceServicer_to_server(ReplayServicer(pool), server)
             add_BillingPreviewServiceServicer_to_server(BillingPreviewServicer(pool, peers, clock), server)
@@ -157,6 +163,7 @@ async def calling_peers(settings: Settings, clock: Clock) -> AsyncIterator[Peers
             PricingServiceStub(pricing),
             TaxServiceStub(pricing),
             CouponServiceStub(pricing),
+            AddOnServiceStub(pricing),
             PaymentsServiceStub(payments),
             RefundServiceStub(payments),
             Issuer(load_private_key(settings.signing_key), clock),

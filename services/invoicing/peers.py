@@ -18,12 +18,13 @@ from services.invoicing.domain.coupon import Coupon
 from services.invoicing.domain.credit_note import RefundRequest
 from services.invoicing.domain.invoice import HandOver
 from services.invoicing.domain.line import RatedUsage
+from services.invoicing.domain.one_off import AddOn
 from services.invoicing.domain.plan import PlanVersion
 from services.invoicing.domain.question import UsageQuestion
 from services.invoicing.domain.tax import Taxes
 from weir.metering.v1 import archive_pb2, clocks_pb2, late_usage_pb2, metering_pb2
 from weir.payments.v1 import payments_pb2, refunds_pb2
-from weir.pricing.v1 import coupons_pb2, pricing_pb2, taxes_pb2
+from weir.pricing.v1 import addons_pb2, coupons_pb2, pricing_pb2, taxes_pb2
 
 if TYPE_CHECKING:
     from weir.metering.v1.archive_pb2_grpc import ArchiveServiceAsyncStub
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from weir.metering.v1.metering_pb2_grpc import MeteringServiceAsyncStub
     from weir.payments.v1.payments_pb2_grpc import PaymentsServiceAsyncStub
     from weir.payments.v1.refunds_pb2_grpc import RefundServiceAsyncStub
+    from weir.pricing.v1.addons_pb2_grpc import AddOnServiceAsyncStub
     from weir.pricing.v1.coupons_pb2_grpc import CouponServiceAsyncStub
     from weir.pricing.v1.pricing_pb2_grpc import PricingServiceAsyncStub
     from weir.pricing.v1.taxes_pb2_grpc import TaxServiceAsyncStub
@@ -70,6 +72,7 @@ class Peers:
         pricing: "PricingServiceAsyncStub",
         taxes: "TaxServiceAsyncStub",
         coupons: "CouponServiceAsyncStub",
+        add_ons: "AddOnServiceAsyncStub",
         payments: "PaymentsServiceAsyncStub",
         refunds: "RefundServiceAsyncStub",
         issuer: Issuer,
@@ -81,6 +84,7 @@ class Peers:
         self._pricing = pricing
         self._taxes = taxes
         self._coupons = coupons
+        self._add_ons = add_ons
         self._payments = payments
         self._refunds = refunds
         self._issuer = issuer
@@ -123,6 +127,15 @@ class Peers:
             response = await self._taxes.BatchGetTaxes(request, metadata=self._key(tenant_id))
             found += response.taxes
         return convert.taxes_in(found, response.default_taxes)
+
+    async def add_ons(self, tenant_id: str, codes: Iterable[str]) -> dict[str, AddOn]:
+        """As they are now, by code. Raises NotFound ADD_ON_NOT_FOUND."""
+        wanted = sorted(codes)
+        if not wanted:
+            return {}
+        request = addons_pb2.BatchGetAddOnsRequest(codes=wanted)
+        response = await self._add_ons.BatchGetAddOns(request, metadata=self._key(tenant_id))
+        return {each.code: convert.add_on_in(each) for each in response.add_ons}
 
     async def coupon(self, tenant_id: str, code: str) -> Coupon:
         """As it is now. Raises NotFound COUPON_NOT_FOUND."""

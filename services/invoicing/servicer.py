@@ -72,7 +72,15 @@ class InvoicingServicer(SubscriptionMethods, ClockMethods):
         subscription_id = text_in(request.subscription_id, "subscription_id", required=False) or None
         number = text_in(request.number, "number", required=False) or None
         async with self._pool.acquire() as conn:
-            found = await store.invoices.page(conn, caller().tenant_id, customer_id, subscription_id, number, page)
+            found = await store.invoices.page(
+                conn,
+                caller().tenant_id,
+                customer_id,
+                subscription_id,
+                number,
+                page,
+                only_overdue=request.payment_overdue,
+            )
         cut, token = page.cut(found, lambda each: each.id)
         invoices = await shown(self._pool, self._peers, caller().tenant_id, cut)
         return pb.ListInvoicesResponse(invoices=map(convert.invoice_out, invoices), next_page_token=token)

@@ -100,6 +100,8 @@ class Biller:
             [partial(self._bill_chunk, run) for run in runs for _ in range(CHUNKS_OF_RUN)]
             + [partial(self._finalize, tenant_id) for tenant_id in tenants]
         )
+        async with self._pool.acquire() as conn:
+            progress.append(await store.overdue.mark(conn, self._clock()))
         progress += [await self._step(tenant_id) for tenant_id in await self._tenants_walking()]
         async with self._pool.acquire() as conn:
             await store.runs.complete(conn, self._clock())

@@ -5,6 +5,7 @@ from services.invoicing.convert.coupons import applied_coupon_out, coupon_in, ov
 from services.invoicing.convert.credit_notes import applied_out, note_in, note_out
 from services.invoicing.convert.customers import customer_change_in, customer_in, customer_out
 from services.invoicing.convert.invoices import invoice_out, line_out, paid_in, payment_status_in, revision_in
+from services.invoicing.convert.one_offs import add_on_in, items_in
 from services.invoicing.convert.plans import latest_version_in, plan_version_in, sold_version_in, taxes_in
 from services.invoicing.convert.previews import previewed_out, totals_out
 from services.invoicing.convert.ratings import other_units, rated_usage_in, rating_in
@@ -21,6 +22,7 @@ from services.invoicing.convert.times import instant_in
 from services.invoicing.convert.usages import quantities_in, usage_queries
 
 __all__ = [
+    "add_on_in",
     "adjustment_in",
     "applied_coupon_out",
     "applied_out",
@@ -34,6 +36,7 @@ __all__ = [
     "customer_out",
     "instant_in",
     "invoice_out",
+    "items_in",
     "latest_version_in",
     "line_out",
     "note_in",

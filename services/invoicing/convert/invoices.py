@@ -13,7 +13,7 @@ from libs.common.wire import (
 from services.invoicing.convert.credit_notes import applied_out
 from services.invoicing.convert.times import date_out, span_out
 from services.invoicing.domain.discount import Discount
-from services.invoicing.domain.invoice import Invoice, PaymentStatus, State
+from services.invoicing.domain.invoice import Invoice, InvoiceKind, PaymentStatus, State
 from services.invoicing.domain.line import Line, LineKind, Source
 from services.invoicing.domain.proration import Proration
 from services.invoicing.domain.settlement import Settlement
@@ -34,6 +34,7 @@ _PAYMENT_STATUSES = {
     PaymentStatus.FAILED: invoicing_pb2.Invoice.PAYMENT_STATUS_FAILED,
     PaymentStatus.REQUIRES_ACTION: invoicing_pb2.Invoice.PAYMENT_STATUS_REQUIRES_ACTION,
 }
+_KINDS = {kind: invoicing_pb2.Invoice.Kind.Value(f"KIND_{kind.name}") for kind in InvoiceKind}
 _LINE_KINDS = {kind: invoicing_pb2.InvoiceLine.Kind.Value(f"KIND_{kind.name}") for kind in LineKind}
 _PAYMENT_STATUSES_IN = {number: status for status, number in _PAYMENT_STATUSES.items()}
 
@@ -67,6 +68,10 @@ def invoice_out(invoice: Invoice) -> invoicing_pb2.Invoice:
         discounts=map(_discount_out, invoice.bill.discounts),
         discount=money_out(invoice.bill.discount),
         included_tax=money_out(invoice.bill.included_tax),
+        due_date=date_out(invoice.due_date) if invoice.due_date else None,
+        payment_overdue=invoice.is_overdue,
+        overdue_time=timestamp_out(invoice.overdue_time),
+        kind=_KINDS[invoice.kind],
         draft_until_time=timestamp_out(invoice.draft_until) if invoice.state is State.DRAFT else None,
         prepaid=money_out(invoice.prepaid or Money(0, invoice.bill.currency)),
     )

@@ -1,14 +1,14 @@
 """A bill with its place in the books."""
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
 from libs.common.money import Money
 from services.invoicing.domain.bill import Bill
 from services.invoicing.domain.line import Source
-from services.invoicing.domain.period import Period, local_date
+from services.invoicing.domain.period import Period, day_start, local_date
 from services.invoicing.domain.settlement import Settlement
 
 
@@ -17,6 +17,11 @@ class State(StrEnum):
     FINALIZED = "finalized"
     VOIDED = "voided"
     CLOSED = "closed"
+
+
+class InvoiceKind(StrEnum):
+    SUBSCRIPTION = "subscription"
+    ONE_OFF = "one_off"
 
 
 class PaymentStatus(StrEnum):
@@ -40,6 +45,7 @@ class Invoice:
     """`number` and `finalize_time` are None in a draft; times are the tenant's.
 
     What came to nothing may be closed without a number. `draft_until` is when a draft is finalized at the latest.
+    It is to be paid by its `due_date`; after that it `is_overdue` until it is paid, which was found at `overdue_time`.
     `due_time` is when what it settles fell due to be billed. `credits` and `prepaid` credit are there from finalization
     on. `offset` is what notes of this invoice took off what is due since then. `is_with_payments` says that payments
     was asked to collect it, and may have it.
@@ -62,6 +68,10 @@ class Invoice:
     is_with_payments: bool = False
     draft_until: datetime | None = None
     prepaid: Money | None = None
+    kind: InvoiceKind = InvoiceKind.SUBSCRIPTION
+    due_date: date | None = None
+    is_overdue: bool = False
+    overdue_time: datetime | None = None
 
     @property
     def period(self) -> Period | None:
@@ -110,6 +120,16 @@ class HandOver:
 def issue_date(due_time: datetime, tz: ZoneInfo) -> date:
     """The date on the invoice: the day it falls due to be made, however late it is made."""
     return local_date(due_time, tz)
+
+
+def due_date(issued: date, net_payment_term_days: int) -> date:
+    """The last day on which it is paid in time."""
+    return issued + timedelta(days=net_payment_term_days)
+
+
+def overdue_from(due: date, tz: ZoneInfo) -> datetime:
+    """When the customer's next day begins."""
+    return day_start(due + timedelta(days=1), tz)
 
 
 def number(issued: date, sequence: int) -> str:

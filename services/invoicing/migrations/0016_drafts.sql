@@ -71,3 +71,45 @@ ALTER TABLE invoice_line
     ADD CONSTRAINT an_amount_is_of_units CHECK (unit_amount IS NULL OR units IS NOT NULL),
     ADD CONSTRAINT an_add_on_has_units CHECK (kind <> 'add_on' OR unit_amount IS NOT NULL),
     ADD CONSTRAINT only_an_add_on_or_an_adjustment_has_units CHECK (units IS NULL OR is_adjusted OR kind = 'add_on');
+
+-- An invoice is due to be paid on its due_date; from `overdue_from` on, by the tenant's clock, it is overdue unless it is paid.
+-- `overdue_time` is when that was found.
+ALTER TABLE invoice
+    ADD COLUMN due_date date,
+    ADD COLUMN overdue_from timestamptz,
+    ADD COLUMN payment_overdue boolean NOT NULL DEFAULT false,
+    ADD COLUMN overdue_time timestamptz,
+    ADD CONSTRAINT what_is_overdue_is_owed
+        CHECK (NOT payment_overdue OR (state = 'finalized' AND payment_status <> 'succeeded' AND overdue_time IS NOT NULL));
+CREATE INDEX invoice_overdue ON invoice (tenant_id, overdue_from)
+    WHERE state = 'finalized' AND payment_status <> 'succeeded' AND NOT payment_overdue;
+
+CREATE OR REPLACE FUNCTION keep_finalized_invoice() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    movable constant text[] := '{payment_status,amount_paid_minor,payment_id,payment_revision,hand_over_time,'
+        'is_with_payments,payment_version,state,offset_minor,amount_due_minor,payment_overdue,overdue_time}';
+BEGIN
+    IF to_jsonb(OLD) - movable <> to_jsonb(NEW) - movable THEN
+        RAISE EXCEPTION 'invoice % is finalized and never changes', OLD.number USING ERRCODE = 'restrict_violation';
+    END IF;
+    IF (NEW.state <> OLD.state AND (OLD.state, NEW.state) <> ('finalized', 'voided'))
+        OR NEW.offset_minor < OLD.offset_minor
+        OR (OLD.state = 'voided' AND NEW.offset_minor <> OLD.offset_minor) THEN
+        RAISE EXCEPTION 'invoice % is only voided, or offset until then', OLD.number
+            USING ERRCODE = 'restrict_violation';
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+-- A one-off invoice settles nothing, and is made by a request.
+ALTER TABLE invoice
+    DROP CONSTRAINT invoice_kind_check,
+    ALTER COLUMN billing_run_id DROP NOT NULL,
+    ADD COLUMN request_id uuid,
+    ADD COLUMN request_hash bytea,
+    ADD UNIQUE (tenant_id, request_id),
+    ADD CONSTRAINT invoice_kind_check CHECK (kind IN ('subscription', 'one_off')),
+    ADD CONSTRAINT what_is_billed_is_of_a_run CHECK ((kind = 'one_off') = (billing_run_id IS NULL)),
+    ADD CONSTRAINT a_one_off_is_asked_for CHECK ((kind = 'one_off') = (request_id IS NOT NULL)),
+    ADD CHECK ((request_id IS NULL) = (request_hash IS NULL));

@@ -3,10 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from zoneinfo import ZoneInfo
 
 from libs.common.postgres import Conn
 from services.invoicing.domain.bill import Totals
 from services.invoicing.domain.draft import draft_until
+from services.invoicing.domain.invoice import InvoiceKind, due_date, number, overdue_from
 from services.invoicing.domain.period import zone
 from services.invoicing.domain.settlement import InvoiceKey, Portion, by_invoice
 from services.invoicing.store import customers, discounts, lines, settlements
@@ -30,12 +32,15 @@ class Due:
     """A draft to be finalized, in the books of a run; `tax_codes` are its customer's."""
 
     id: str
-    run_id: str
+    run_id: str | None
     customer_id: str
     currency: str
     issue_date: date
     tax_codes: tuple[str, ...]
     is_closed_at_zero: bool
+    is_one_off: bool
+    net_payment_term_days: int
+    tz: ZoneInfo
 
 
 async def collect(
@@ -141,8 +146,10 @@ async def take_sealed(conn: Conn, tenant_id: str, ids: Sequence[str], now: datet
 async def _taken(conn: Conn, tenant_id: str, ids: Sequence[str], now: datetime, condition: str) -> Sequence[Due]:
     rows = await conn.fetch(
         "SELECT i.id, coalesce((SELECT r.id FROM billing_run r WHERE r.tenant_id = i.tenant_id AND r.state = 'running'"  # noqa: S608
-        "  AND (r.id = i.billing_run_id OR r.as_of >= $3) ORDER BY r.id <> i.billing_run_id, r.as_of LIMIT 1),"
-        "  i.billing_run_id) AS run_id, i.customer_id, i.currency, i.issue_date, c.tax_codes, c.skips_zero_amounts"
+        "  AND i.kind = 'subscription' AND (r.id = i.billing_run_id OR r.as_of >= $3)"
+        "  ORDER BY r.id <> i.billing_run_id, r.as_of LIMIT 1),"
+        "  i.billing_run_id) AS run_id, i.customer_id, i.currency, i.issue_date, c.tax_codes, c.skips_zero_amounts,"
+        " i.kind, c.net_payment_term_days, c.time_zone"
         " FROM invoice i JOIN customer c ON c.tenant_id = i.tenant_id AND c.id = i.customer_id"
         f" WHERE i.tenant_id = $1 AND i.id = ANY($2::text[]) AND {condition}"
         " ORDER BY i.due_time, i.id FOR UPDATE OF i SKIP LOCKED",
@@ -159,6 +166,9 @@ async def _taken(conn: Conn, tenant_id: str, ids: Sequence[str], now: datetime, 
             issue_date=row["issue_date"],
             tax_codes=tuple(row["tax_codes"]),
             is_closed_at_zero=row["skips_zero_amounts"],
+            is_one_off=row["kind"] == InvoiceKind.ONE_OFF,
+            net_payment_term_days=row["net_payment_term_days"],
+            tz=zone(row["time_zone"]),
         )
         for row in rows
     ]
@@ -197,23 +207,28 @@ async def take_sequences(conn: Conn, tenant_id: str, count: int) -> range:
 
 
 async def finalize(
-    conn: Conn, tenant_id: str, numbered: Sequence[tuple[str, int, str]], finalize_time: datetime, now: datetime
+    conn: Conn, tenant_id: str, numbered: Sequence[tuple[Due, int]], finalize_time: datetime, now: datetime
 ) -> None:
-    """Finalize the locked drafts (id, sequence, number). With nothing due they are paid; payments is told of the
+    """Finalize the locked drafts (draft, sequence). With nothing due they are paid; payments is told of the
     others.
     """
+    due_dates = [due_date(draft.issue_date, draft.net_payment_term_days) for draft, _ in numbered]
     await conn.execute(
         "UPDATE invoice i SET state = 'finalized', sequence = n.sequence, number = n.number, finalize_time = $5,"
+        " due_date = n.due_date, overdue_from = n.overdue_from,"
         " payment_status = CASE WHEN amount_due_minor = 0 THEN 'succeeded' ELSE 'pending' END,"
         " hand_over_time = CASE WHEN amount_due_minor > 0 THEN $6::timestamptz END"
-        " FROM unnest($2::text[], $3::bigint[], $4::text[]) AS n (id, sequence, number)"
+        " FROM unnest($2::text[], $3::bigint[], $4::text[], $7::date[], $8::timestamptz[])"
+        "  AS n (id, sequence, number, due_date, overdue_from)"
         " WHERE i.tenant_id = $1 AND i.id = n.id AND i.state = 'draft'",
         tenant_id,
-        [invoice_id for invoice_id, _, _ in numbered],
-        [sequence for _, sequence, _ in numbered],
-        [number for _, _, number in numbered],
+        [draft.id for draft, _ in numbered],
+        [sequence for _, sequence in numbered],
+        [number(draft.issue_date, sequence) for draft, sequence in numbered],
         finalize_time,
         now,
+        due_dates,
+        [overdue_from(due, draft.tz) for due, (draft, _) in zip(due_dates, numbered, strict=True)],
     )
 
 

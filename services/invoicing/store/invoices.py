@@ -9,7 +9,7 @@ from libs.common.money import Money
 from libs.common.paging import Page
 from libs.common.postgres import Conn
 from services.invoicing.domain.bill import Bill
-from services.invoicing.domain.invoice import AppliedCredit, Invoice, PaymentStatus, State
+from services.invoicing.domain.invoice import AppliedCredit, Invoice, InvoiceKind, PaymentStatus, State
 from services.invoicing.domain.line import bearing
 from services.invoicing.domain.settlement import Settlement
 from services.invoicing.store import balances, discounts, lines, settlements
@@ -17,7 +17,7 @@ from services.invoicing.store import balances, discounts, lines, settlements
 _INVOICE = (
     "SELECT tenant_id, id, number, customer_id, currency, state, payment_status, amount_paid_minor, due_time,"
     " issue_date, create_time, finalize_time, offset_minor, is_with_payments, default_tax_codes,"
-    " draft_until, prepaid_minor FROM invoice i"
+    " draft_until, prepaid_minor, kind, due_date, payment_overdue, overdue_time FROM invoice i"
 )
 
 
@@ -32,7 +32,8 @@ async def record_payment(
 ) -> None:
     """Does nothing unless `revision` is newer than what the finalized invoice has, and something is due of it."""
     await conn.execute(
-        "UPDATE invoice SET payment_status = $5, amount_paid_minor = $6, payment_id = $3, payment_revision = $4"
+        "UPDATE invoice SET payment_status = $5, amount_paid_minor = $6, payment_id = $3, payment_revision = $4,"
+        " payment_overdue = payment_overdue AND $5 <> 'succeeded'"
         " WHERE tenant_id = $1 AND id = $2 AND state = 'finalized' AND payment_revision < $4"
         " AND amount_due_minor > 0",
         tenant_id,
@@ -51,7 +52,8 @@ async def offset(conn: Conn, tenant_id: str, invoice_id: str, amount: Money, now
     await conn.execute(
         "UPDATE invoice SET offset_minor = offset_minor + $3,"
         " hand_over_time = CASE WHEN amount_due_minor > $3 THEN $4::timestamptz END,"
-        " payment_status = CASE WHEN amount_due_minor > $3 THEN payment_status ELSE 'succeeded' END"
+        " payment_status = CASE WHEN amount_due_minor > $3 THEN payment_status ELSE 'succeeded' END,"
+        " payment_overdue = payment_overdue AND amount_due_minor > $3"
         " WHERE tenant_id = $1 AND id = $2 AND state = 'finalized'",
         tenant_id,
         invoice_id,
@@ -63,7 +65,7 @@ async def offset(conn: Conn, tenant_id: str, invoice_id: str, amount: Money, now
 async def void(conn: Conn, tenant_id: str, invoice_id: str) -> None:
     """Void a locked, finalized invoice. Nobody collects it any more."""
     await conn.execute(
-        "UPDATE invoice SET state = 'voided', hand_over_time = NULL"
+        "UPDATE invoice SET state = 'voided', hand_over_time = NULL, payment_overdue = false"
         " WHERE tenant_id = $1 AND id = $2 AND state = 'finalized'",
         tenant_id,
         invoice_id,
@@ -91,6 +93,8 @@ async def page(
     subscription_id: str | None,
     number: str | None,
     page: Page,
+    *,
+    only_overdue: bool = False,
 ) -> Sequence[Invoice]:
     """Newest first; one more than the page has, if there is one."""
     rows = await conn.fetch(
@@ -98,6 +102,7 @@ async def page(
         " AND ($3::text IS NULL OR EXISTS (SELECT FROM invoice_settlement s"
         "  WHERE s.tenant_id = $1 AND s.subscription_id = $3 AND s.invoice_id = i.id))"
         " AND ($4::text IS NULL OR number = $4)"
+        " AND (payment_overdue OR NOT $7)"
         " AND ($5::text IS NULL OR id < $5) ORDER BY id DESC LIMIT $6",
         tenant_id,
         customer_id,
@@ -105,6 +110,7 @@ async def page(
         number,
         page.after,
         page.size + 1,
+        only_overdue,
     )
     return await _invoices(conn, tenant_id, rows)
 
@@ -152,4 +158,8 @@ def _invoice(row: asyncpg.Record, bill: Bill, settled: Sequence[Settlement], use
         is_with_payments=row["is_with_payments"],
         draft_until=row["draft_until"],
         prepaid=Money(row["prepaid_minor"], row["currency"]),
+        kind=InvoiceKind(row["kind"]),
+        due_date=row["due_date"],
+        is_overdue=row["payment_overdue"],
+        overdue_time=row["overdue_time"],
     )
