@@ -17,6 +17,7 @@ from weir.invoicing.v1.credit_notes_pb2_grpc import CreditNoteServiceStub
 from weir.invoicing.v1.customers_pb2_grpc import CustomerServiceStub
 from weir.invoicing.v1.drafts_pb2_grpc import DraftServiceStub
 from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceStub
+from weir.invoicing.v1.lines_pb2_grpc import InvoiceLineServiceStub
 from weir.invoicing.v1.pauses_pb2_grpc import PauseServiceStub
 from weir.invoicing.v1.replays_pb2_grpc import ReplayServiceStub
 from weir.metering.v1.alerts_pb2_grpc import AlertServiceStub
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from weir.invoicing.v1.customers_pb2_grpc import CustomerServiceAsyncStub
     from weir.invoicing.v1.drafts_pb2_grpc import DraftServiceAsyncStub
     from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceAsyncStub
+    from weir.invoicing.v1.lines_pb2_grpc import InvoiceLineServiceAsyncStub
     from weir.invoicing.v1.pauses_pb2_grpc import PauseServiceAsyncStub
     from weir.invoicing.v1.replays_pb2_grpc import ReplayServiceAsyncStub
     from weir.metering.v1.alerts_pb2_grpc import AlertServiceAsyncStub
@@ -142,6 +144,10 @@ class Connection:
     @property
     def customers(self) -> "CustomerServiceAsyncStub":
         return CustomerServiceStub(self._channel("invoicing"))
+
+    @property
+    def invoice_lines(self) -> "InvoiceLineServiceAsyncStub":
+        return InvoiceLineServiceStub(self._channel("invoicing"))
 
     @property
     def drafts(self) -> "DraftServiceAsyncStub":

@@ -33,6 +33,7 @@ from weir.invoicing.v1.invoicing_pb2 import (
     ReplayInvoiceRequest,
     VoidInvoiceRequest,
 )
+from weir.invoicing.v1.lines_pb2 import ListInvoiceLinesRequest
 
 ID_PREFIX = "inv_"
 
@@ -132,12 +133,24 @@ async def void_invoice(data: Path, number_or_id: str, *, as_json: bool) -> None:
 
 
 async def find_invoice(services: Connection, number_or_id: str) -> Invoice:
+    """The invoice with all its lines."""
     if number_or_id.startswith(ID_PREFIX):
-        return (await services.invoicing.GetInvoice(GetInvoiceRequest(id=number_or_id))).invoice
-    found = (await services.invoicing.ListInvoices(ListInvoicesRequest(number=number_or_id))).invoices
-    if not found:
-        raise CliError(f"there is no invoice with the number {number_or_id}")
-    return found[0]
+        invoice = (await services.invoicing.GetInvoice(GetInvoiceRequest(id=number_or_id))).invoice
+    else:
+        found = (await services.invoicing.ListInvoices(ListInvoicesRequest(number=number_or_id))).invoices
+        if not found:
+            raise CliError(f"there is no invoice with the number {number_or_id}")
+        invoice = found[0]
+    if invoice.line_count > len(invoice.lines):
+        lines = await pages(
+            lambda token: services.invoice_lines.ListInvoiceLines(
+                ListInvoiceLinesRequest(invoice_id=invoice.id, page_size=500, page_token=token)
+            ),
+            "lines",
+        )
+        del invoice.lines[:]
+        invoice.lines.extend(lines)
+    return invoice
 
 
 def invoice_table(invoice: Invoice) -> Table:

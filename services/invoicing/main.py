@@ -22,6 +22,7 @@ from services.invoicing.credit_note_servicer import CreditNoteServicer
 from services.invoicing.crediting import Till
 from services.invoicing.customer_servicer import CustomerServicer
 from services.invoicing.draft_servicer import DraftServicer
+from services.invoicing.line_servicer import InvoiceLineServicer
 from services.invoicing.one_off_servicer import OneOffInvoiceServicer
 from services.invoicing.pause_servicer import PauseServicer
 from services.invoicing.peers import Peers
@@ -38,6 +39,7 @@ from weir.invoicing.v1 import (
     customers_pb2,
     drafts_pb2,
     invoicing_pb2,
+    lines_pb2,
     one_offs_pb2,
     pauses_pb2,
     replays_pb2,
@@ -50,6 +52,7 @@ from weir.invoicing.v1.credit_notes_pb2_grpc import add_CreditNoteServiceService
 from weir.invoicing.v1.customers_pb2_grpc import add_CustomerServiceServicer_to_server
 from weir.invoicing.v1.drafts_pb2_grpc import add_DraftServiceServicer_to_server
 from weir.invoicing.v1.invoicing_pb2_grpc import add_InvoicingServiceServicer_to_server
+from weir.invoicing.v1.lines_pb2_grpc import add_InvoiceLineServiceServicer_to_server
 from weir.invoicing.v1.one_offs_pb2_grpc import add_OneOffInvoiceServiceServicer_to_server
 from weir.invoicing.v1.pauses_pb2_grpc import add_PauseServiceServicer_to_server
 from weir.invoicing.v1.replays_pb2_grpc import add_ReplayServiceServicer_to_server
@@ -74,6 +77,7 @@ SERVICES = (
     drafts_pb2.DESCRIPTOR.services_by_name["DraftService"].full_name,
     changes_pb2.DESCRIPTOR.services_by_name["PlanChangeService"].full_name,
     reports_pb2.DESCRIPTOR.services_by_name["CollectionReportService"].full_name,
+    lines_pb2.DESCRIPTOR.services_by_name["InvoiceLineService"].full_name,
     one_offs_pb2.DESCRIPTOR.services_by_name["OneOffInvoiceService"].full_name,
     pauses_pb2.DESCRIPTOR.services_by_name["PauseService"].full_name,
     replays_pb2.DESCRIPTOR.services_by_name["ReplayService"].full_name,
@@ -118,6 +122,7 @@ async def running(settings: Settings, clock: Clock, prepaid: PrepaidCredit | Non
             add_DraftServiceServicer_to_server(DraftServicer(pool, peers, alarm, clock, prepaid), server)
             add_PlanChangeServiceServicer_to_server(PlanChangeServicer(pool, peers, alarm, clock), server)
             add_CollectionReportServiceServicer_to_server(CollectionReportServicer(pool), server)
+            add_InvoiceLineServiceServicer_to_server(InvoiceLineServicer(pool, peers), server)
             add_OneOffInvoiceServiceServicer_to_server(OneOffInvoiceServicer(pool, peers, alarm, clock), server)
             add_PauseServiceServicer_to_server(PauseServicer(pool, alarm, clock), server)
             add_ReplayServiceServicer_to_server(ReplayServicer(pool), server)

@@ -17,8 +17,12 @@ async def found_invoice(conn: Conn, tenant_id: str, invoice_id: str, *, lock: bo
     """Raises NotFound INVOICE_NOT_FOUND."""
     read = store.invoices.lock if lock else store.invoices.get
     if (invoice := await read(conn, tenant_id, invoice_id)) is None:
-        raise NotFound("INVOICE_NOT_FOUND", f"there is no invoice {invoice_id}", invoice_id=invoice_id)
+        raise invoice_not_found(invoice_id)
     return invoice
+
+
+def invoice_not_found(invoice_id: str) -> NotFound:
+    return NotFound("INVOICE_NOT_FOUND", f"there is no invoice {invoice_id}", invoice_id=invoice_id)
 
 
 async def shown(pool: Pool, peers: Peers, tenant_id: str, invoices: Sequence[Invoice]) -> list[Invoice]:

@@ -83,7 +83,7 @@ class InvoicingServicer(SubscriptionMethods, ClockMethods):
             )
         cut, token = page.cut(found, lambda each: each.id)
         invoices = await shown(self._pool, self._peers, caller().tenant_id, cut)
-        return pb.ListInvoicesResponse(invoices=map(convert.invoice_out, invoices), next_page_token=token)
+        return pb.ListInvoicesResponse(invoices=convert.invoices_out(invoices), next_page_token=token)
 
     async def ExplainLine(self, request: pb.ExplainLineRequest, context: Context) -> pb.ExplainLineResponse:
         tenant_id = caller().tenant_id

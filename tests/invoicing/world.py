@@ -26,6 +26,7 @@ from weir.invoicing.v1.credit_notes_pb2_grpc import CreditNoteServiceStub
 from weir.invoicing.v1.customers_pb2_grpc import CustomerServiceStub
 from weir.invoicing.v1.drafts_pb2_grpc import DraftServiceStub
 from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceStub
+from weir.invoicing.v1.lines_pb2_grpc import InvoiceLineServiceStub
 from weir.invoicing.v1.one_offs_pb2_grpc import OneOffInvoiceServiceStub
 from weir.invoicing.v1.pauses_pb2_grpc import PauseServiceStub
 from weir.metering.v1 import metering_pb2
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from weir.invoicing.v1.customers_pb2_grpc import CustomerServiceAsyncStub
     from weir.invoicing.v1.drafts_pb2_grpc import DraftServiceAsyncStub
     from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceAsyncStub
+    from weir.invoicing.v1.lines_pb2_grpc import InvoiceLineServiceAsyncStub
     from weir.invoicing.v1.one_offs_pb2_grpc import OneOffInvoiceServiceAsyncStub
     from weir.invoicing.v1.pauses_pb2_grpc import PauseServiceAsyncStub
     from weir.metering.v1.corrections_pb2_grpc import CorrectionServiceAsyncStub
@@ -106,6 +108,7 @@ class Tenant:
     customers: "CustomerServiceAsyncStub"
     drafts: "DraftServiceAsyncStub"
     one_offs: "OneOffInvoiceServiceAsyncStub"
+    lines: "InvoiceLineServiceAsyncStub"
 
     async def meter(self, code: str, property_name: str = "") -> None:
         kind = metering_pb2.Meter.AGGREGATION_SUM if property_name else metering_pb2.Meter.AGGREGATION_COUNT
@@ -245,6 +248,7 @@ class World:
             CustomerServiceStub(self._channel(f"127.0.0.1:{self.invoicing_port}", key)),
             DraftServiceStub(self._channel(f"127.0.0.1:{self.invoicing_port}", key)),
             OneOffInvoiceServiceStub(self._channel(f"127.0.0.1:{self.invoicing_port}", key)),
+            InvoiceLineServiceStub(self._channel(f"127.0.0.1:{self.invoicing_port}", key)),
         )
 
     @asynccontextmanager

@@ -4,7 +4,14 @@ from services.invoicing.convert.adjustments import adjustment_in
 from services.invoicing.convert.coupons import applied_coupon_out, coupon_in, override_in
 from services.invoicing.convert.credit_notes import applied_out, note_in, note_out
 from services.invoicing.convert.customers import customer_change_in, customer_in, customer_out
-from services.invoicing.convert.invoices import invoice_out, line_out, paid_in, payment_status_in, revision_in
+from services.invoicing.convert.invoices import (
+    invoice_out,
+    invoices_out,
+    line_out,
+    paid_in,
+    payment_status_in,
+    revision_in,
+)
 from services.invoicing.convert.one_offs import add_on_in, items_in
 from services.invoicing.convert.plans import latest_version_in, plan_version_in, sold_version_in, taxes_in
 from services.invoicing.convert.previews import previewed_out, totals_out
@@ -36,6 +43,7 @@ __all__ = [
     "customer_out",
     "instant_in",
     "invoice_out",
+    "invoices_out",
     "items_in",
     "latest_version_in",
     "line_out",

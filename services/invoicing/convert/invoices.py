@@ -1,6 +1,6 @@
 """Invoices, and what payments reports of them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
 from libs.common.errors import InvalidArgument
@@ -39,7 +39,18 @@ _LINE_KINDS = {kind: invoicing_pb2.InvoiceLine.Kind.Value(f"KIND_{kind.name}") f
 _PAYMENT_STATUSES_IN = {number: status for status, number in _PAYMENT_STATUSES.items()}
 
 
-def invoice_out(invoice: Invoice) -> invoicing_pb2.Invoice:
+MAX_LINES = 1000
+MAX_LINES_OF_LIST = 5000
+"""So many lines fit into a message many times; ListInvoiceLines reads the others."""
+
+
+def invoices_out(invoices: Sequence[Invoice]) -> list[invoicing_pb2.Invoice]:
+    """With as many lines of each as a list has room for."""
+    most = min(MAX_LINES, MAX_LINES_OF_LIST // max(len(invoices), 1))
+    return [invoice_out(each, most) for each in invoices]
+
+
+def invoice_out(invoice: Invoice, most_lines: int = MAX_LINES) -> invoicing_pb2.Invoice:
     is_final, source = invoice.state is not State.DRAFT, invoice.source
     return invoicing_pb2.Invoice(
         id=invoice.id,
@@ -52,7 +63,10 @@ def invoice_out(invoice: Invoice) -> invoicing_pb2.Invoice:
         state=_STATES[invoice.state],
         payment_status=_PAYMENT_STATUSES[invoice.payment_status],
         period=span_out(invoice.period) if invoice.period else None,
-        lines=[line_out(number, line, invoice.bill.discounts) for number, line in enumerate(invoice.bill.lines, 1)],
+        lines=[
+            line_out(number, line, invoice.bill.discounts)
+            for number, line in enumerate(invoice.bill.lines[:most_lines], 1)
+        ],
         taxes=map(_tax_out, invoice.bill.taxes),
         subtotal=money_out(invoice.bill.subtotal),
         tax=money_out(invoice.bill.tax),
@@ -64,7 +78,7 @@ def invoice_out(invoice: Invoice) -> invoicing_pb2.Invoice:
         credits=map(applied_out, invoice.credits),
         offset=money_out(invoice.offset),
         amount_due=money_out(invoice.amount_due),
-        settlements=map(_settlement_out, invoice.settlements),
+        settlements=map(_settlement_out, invoice.settlements[:most_lines]),
         discounts=map(_discount_out, invoice.bill.discounts),
         discount=money_out(invoice.bill.discount),
         included_tax=money_out(invoice.bill.included_tax),
@@ -72,6 +86,8 @@ def invoice_out(invoice: Invoice) -> invoicing_pb2.Invoice:
         payment_overdue=invoice.is_overdue,
         overdue_time=timestamp_out(invoice.overdue_time),
         kind=_KINDS[invoice.kind],
+        line_count=len(invoice.bill.lines),
+        settlement_count=len(invoice.settlements),
         draft_until_time=timestamp_out(invoice.draft_until) if invoice.state is State.DRAFT else None,
         prepaid=money_out(invoice.prepaid or Money(0, invoice.bill.currency)),
     )

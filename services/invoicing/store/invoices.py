@@ -1,6 +1,7 @@
 """Invoices, from draft to paid."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 import asyncpg
@@ -19,6 +20,16 @@ _INVOICE = (
     " issue_date, create_time, finalize_time, offset_minor, is_with_payments, default_tax_codes,"
     " draft_until, prepaid_minor, kind, due_date, payment_overdue, overdue_time FROM invoice i"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """An invoice without its lines; `tax_codes` are the taxes on lines without any of their own, once it is final."""
+
+    customer_id: str
+    currency: str
+    state: State
+    tax_codes: tuple[str, ...]
 
 
 async def record_payment(
@@ -78,6 +89,17 @@ async def get(conn: Conn, tenant_id: str, invoice_id: str) -> Invoice | None:
         return None
     [found] = await _invoices(conn, tenant_id, [row])
     return found
+
+
+async def head(conn: Conn, tenant_id: str, invoice_id: str) -> Head | None:
+    row = await conn.fetchrow(
+        "SELECT customer_id, currency, state, default_tax_codes FROM invoice WHERE tenant_id = $1 AND id = $2",
+        tenant_id,
+        invoice_id,
+    )
+    if row is None:
+        return None
+    return Head(row["customer_id"], row["currency"], State(row["state"]), tuple(row["default_tax_codes"]))
 
 
 async def lock(conn: Conn, tenant_id: str, invoice_id: str) -> Invoice | None:

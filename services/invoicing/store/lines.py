@@ -14,6 +14,10 @@ from services.invoicing.domain.proration import Proration
 from services.invoicing.domain.tax import InvoiceTax
 
 SOURCE = "subscription_id, phase_number, plan_code, plan_version"
+_LINE = (
+    f"kind, code, description, {SOURCE}, period_start, period_end, amount_minor, unrounded_amount, tax_codes, fee_minor,"
+    " days, period_days, rating, watermark, prior_watermark, meter_code, is_tax_inclusive, units, unit_amount, is_adjusted"
+)
 
 
 async def insert(conn: Conn, tenant_id: str, lines: Iterable[tuple[str, int, Line]]) -> None:
@@ -88,15 +92,28 @@ async def of_invoices(conn: Conn, tenant_id: str, currencies: Mapping[str, str])
     """By the ids of `currencies`."""
     found: dict[str, list[Line]] = {invoice_id: [] for invoice_id in currencies}
     for row in await conn.fetch(
-        f"SELECT invoice_id, kind, code, description, {SOURCE}, period_start, period_end, amount_minor,"  # noqa: S608
-        " unrounded_amount, tax_codes, fee_minor, days, period_days, rating, watermark, prior_watermark, meter_code,"
-        " is_tax_inclusive, units, unit_amount, is_adjusted FROM invoice_line"
+        f"SELECT invoice_id, {_LINE} FROM invoice_line"  # noqa: S608
         " WHERE tenant_id = $1 AND invoice_id = ANY($2::text[]) ORDER BY invoice_id, position",
         tenant_id,
         list(currencies),
     ):
         found[row["invoice_id"]].append(_line(row, currencies[row["invoice_id"]]))
     return found
+
+
+async def page(
+    conn: Conn, tenant_id: str, invoice_id: str, currency: str, after: int, limit: int
+) -> Sequence[tuple[int, Line]]:
+    """(number, line) of up to `limit` lines with numbers above `after`, in order."""
+    rows = await conn.fetch(
+        f"SELECT position, {_LINE} FROM invoice_line"  # noqa: S608
+        " WHERE tenant_id = $1 AND invoice_id = $2 AND position >= $3 ORDER BY position LIMIT $4",
+        tenant_id,
+        invoice_id,
+        after,
+        limit,
+    )
+    return [(row["position"] + 1, _line(row, currency)) for row in rows]
 
 
 async def invoices_of(conn: Conn, tenant_id: str, source: Source, period: Period) -> Sequence[str]:
