@@ -22,6 +22,7 @@ from services.invoicing.peers import Peers
 from services.invoicing.prepaid import PrepaidCredit
 from services.invoicing.reading import found_invoice, shown
 from services.invoicing.refreshing import refresh
+from services.invoicing.regenerating import regenerated
 from services.invoicing.subscribing import Context
 from weir.invoicing.v1 import drafts_pb2 as pb
 from weir.invoicing.v1.drafts_pb2_grpc import DraftServiceServicer
@@ -52,6 +53,23 @@ class DraftServicer(DraftServiceServicer):
             async with self._pool.acquire() as conn, conn.transaction():
                 await self._record(conn, tenant_id, invoice_id, request_id, request_hash)
         return pb.RefreshInvoiceResponse(invoice=convert.invoice_out(await self._shown(tenant_id, invoice_id)))
+
+    async def RegenerateInvoice(
+        self, request: pb.RegenerateInvoiceRequest, context: Context
+    ) -> pb.RegenerateInvoiceResponse:
+        tenant_id, voided_id = caller().tenant_id, text_in(request.id, "id")
+        request_id, request_hash = request_id_in(request.request_id), fingerprint(request)
+        async with self._pool.acquire() as conn, conn.transaction():
+            await found_invoice(conn, tenant_id, voided_id, lock=True)
+            if await self._record(conn, tenant_id, voided_id, request_id, request_hash):
+                made = await regenerated(conn, tenant_id, voided_id, self._clock(), as_draft=request.as_draft)
+            else:
+                made = await store.regenerations.made_from(conn, tenant_id, voided_id) or ""
+        if not request.as_draft:
+            await self._alarm.ring(BILL)
+            await finalize(self._pool, self._peers, self._clock, tenant_id, made)
+            await self._alarm.ring(HAND_OVER)
+        return pb.RegenerateInvoiceResponse(invoice=convert.invoice_out(await self._shown(tenant_id, made)))
 
     async def AdjustLine(self, request: pb.AdjustLineRequest, context: Context) -> pb.AdjustLineResponse:
         tenant_id, invoice_id = caller().tenant_id, text_in(request.invoice_id, "invoice_id")

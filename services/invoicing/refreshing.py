@@ -9,7 +9,7 @@ from libs.common.errors import BillingError, ResourceExhausted, Unavailable
 from libs.common.postgres import Pool
 from services.invoicing import store
 from services.invoicing.domain.commitment import commitment_line
-from services.invoicing.domain.draft import Draft, refreshed
+from services.invoicing.domain.draft import Draft, refreshed, require_refreshable
 from services.invoicing.domain.line import Line
 from services.invoicing.domain.question import usage_question
 from services.invoicing.domain.settlement import Settlement, lines_of
@@ -44,6 +44,7 @@ async def refresh(pool: Pool, peers: Peers, tenant_id: str, ids: Sequence[str], 
     """
     async with pool.acquire() as conn:
         drafts = await store.refreshes.read(conn, tenant_id, ids)
+        require_refreshable(drafts)
         sources = {each.source.subscription_id for draft in drafts for each in draft.settlements}
         subscriptions = await store.subscriptions.by_ids(conn, tenant_id, sources)
     fresh, watermark = await _billed_again(peers, tenant_id, drafts, subscriptions)

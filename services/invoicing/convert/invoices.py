@@ -86,6 +86,7 @@ def invoice_out(invoice: Invoice, most_lines: int = MAX_LINES) -> invoicing_pb2.
         payment_overdue=invoice.is_overdue,
         overdue_time=timestamp_out(invoice.overdue_time),
         kind=_KINDS[invoice.kind],
+        regenerated_from_id=invoice.regenerated_from or "",
         line_count=len(invoice.bill.lines),
         settlement_count=len(invoice.settlements),
         draft_until_time=timestamp_out(invoice.draft_until) if invoice.state is State.DRAFT else None,

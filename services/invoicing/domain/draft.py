@@ -23,6 +23,7 @@ class Draft:
     watermark: int
     settlements: tuple[Settlement, ...]
     lines: tuple[Line, ...]
+    is_regenerated: bool = False
 
 
 def draft_until(due_time: datetime, grace_period_days: int, tz: ZoneInfo) -> datetime:
@@ -45,6 +46,17 @@ def refreshed(
         lines += kept(now, (line for line in its if line.kind is not LineKind.LATE_USAGE), key_of)
         lines += (line for line in its if line.kind is LineKind.LATE_USAGE)
     return tuple(lines)
+
+
+def require_refreshable(drafts: Iterable[Draft]) -> None:
+    """Raises FailedPrecondition INVOICE_REGENERATED: what came late since is on later invoices."""
+    for each in drafts:
+        if each.is_regenerated:
+            raise FailedPrecondition(
+                "INVOICE_REGENERATED",
+                f"invoice {each.id} bills what a voided one did, and takes in no other usage",
+                invoice_id=each.id,
+            )
 
 
 def require_draft(invoice: Invoice) -> None:

@@ -45,6 +45,7 @@ class Invoice:
     """`number` and `finalize_time` are None in a draft; times are the tenant's.
 
     What came to nothing may be closed without a number. `draft_until` is when a draft is finalized at the latest.
+    It bills again what the voided one did that it was `regenerated_from`.
     It is to be paid by its `due_date`; after that it `is_overdue` until it is paid, which was found at `overdue_time`.
     `due_time` is when what it settles fell due to be billed. `credits` and `prepaid` credit are there from finalization
     on. `offset` is what notes of this invoice took off what is due since then. `is_with_payments` says that payments
@@ -68,6 +69,7 @@ class Invoice:
     is_with_payments: bool = False
     draft_until: datetime | None = None
     prepaid: Money | None = None
+    regenerated_from: str | None = None
     kind: InvoiceKind = InvoiceKind.SUBSCRIPTION
     due_date: date | None = None
     is_overdue: bool = False

@@ -68,7 +68,7 @@ async def collect(
         "  $9::date[], $10::text[], $11::integer[], $12::timestamptz[])"
         "  AS d (id, customer_id, currency, subtotal, due_time, issue_date, alone, line_count, until)"
         " ON CONFLICT (tenant_id, customer_id, currency, due_time, alone_subscription_id)"
-        "  WHERE state = 'draft' AND kind = 'subscription' AND NOT is_sealed"
+        "  WHERE state = 'draft' AND kind = 'subscription' AND NOT is_sealed AND regenerated_from IS NULL"
         " DO UPDATE SET revision = invoice.revision + 1, line_count = invoice.line_count + excluded.line_count,"
         "  subtotal_minor = invoice.subtotal_minor + excluded.subtotal_minor,"
         "  total_minor = invoice.total_minor + excluded.total_minor"

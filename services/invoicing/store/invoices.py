@@ -18,7 +18,7 @@ from services.invoicing.store import balances, discounts, lines, settlements
 _INVOICE = (
     "SELECT tenant_id, id, number, customer_id, currency, state, payment_status, amount_paid_minor, due_time,"
     " issue_date, create_time, finalize_time, offset_minor, is_with_payments, default_tax_codes,"
-    " draft_until, prepaid_minor, kind, due_date, payment_overdue, overdue_time FROM invoice i"
+    " draft_until, regenerated_from, prepaid_minor, kind, due_date, payment_overdue, overdue_time FROM invoice i"
 )
 
 
@@ -180,6 +180,7 @@ def _invoice(row: asyncpg.Record, bill: Bill, settled: Sequence[Settlement], use
         is_with_payments=row["is_with_payments"],
         draft_until=row["draft_until"],
         prepaid=Money(row["prepaid_minor"], row["currency"]),
+        regenerated_from=row["regenerated_from"],
         kind=InvoiceKind(row["kind"]),
         due_date=row["due_date"],
         is_overdue=row["payment_overdue"],

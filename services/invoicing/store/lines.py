@@ -15,8 +15,9 @@ from services.invoicing.domain.tax import InvoiceTax
 
 SOURCE = "subscription_id, phase_number, plan_code, plan_version"
 _LINE = (
-    f"kind, code, description, {SOURCE}, period_start, period_end, amount_minor, unrounded_amount, tax_codes, fee_minor,"
-    " days, period_days, rating, watermark, prior_watermark, meter_code, is_tax_inclusive, units, unit_amount, is_adjusted"
+    f"kind, code, description, {SOURCE}, period_start, period_end, amount_minor, unrounded_amount, tax_codes,"
+    " fee_minor, days, period_days, rating, watermark, prior_watermark, meter_code, is_tax_inclusive, units,"
+    " unit_amount, is_adjusted"
 )
 
 

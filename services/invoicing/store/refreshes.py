@@ -28,7 +28,7 @@ async def read(conn: Conn, tenant_id: str, ids: Sequence[str]) -> Sequence[Draft
     """Those of `ids` that are drafts, as of one moment."""
     async with conn.transaction(isolation="repeatable_read", readonly=True):
         rows = await conn.fetch(
-            "SELECT id, revision, currency, watermark FROM invoice"
+            "SELECT id, revision, currency, watermark, regenerated_from FROM invoice"
             " WHERE tenant_id = $1 AND id = ANY($2::text[]) AND state = 'draft' AND NOT is_sealed ORDER BY id",
             tenant_id,
             ids,
@@ -44,6 +44,7 @@ async def read(conn: Conn, tenant_id: str, ids: Sequence[str]) -> Sequence[Draft
             watermark=row["watermark"],
             settlements=tuple(settled[row["id"]]),
             lines=tuple(its_lines[row["id"]]),
+            is_regenerated=row["regenerated_from"] is not None,
         )
         for row in rows
     ]

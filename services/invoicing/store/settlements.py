@@ -44,9 +44,10 @@ async def usage_of(conn: Conn, tenant_id: str, subscription_ids: Sequence[str]) 
     """By subscription, in the order of time."""
     found: dict[str, list[SettledUsage]] = {subscription_id: [] for subscription_id in subscription_ids}
     for row in await conn.fetch(
-        f"SELECT {SOURCE}, usage_start, usage_end, i.watermark, CASE WHEN i.state = 'draft' THEN i.id END AS draft_id"
+        f"SELECT {SOURCE}, usage_start, usage_end, i.watermark, "
+        " CASE WHEN i.state = 'draft' AND i.regenerated_from IS NULL THEN i.id END AS draft_id"
         " FROM invoice_settlement s JOIN invoice i ON i.tenant_id = s.tenant_id AND i.id = s.invoice_id"
-        " WHERE s.tenant_id = $1 AND s.subscription_id = ANY($2::text[]) AND usage_start IS NOT NULL"
+        " WHERE s.tenant_id = $1 AND s.subscription_id = ANY($2::text[]) AND usage_start IS NOT NULL AND NOT is_void"
         " ORDER BY subscription_id, phase_number, usage_start",
         tenant_id,
         subscription_ids,
