@@ -3,18 +3,22 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 
 from libs.common.postgres import Conn, Pool
 from services.invoicing import convert, store
 from services.invoicing.domain.adjustment import Adjustment, adjusted, require_adjustable
+from services.invoicing.domain.draft import committed
 from services.invoicing.domain.line import Line, LineKind, RatedUsage
 from services.invoicing.domain.subscription import Subscription
 from services.invoicing.peers import Peers
+from services.invoicing.refreshing import missing_of, plans_of, subscriptions_of
 from services.invoicing.slices import key_of
 
 
 async def replace_line(
     pool: Pool,
+    peers: Peers,
     tenant_id: str,
     invoice_id: str,
     find: Callable[[Sequence[Line]], int],
@@ -27,12 +31,14 @@ async def replace_line(
     while True:
         async with pool.acquire() as conn:
             found = await store.refreshes.read(conn, tenant_id, [invoice_id])
+            subscriptions = await subscriptions_of(conn, tenant_id, found)
         if not found:
             return
+        missing = partial(missing_of, subscriptions, await plans_of(peers, tenant_id, found))
         [draft] = found
         position = find(draft.lines)
         line = await change(draft.lines[position])
-        lines = (*draft.lines[:position], line, *draft.lines[position + 1 :])
+        lines = committed(draft, (*draft.lines[:position], line, *draft.lines[position + 1 :]), missing)
         async with pool.acquire() as conn, conn.transaction():
             if await store.refreshes.save(conn, tenant_id, draft, lines, draft.watermark, is_last=False):
                 await record(conn)
@@ -65,6 +71,8 @@ async def priced_units(
     assert line.rating is not None, "usage is rated"
     source, owner = line.source, subscriptions[line.source.subscription_id]
     plan = await peers.plan_version(tenant_id, source.plan_code, source.plan_version)
-    days = owner.days_in(owner.numbered(source.phase_number), line.period)
+    phase = owner.numbered(source.phase_number)
+    days = owner.days_in(phase, line.period)
+    plan = plan.in_month(owner.contract_month(phase, line.period.start))
     [usages] = await peers.rate(tenant_id, [(plan, [convert.other_units(line.code, line.rating, units)], days)])
     return next(each for each in usages if key_of(each) == key_of(line))

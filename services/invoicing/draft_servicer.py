@@ -119,7 +119,7 @@ class DraftServicer(DraftServiceServicer):
         async def record(conn: Conn) -> bool:
             return await self._record(conn, tenant_id, invoice_id, request_id, request_hash)
 
-        await replace_line(self._pool, tenant_id, invoice_id, find, change, record)
+        await replace_line(self._pool, self._peers, tenant_id, invoice_id, find, change, record)
 
     async def FinalizeInvoice(self, request: pb.FinalizeInvoiceRequest, context: Context) -> pb.FinalizeInvoiceResponse:
         tenant_id, invoice_id = caller().tenant_id, text_in(request.id, "id")

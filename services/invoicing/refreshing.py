@@ -1,16 +1,19 @@
 """Drafts are billed again with the usage that metering knows by now."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 
 import grpc
 import structlog
 
 from libs.common.errors import BillingError, ResourceExhausted, Unavailable
-from libs.common.postgres import Pool
+from libs.common.postgres import Conn, Pool
 from services.invoicing import store
 from services.invoicing.domain.commitment import commitment_line
-from services.invoicing.domain.draft import Draft, refreshed, require_refreshable
-from services.invoicing.domain.line import Line
+from services.invoicing.domain.draft import Draft, committed, refreshed, require_refreshable
+from services.invoicing.domain.line import Line, Source
+from services.invoicing.domain.plan import PlanVersion
 from services.invoicing.domain.question import usage_question
 from services.invoicing.domain.settlement import Settlement, lines_of
 from services.invoicing.domain.subscription import Subscription
@@ -45,14 +48,11 @@ async def refresh(pool: Pool, peers: Peers, tenant_id: str, ids: Sequence[str], 
     async with pool.acquire() as conn:
         drafts = await store.refreshes.read(conn, tenant_id, ids)
         require_refreshable(drafts)
-        sources = {each.source.subscription_id for draft in drafts for each in draft.settlements}
-        subscriptions = await store.subscriptions.by_ids(conn, tenant_id, sources)
-    fresh, watermark = await _billed_again(peers, tenant_id, drafts, subscriptions)
-    again = []
-    for draft in drafts:
-        lines = refreshed(draft, fresh, line_key)
-        missing = [each async for each in _missing(peers, tenant_id, draft, lines, subscriptions)]
-        again.append((draft, (*lines, *missing)))
+        subscriptions = await subscriptions_of(conn, tenant_id, drafts)
+    plans = await plans_of(peers, tenant_id, drafts)
+    fresh, watermark = await _billed_again(peers, tenant_id, drafts, subscriptions, plans)
+    missing = partial(missing_of, subscriptions, plans)
+    again = [(draft, committed(draft, refreshed(draft, fresh, line_key), missing)) for draft in drafts]
     async with pool.acquire() as conn, conn.transaction():
         saved = [
             await store.refreshes.save(conn, tenant_id, draft, lines, watermark, is_last=is_last)
@@ -62,44 +62,66 @@ async def refresh(pool: Pool, peers: Peers, tenant_id: str, ids: Sequence[str], 
     return any(saved)
 
 
-async def _missing(
-    peers: Peers, tenant_id: str, draft: Draft, lines: Sequence[Line], subscriptions: Mapping[str, Subscription]
-) -> AsyncIterator[Line]:
-    """To the commitments of the periods that a draft with these lines settles."""
-    for each in draft.settlements:
-        plan = await peers.plan_version(tenant_id, each.source.plan_code, each.source.plan_version)
-        if each.usage is None or plan.commitment is None:
-            continue
-        owner = subscriptions[each.source.subscription_id]
-        phase = owner.numbered(each.source.phase_number)
-        if line := commitment_line(owner, phase, each.usage, plan, each.source, lines):
-            yield line
+async def subscriptions_of(conn: Conn, tenant_id: str, drafts: Sequence[Draft]) -> Mapping[str, Subscription]:
+    """Those that drafts are for, by id."""
+    ids = {each.source.subscription_id for draft in drafts for each in draft.settlements}
+    return await store.subscriptions.by_ids(conn, tenant_id, ids)
+
+
+async def plans_of(peers: Peers, tenant_id: str, drafts: Sequence[Draft]) -> Mapping[Source, PlanVersion]:
+    """That which prices each phase on drafts."""
+    return {
+        each.source: await peers.plan_version(tenant_id, each.source.plan_code, each.source.plan_version)
+        for draft in drafts
+        for each in draft.settlements
+    }
+
+
+def missing_of(
+    subscriptions: Mapping[str, Subscription],
+    plans: Mapping[Source, PlanVersion],
+    settlement: Settlement,
+    fees: Sequence[Line],
+) -> Line | None:
+    """What is missing to the minimum commitment of the period whose usage is settled."""
+    source, period = settlement.source, settlement.usage
+    assert period is not None, "usage is settled"
+    owner = subscriptions[source.subscription_id]
+    return commitment_line(owner, owner.numbered(source.phase_number), period, plans[source], source, fees)
 
 
 async def _billed_again(
-    peers: Peers, tenant_id: str, drafts: Sequence[Draft], subscriptions: Mapping[str, Subscription]
+    peers: Peers,
+    tenant_id: str,
+    drafts: Sequence[Draft],
+    subscriptions: Mapping[str, Subscription],
+    plans: Mapping[Source, PlanVersion],
 ) -> tuple[dict[Settlement, tuple[Line, ...]], int]:
     """The lines of each settlement, with the usage recorded up to a watermark."""
     settlements = [each for draft in drafts for each in draft.settlements]
-    plans = [
-        await peers.plan_version(tenant_id, each.source.plan_code, each.source.plan_version) for each in settlements
-    ]
     owners = [subscriptions[each.source.subscription_id] for each in settlements]
     phases = [owner.numbered(each.source.phase_number) for each, owner in zip(settlements, owners, strict=True)]
-    billed = [plan if each.usage else None for each, plan in zip(settlements, plans, strict=True)]
-    used, watermark = await peers.usage(
-        tenant_id,
-        [
-            usage_question(owner, phase, plan, each.usage or each.period)
-            for each, owner, phase, plan in zip(settlements, owners, phases, billed, strict=True)
-        ],
-    )
+    questions = [
+        usage_question(owner, phase, plans[each.source] if each.usage else None, each.usage or each.period)
+        for each, owner, phase in zip(settlements, owners, phases, strict=True)
+    ]
+    used, watermark = await peers.usage(tenant_id, questions)
     days = [
         owner.days_in(phase, each.usage or each.period)
         for each, owner, phase in zip(settlements, owners, phases, strict=True)
     ]
-    usages = await peers.rate(tenant_id, list(zip(billed, used, days, strict=True)))
+    usages = await peers.rate(
+        tenant_id,
+        [(asked.plan, quantities, its_days) for asked, quantities, its_days in zip(questions, used, days, strict=True)],
+    )
     return {
-        each: lines_of(each.source, plan, each.settled, owner.schedule_of(phase), usage, watermark)
-        for each, owner, phase, plan, usage in zip(settlements, owners, phases, plans, usages, strict=True)
+        each: lines_of(
+            each.source,
+            plans[each.source],
+            replace(each.settled, fee_month=owner.contract_month(phase, each.fee.start) if each.fee else 0),
+            owner.schedule_of(phase),
+            usage,
+            watermark,
+        )
+        for each, owner, phase, usage in zip(settlements, owners, phases, usages, strict=True)
     }, watermark

@@ -59,7 +59,7 @@ class SubscriptionMethods(InvoicingServiceServicer):
         plan = await self._peers.latest_version(tenant_id, plan_code)
         async with self._pool.acquire() as conn, conn.transaction():
             await store.clocks.hold(conn, tenant_id)
-            customer = await store.customers.hold(conn, tenant_id, customer_id)
+            customer = await store.customers.lock(conn, tenant_id, customer_id)
             assert customer is not None, "customers are kept"
             subscription = begun(subscription_id, customer, plan, billing_time, start_time, self._clock())
             subscription = replace(subscription, invoiced_alone=request.subscription.invoiced_alone)

@@ -5,10 +5,13 @@ import asyncio
 import pytest
 
 from libs.common.errors import Conflict, FailedPrecondition, InvalidArgument, NotFound
+from libs.common.money import Money
+from libs.common.wire import money_out
 from tests.invoicing.test_drafts import CALLS, finalize, refresh, require_reproduced, walk
-from tests.invoicing.world import TOKENS, Tenant, World, new_request_id
+from tests.invoicing.world import MONTHLY, TOKENS, Tenant, World, new_request_id
 from weir.invoicing.v1 import drafts_pb2, invoicing_pb2
 from weir.invoicing.v1.invoicing_pb2 import Invoice
+from weir.pricing.v1 import pricing_pb2
 
 
 def adjustment(invoice: Invoice, line_code: str, **fields: object) -> drafts_pb2.AdjustLineRequest:
@@ -128,3 +131,42 @@ async def test_what_can_not_be_adjusted_is_refused_by_name(acme: Tenant, draft: 
     with pytest.raises(FailedPrecondition) as refused:
         await adjust(acme, draft, "calls", units="1")
     assert refused.value.reason == "INVOICE_NOT_DRAFT"
+
+
+async def test_what_is_missing_to_a_commitment_follows_refreshes_and_adjustments(world: World, acme: Tenant) -> None:
+    await acme.meter("requests")
+    version = pricing_pb2.PlanVersion(
+        currency_code="USD",
+        billing_interval=MONTHLY,
+        base_fee=money_out(Money(2000, "USD")),
+        charges=[CALLS],
+        phases=[pricing_pb2.Phase(to_month=1, base_fee_percent="-50")],
+        minimum_commitment=pricing_pb2.MinimumCommitment(amount=money_out(Money(10000, "USD"))),
+    )
+    plan = pricing_pb2.Plan(code="committed", name="committed")
+    request = pricing_pb2.CreatePlanRequest(request_id=new_request_id(), plan=plan, version=version)
+    await acme.pricing.CreatePlan(request)
+    await acme.start_clock("2023-11-01")
+    await acme.customer("globex", grace_period_days=10)
+    await acme.subscribe("globex-1", "globex", "committed", "2023-11-01")
+    await acme.events("globex-1", 3)
+    await walk(world, acme, "2023-12-05")
+    [draft] = await acme.invoices()
+    first = {"base": 1000, "calls": 300, "minimum_commitment": 8700}
+    assert {line.code: line.amount.minor_units for line in draft.lines} == first
+    await acme.events("globex-1", 2, prefix="late")
+    refreshed = await refresh(acme, draft.id)
+    assert {line.code: line.amount.minor_units for line in refreshed.lines} == first | {
+        "calls": 500,
+        "minimum_commitment": 8500,
+    }
+    changed = await adjust(acme, draft, "calls", units="40")
+    assert {line.code: line.amount.minor_units for line in changed.lines} == first | {
+        "calls": 4000,
+        "minimum_commitment": 5000,
+    }
+    await adjust(acme, draft, "minimum_commitment", description="What you promised")
+    final = await finalize(acme, draft.id)
+    assert final.total.minor_units == 10000
+    assert "What you promised" in {line.description for line in final.lines}
+    await require_reproduced(acme)

@@ -1,7 +1,7 @@
 """An invoice until it is finalized: its lines may still be replaced."""
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from zoneinfo import ZoneInfo
@@ -11,6 +11,8 @@ from services.invoicing.domain.adjustment import kept
 from services.invoicing.domain.invoice import Invoice, State
 from services.invoicing.domain.line import Line, LineKind
 from services.invoicing.domain.settlement import Settlement
+
+_KEPT = {LineKind.LATE_USAGE, LineKind.COMMITMENT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +38,36 @@ def draft_until(due_time: datetime, grace_period_days: int, tz: ZoneInfo) -> dat
 def refreshed(
     draft: Draft, fresh: Mapping[Settlement, Iterable[Line]], key_of: Callable[[Line], Hashable]
 ) -> tuple[Line, ...]:
-    """What the settlements come to now, with what was adjusted. What came late for earlier periods stays: it is billed
-    up to a watermark of its own. `key_of` tells the lines of a subscription apart.
+    """What the settlements come to now, with what was adjusted, but for what is missing to commitments. What came late
+    for earlier periods stays: it is billed up to a watermark of its own. `key_of` tells the lines of a subscription
+    apart.
     """
     lines: list[Line] = []
     for subscription_id, settlements in groupby(draft.settlements, lambda each: each.source.subscription_id):
         its = [line for line in draft.lines if line.source and line.source.subscription_id == subscription_id]
         now = [line for each in settlements for line in fresh[each]]
-        lines += kept(now, (line for line in its if line.kind is not LineKind.LATE_USAGE), key_of)
-        lines += (line for line in its if line.kind is LineKind.LATE_USAGE)
+        lines += kept(now, (line for line in its if line.kind not in _KEPT), key_of)
+        lines += (line for line in its if line.kind in _KEPT)
     return tuple(lines)
+
+
+def committed(
+    draft: Draft, lines: Sequence[Line], missing: Callable[[Settlement, Sequence[Line]], Line | None]
+) -> tuple[Line, ...]:
+    """With what is `missing` to commitments beside the lines, in place of what was; units that somebody made of that
+    stay, and names.
+    """
+    before = {(line.source, line.period): line for line in lines if line.kind is LineKind.COMMITMENT}
+    fees = [line for line in lines if line.kind is not LineKind.COMMITMENT]
+    found = [line for line in before.values() if line.units is not None]
+    for settlement in draft.settlements:
+        line = missing(settlement, fees) if settlement.usage else None
+        was = before.get((settlement.source, settlement.usage)) if settlement.usage else None
+        if line is None or (was and was.units is not None):
+            continue
+        is_renamed = was is not None and was.is_adjusted
+        found.append(replace(line, description=was.description, is_adjusted=True) if was and is_renamed else line)
+    return (*fees, *found)
 
 
 def require_refreshable(drafts: Iterable[Draft]) -> None:

@@ -54,11 +54,6 @@ async def get(conn: Conn, tenant_id: str, customer_id: str) -> Customer | None:
     return await _read(conn, tenant_id, customer_id, "")
 
 
-async def hold(conn: Conn, tenant_id: str, customer_id: str) -> Customer | None:
-    """The customer, who stays as he is until the transaction ends; others may hold him too."""
-    return await _read(conn, tenant_id, customer_id, "FOR SHARE")
-
-
 async def lock(conn: Conn, tenant_id: str, customer_id: str) -> Customer | None:
     """The customer, whom only this transaction may change now."""
     return await _read(conn, tenant_id, customer_id, "FOR NO KEY UPDATE")
