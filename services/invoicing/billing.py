@@ -175,11 +175,12 @@ def _portion(
     source = Source(due.id, due.phase_number, plan.plan_code, plan.version)
     return Portion(
         customer_id=due.customer_id,
-        invoiced_alone=due.invoiced_alone,
+        invoiced_alone=due.invoiced_alone or due.is_incomplete,  # its invoice may be voided
         settlement=Settlement(source, settles.period, due.due_time, due.is_opening, settles.fee, settles.usage),
         currency=plan.currency,
         lines=lines_of(source, plan, settles, due.schedule, usage, watermark),
         issue_date=issue_date(due.due_time, due.schedule.tz),
+        skips_grace=due.is_incomplete,
     )
 
 

@@ -17,8 +17,9 @@ from libs.common.worker import Alarm
 from services.invoicing import convert, store
 from services.invoicing.billing import preview
 from services.invoicing.convert import subscription_in, subscription_out
+from services.invoicing.convert.activations import payment_timeout_in
 from services.invoicing.domain.run import BILL
-from services.invoicing.domain.subscription import Subscription, begun, closed, ended
+from services.invoicing.domain.subscription import Subscription, activating, begun, closed, ended
 from services.invoicing.giving_back import give_back_unused
 from services.invoicing.late_billing import settlements_of
 from services.invoicing.peers import Peers
@@ -43,6 +44,8 @@ class SubscriptionMethods(InvoicingServiceServicer):
         tenant_id = caller().tenant_id
         request_id, request_hash = request_id_in(request.request_id), fingerprint(request)
         subscription_id, customer_id, plan_code, billing_time, start_time = subscription_in(request.subscription)
+        has_activation = request.subscription.HasField("activation")
+        payment_timeout = payment_timeout_in(request.subscription.activation) if has_activation else None
         taken = Conflict(
             "SUBSCRIPTION_EXISTS",
             f"there is a subscription {subscription_id} already",
@@ -58,11 +61,13 @@ class SubscriptionMethods(InvoicingServiceServicer):
             raise customer_not_found(customer_id)
         plan = await self._peers.latest_version(tenant_id, plan_code)
         async with self._pool.acquire() as conn, conn.transaction():
-            await store.clocks.hold(conn, tenant_id)
+            clock = await store.clocks.hold(conn, tenant_id)
             customer = await store.customers.lock(conn, tenant_id, customer_id)
             assert customer is not None, "customers are kept"
             subscription = begun(subscription_id, customer, plan, billing_time, start_time, self._clock())
             subscription = replace(subscription, invoiced_alone=request.subscription.invoiced_alone)
+            if payment_timeout is not None:
+                subscription = activating(subscription, payment_timeout, clock.now(self._clock()))
             if not await store.subscriptions.insert(conn, tenant_id, subscription, request_id, request_hash):
                 made = await store.subscriptions.made_by(conn, tenant_id, request_id)
                 subscription = first_answer(made, request_hash, request.request_id, taken)

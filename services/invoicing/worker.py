@@ -19,8 +19,10 @@ from libs.common.ids import new_id
 from libs.common.postgres import Conn, Pool
 from libs.common.worker import Alarm, Sweep
 from services.invoicing import store
+from services.invoicing.activating import decide
 from services.invoicing.billing import Billed, Refused, bill_all
 from services.invoicing.correcting import are_final, give_back
+from services.invoicing.crediting import Till
 from services.invoicing.domain.credit_note import RefundRequest
 from services.invoicing.domain.invoice import HandOver
 from services.invoicing.domain.run import (
@@ -74,6 +76,7 @@ class Biller:
     ) -> None:
         self._pool = pool
         self._peers = peers
+        self._till = Till(pool, peers, clock)
         self._alarm = alarm
         self._clock = clock
         self._lease = lease
@@ -92,6 +95,7 @@ class Biller:
 
     async def bill(self) -> bool:
         """A little of every open run and of every tenant's drafts, so that nobody big keeps the others waiting."""
+        activating = await decide(self._pool, self._till, self._clock)
         await self._start_runs()
         async with self._pool.acquire() as conn:
             runs = await store.runs.open_runs(conn)
@@ -105,7 +109,7 @@ class Biller:
         progress += [await self._step(tenant_id) for tenant_id in await self._tenants_walking()]
         async with self._pool.acquire() as conn:
             await store.runs.complete(conn, self._clock())
-        return any(progress)
+        return activating or any(progress)
 
     async def _start_runs(self) -> None:
         async with self._pool.acquire() as conn:

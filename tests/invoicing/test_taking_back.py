@@ -15,6 +15,7 @@ from libs.embedded.valkey import Valkey
 from services.invoicing.store import hand_overs
 from services.payments import main as payments
 from tests.conftest import Database, Keys
+from tests.invoicing import test_activation
 from tests.invoicing.test_credit_notes import OFFSET, bill, billed, create, require_books, reread, void_invoice, wanted
 from tests.invoicing.world import CLOSED, Tenant, World, deployed
 from weir.invoicing.v1.invoicing_pb2 import Invoice
@@ -153,3 +154,17 @@ async def test_voids_offsets_and_hand_overs_at_once_leave_payments_with_what_is_
     assert (await payment(database))[0] == "CANCELED"
     await require_books(world)
     assert (await bill(world, acme, "2024-01-01"))[1].period.start_time == invoice.period.end_time
+
+
+async def test_payments_gives_the_invoice_of_a_canceled_subscription_back(
+    world: World, acme: Tenant, database: Database
+) -> None:
+    await test_activation.begin(acme)
+    await test_activation.subscribe(acme)
+    await world.bill()
+    await hand_over(world)
+    assert await payment(database) == ("AWAITING_METHOD", 3000)
+    await acme.advance("2023-11-02")
+    await world.bill()
+    assert await payment(database) == ("CANCELED", 3000)
+    assert [each.state for each in await acme.invoices()] == [Invoice.STATE_VOIDED]

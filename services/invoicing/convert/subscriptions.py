@@ -4,7 +4,9 @@ from datetime import datetime
 
 from libs.common.errors import InvalidArgument
 from libs.common.wire import code_in, text_in, timestamp_out
+from services.invoicing.convert.activations import activation_out
 from services.invoicing.convert.times import instant_in, span_out
+from services.invoicing.domain.activation import ActivationState
 from services.invoicing.domain.change import Effective, FirstFee, PlanChange
 from services.invoicing.domain.plan import PlanVersion
 from services.invoicing.domain.schedule import BillingTime
@@ -66,13 +68,22 @@ def subscription_out(subscription: Subscription) -> invoicing_pb2.Subscription:
         current_period=span_out(subscription.current_period),
         create_time=timestamp_out(subscription.create_time),
         end_time=timestamp_out(subscription.end_time),
-        state=invoicing_pb2.Subscription.STATE_TERMINATED
-        if subscription.is_closed
-        else invoicing_pb2.Subscription.STATE_ACTIVE,
+        state=_state_out(subscription),
         time_zone=subscription.time_zone,
         phases=map(_phase_out, subscription.phases),
         invoiced_alone=subscription.invoiced_alone,
+        activation=activation_out(subscription.activation),
     )
+
+
+def _state_out(subscription: Subscription) -> "invoicing_pb2.Subscription.State.ValueType":
+    state = subscription.activation and subscription.activation.state
+    if state is ActivationState.CANCELED:
+        return invoicing_pb2.Subscription.STATE_CANCELED
+    if state is ActivationState.INCOMPLETE:
+        return invoicing_pb2.Subscription.STATE_INCOMPLETE
+    is_closed = subscription.is_closed
+    return invoicing_pb2.Subscription.STATE_TERMINATED if is_closed else invoicing_pb2.Subscription.STATE_ACTIVE
 
 
 def _phase_out(phase: Phase) -> invoicing_pb2.SubscriptionPhase:

@@ -7,7 +7,7 @@ from enum import StrEnum
 from libs.common.errors import FailedPrecondition
 from services.invoicing.domain.plan import PlanVersion
 from services.invoicing.domain.schedule import BillingInterval, BillingTime
-from services.invoicing.domain.subscription import Phase, Subscription, UnusedFee, closed, period_billed
+from services.invoicing.domain.subscription import Phase, Subscription, UnusedFee, period_billed, require_open
 
 _PER_YEAR = {
     BillingInterval.WEEKLY: 52,
@@ -81,10 +81,9 @@ def changed(
 def cancelled(found: Subscription, now: datetime) -> Subscription:
     """The subscription without what is scheduled.
 
-    Raises FailedPrecondition SUBSCRIPTION_CLOSED and CHANGE_NOT_SCHEDULED.
+    Raises FailedPrecondition SUBSCRIPTION_CLOSED, SUBSCRIPTION_INCOMPLETE and CHANGE_NOT_SCHEDULED.
     """
-    if found.is_closed:
-        raise closed(found)
+    require_open(found)
     kept = tuple(each for each in found.phases if each.number <= found.phase_number or each.start_time <= now)
     if kept == found.phases:
         raise FailedPrecondition("CHANGE_NOT_SCHEDULED", f"subscription {found.id} has no change that is still to come")
@@ -92,8 +91,7 @@ def cancelled(found: Subscription, now: datetime) -> Subscription:
 
 
 def _require_possible(found: Subscription, change: PlanChange, present: PlanVersion, at: datetime) -> None:
-    if found.is_closed:
-        raise closed(found)
+    require_open(found)
     if at < found.current_period.start:
         raise period_billed(found, "change")
     if found.end_time is not None and at >= found.end_time:

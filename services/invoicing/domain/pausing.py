@@ -5,7 +5,7 @@ from datetime import datetime
 
 from libs.common.errors import FailedPrecondition, InvalidArgument
 from services.invoicing.domain.change import stays
-from services.invoicing.domain.subscription import Phase, Subscription, UnusedFee, closed, period_billed
+from services.invoicing.domain.subscription import Phase, Subscription, UnusedFee, period_billed, require_open
 
 
 def paused(
@@ -42,8 +42,7 @@ def resumed(found: Subscription, at: datetime, now: datetime) -> Subscription:
 
 
 def _entering(found: Subscription, at: datetime, now: datetime, *, is_paused: bool) -> Subscription:
-    if found.is_closed:
-        raise closed(found)
+    require_open(found)
     if at < found.current_period.start:
         raise period_billed(found, "be paused or resumed")
     if found.end_time is not None and at >= found.end_time:

@@ -71,7 +71,7 @@ class InvoiceKey(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Portion:
     """A settlement with its lines, for an invoice of `customer_id`: with the others that are due at the same time, or
-    if its subscription is `invoiced_alone`, one of its own.
+    if its subscription is `invoiced_alone`, one of its own; `skips_grace` if its payment is waited for.
     """
 
     customer_id: str
@@ -80,6 +80,7 @@ class Portion:
     currency: str
     lines: tuple[Line, ...]
     issue_date: date
+    skips_grace: bool = False
 
     @property
     def subtotal(self) -> Money:

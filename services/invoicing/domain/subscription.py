@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from libs.common.errors import FailedPrecondition
+from services.invoicing.domain.activation import Activation, ActivationState, CancelReason
 from services.invoicing.domain.customer import Customer
 from services.invoicing.domain.period import LATEST, Period, day_from, day_of, day_start, zone
 from services.invoicing.domain.plan import PlanVersion
@@ -60,7 +61,8 @@ class Subscription:
     tries in a row. If it is `invoiced_alone`, what is due of it has an invoice of its own, otherwise one with what is
     due then of the customer's other subscriptions. What metering recorded up to `billed_watermark` for the time before
     the current period is billed. Once it is closed, usage that comes late is looked for at the `late_check_time`.
-    Without a last invoice (`has_last_invoice`), what is not billed at its end never is.
+    Without a last invoice (`has_last_invoice`), what is not billed at its end never is. With an `activation` it is
+    active once its opening invoice is paid, and until then nothing else is billed.
     """
 
     id: str
@@ -82,6 +84,7 @@ class Subscription:
     billed_watermark: int = 0
     late_check_time: datetime | None = None
     has_last_invoice: bool = True
+    activation: Activation | None = None
 
     @property
     def phase(self) -> Phase:
@@ -106,6 +109,10 @@ class Subscription:
         """Whether its next bill is an invoice even without a line."""
         is_last = self.current_period.end == self.end_time and not self.is_opening
         return not self.is_closed and (self.has_last_invoice or not is_last)
+
+    @property
+    def is_incomplete(self) -> bool:
+        return self.activation is not None and self.activation.state is ActivationState.INCOMPLETE
 
     @property
     def billed_until(self) -> datetime:
@@ -264,6 +271,43 @@ class Subscription:
         return next((each for each in self.phases if each.number > phase.number), None)
 
 
+def activating(found: Subscription, payment_timeout: timedelta, now: datetime) -> Subscription:
+    """A new subscription, which waits for its first payment.
+
+    Raises FailedPrecondition ACTIVATION_WITHOUT_INVOICE and ACTIVATION_TOO_LATE.
+    """
+    period = found.current_period
+    if not found.is_opening or found.due_time > found.start_time:
+        raise FailedPrecondition(
+            "ACTIVATION_WITHOUT_INVOICE", f"nothing is charged when subscription {found.id} begins, so nothing is paid"
+        )
+    if period.end <= now:
+        raise FailedPrecondition("ACTIVATION_TOO_LATE", f"the first period of subscription {found.id} is over")
+    expire_time = min(max(now, found.start_time) + payment_timeout, period.end)
+    return replace(found, activation=Activation(ActivationState.INCOMPLETE, payment_timeout, expire_time))
+
+
+def canceled(found: Subscription, reason: CancelReason) -> Subscription:
+    """One that is incomplete, as if it had ended where it begins."""
+    assert found.activation is not None, "only what waits for a payment is canceled"
+    return replace(
+        found,
+        activation=replace(found.activation, state=ActivationState.CANCELED, cancel_reason=reason),
+        end_time=found.start_time,
+        is_opening=False,
+        is_closed=True,
+        revision=found.revision + 1,
+    )
+
+
+def require_open(found: Subscription) -> None:
+    """Raises FailedPrecondition SUBSCRIPTION_CLOSED and SUBSCRIPTION_INCOMPLETE."""
+    if found.is_closed:
+        raise closed(found)
+    if found.is_incomplete:
+        raise FailedPrecondition("SUBSCRIPTION_INCOMPLETE", f"subscription {found.id} waits for its first payment")
+
+
 def closed(found: Subscription) -> FailedPrecondition:
     return FailedPrecondition("SUBSCRIPTION_CLOSED", f"subscription {found.id} has ended, and is billed to its end")
 
@@ -278,10 +322,10 @@ def ended(
     """The subscription as it is once it is to end at `end_time`; no phase begins then or later.
     What is billed up to there already owes nothing more.
 
-    Raises FailedPrecondition SUBSCRIPTION_CLOSED, and PERIOD_BILLED when it is billed beyond that already.
+    Raises FailedPrecondition SUBSCRIPTION_CLOSED and SUBSCRIPTION_INCOMPLETE, and PERIOD_BILLED when it is billed
+    beyond that already.
     """
-    if found.is_closed:
-        raise closed(found)
+    require_open(found)
     begun = found.current_period.start
     if end_time < begun:
         raise period_billed(found, "end")

@@ -2,6 +2,7 @@
 
 from libs.common.postgres import Conn
 from services.invoicing.store import (
+    activations,
     applied_coupons,
     balances,
     clocks,
@@ -32,6 +33,7 @@ from services.invoicing.store import (
 )
 
 __all__ = [
+    "activations",
     "applied_coupons",
     "balances",
     "check",

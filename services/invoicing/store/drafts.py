@@ -57,7 +57,12 @@ async def collect(
     groups = by_invoice(portions)
     keys = sorted(groups)  # two workers lock them in one order
     graces = await customers.graces(conn, tenant_id, {key.customer_id for key in keys})
-    until = [draft_until(key.due_time, *graces.get(key.customer_id, _NO_GRACE)) for key in keys]
+    until = [
+        key.due_time
+        if any(each.skips_grace for each in groups[key])
+        else draft_until(key.due_time, *graces.get(key.customer_id, _NO_GRACE))
+        for key in keys
+    ]
     rows = await conn.fetch(
         "INSERT INTO invoice (tenant_id, id, customer_id, billing_run_id, currency, subtotal_minor, tax_minor,"
         " total_minor, due_time, issue_date, create_time, alone_subscription_id, line_count, draft_until,"

@@ -13,6 +13,7 @@ _NEXT = (
     "SELECT min(due_time) FROM subscription WHERE tenant_id = $1 AND due_time > $2",
     "SELECT min(draft_until) FROM invoice WHERE tenant_id = $1 AND state = 'draft' AND draft_until > $2",
     f"SELECT min(overdue_from) {_UNPAID} AND overdue_from > $2",
+    "SELECT min(expire_time) FROM subscription WHERE tenant_id = $1 AND activation = 'incomplete' AND expire_time > $2",
 )
 """The first instant after $2 at which something falls due: a test clock stops there."""
 
@@ -20,6 +21,7 @@ _WAITING = (
     "SELECT min(due_time) FROM subscription WHERE tenant_id = $1 AND failure_count = 0",
     "SELECT min(draft_until) FROM invoice WHERE tenant_id = $1 AND state = 'draft'",
     f"SELECT min(overdue_from) {_UNPAID}",
+    "SELECT min(expire_time) FROM subscription WHERE tenant_id = $1 AND activation = 'incomplete'",
 )
 """The earliest that is still to be done: a test clock waits for it where it is due. It does not wait for a subscription
 that could not be billed: that is tried again, and billed as soon as it can be, wherever the clock stands by then.

@@ -12,12 +12,13 @@ from services.invoicing.domain.period import Period
 from services.invoicing.domain.run import BillingFailure, OpenRun
 from services.invoicing.domain.schedule import BillingTime
 from services.invoicing.domain.subscription import Phase, Subscription
-from services.invoicing.store import phases
+from services.invoicing.store import activations, phases
 
 _COLUMNS = (
     "s.id, s.customer_id, c.time_zone, s.billing_time, s.start_time, s.phase_number, s.period_start, s.period_end,"
     " s.opening_time, s.create_time, s.fee_paid_until, s.end_time, s.is_closed, s.revision, s.failure_count,"
-    " s.invoiced_alone, s.billed_watermark, s.late_check_time, s.has_last_invoice"
+    " s.invoiced_alone, s.billed_watermark, s.late_check_time, s.has_last_invoice, s.activation, s.payment_timeout,"
+    " s.expire_time, s.cancel_reason"
 )
 _FROM = "FROM subscription s JOIN customer c ON c.tenant_id = s.tenant_id AND c.id = s.customer_id"
 
@@ -48,6 +49,7 @@ async def insert(conn: Conn, tenant_id: str, made: Subscription, request_id: UUI
     )
     if inserted:
         await phases.replace(conn, tenant_id, made.id, made.phases)
+        await activations.save(conn, tenant_id, made)
     return inserted is not None
 
 
@@ -141,12 +143,14 @@ async def claim_due(
     """Lease up to `limit` of those that the run has to bill and that nobody is at: each customer's first subscription
     before the next two of each, the next four, and so on; of those of one turn, the longest due first.
 
-    What is changed by request meanwhile may be claimed with phases of another revision: `advance` refuses it.
+    Of one that waits for its first payment, only the opening invoice. What is changed by request meanwhile may be
+    claimed with phases of another revision: `advance` refuses it.
     """
     rows = await conn.fetch(
         "WITH due AS MATERIALIZED (SELECT id FROM generate_series(0, 31) AS turns (turn), LATERAL ("  # noqa: S608
         "  SELECT t.id FROM subscription t WHERE t.tenant_id = $1 AND t.turn = turns.turn AND t.due_time <= $2"
         "  AND t.due_time > coalesce($3, '-infinity'::timestamptz) AND t.available_time <= $4"
+        "  AND (t.activation IS DISTINCT FROM 'incomplete' OR t.opening_time IS NOT NULL)"
         "  ORDER BY t.due_time LIMIT $6 FOR UPDATE SKIP LOCKED) its_turn LIMIT $6)"
         " UPDATE subscription s SET available_time = $5 FROM due, customer c"
         " WHERE s.tenant_id = $1 AND s.id = due.id AND c.tenant_id = $1 AND c.id = s.customer_id"
@@ -318,4 +322,5 @@ def _subscription(row: asyncpg.Record, its_phases: tuple[Phase, ...]) -> Subscri
         billed_watermark=row["billed_watermark"],
         late_check_time=row["late_check_time"],
         has_last_invoice=row["has_last_invoice"],
+        activation=activations.read(row),
     )
