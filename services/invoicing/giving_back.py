@@ -1,8 +1,9 @@
 """What is given back by itself: notes that a bill or a change of a subscription makes, in its own transaction."""
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 
 from libs.common.money import Money
@@ -10,27 +11,36 @@ from libs.common.postgres import Conn
 from services.invoicing import crediting, store
 from services.invoicing.domain.credit_note import (
     Balance,
+    Credited,
     Item,
     Kind,
     NoteRequest,
     NothingToCredit,
     Reason,
+    drafted,
     require_owed,
 )
-from services.invoicing.domain.invoice import State
+from services.invoicing.domain.invoice import Invoice, State
 from services.invoicing.domain.line import LineKind
-from services.invoicing.domain.subscription import Subscription
-from services.invoicing.domain.unused_fee import unused_amount, unused_days
+from services.invoicing.domain.subscription import Subscription, UnusedFee
+from services.invoicing.domain.unused_fee import split, unused_amount, unused_days
 
 _REQUESTS = uuid.UUID("3f0c3a53-27b5-4d3e-8d7d-0d8a1d6f5a10")
 UNUSED = "Days paid in advance that are not used"
 
 
 async def note(conn: Conn, tenant_id: str, cause: str, asked: NoteRequest, now: datetime) -> None:
-    """Make the note, once for a `cause` and invoice; none where coupons left nothing to give back."""
-    request_id = uuid.uuid5(_REQUESTS, f"{tenant_id}/{cause}/{asked.invoice_id}")
-    with suppress(NothingToCredit):
+    """Make the note, once for a `cause` and invoice; none where coupons left nothing to give back. An offset of what
+    payments has is made by a sweep.
+    """
+    kind = "" if asked.kind is Kind.CREDIT else f"/{asked.kind}"
+    request_id = uuid.uuid5(_REQUESTS, f"{tenant_id}/{cause}/{asked.invoice_id}{kind}")
+    try:
         await crediting.created(conn, tenant_id, asked, request_id, request_id.bytes, now)
+    except NothingToCredit:
+        return
+    except crediting.WithPayments:
+        await store.waiting_offsets.insert(conn, tenant_id, request_id, asked)
 
 
 async def is_fee_final(conn: Conn, tenant_id: str, before: Subscription, after: Subscription) -> bool:
@@ -55,7 +65,8 @@ async def unused_fees(conn: Conn, tenant_id: str, before: Subscription, after: S
     """
     if (unused := unused_days(before, after)) is None:
         return []
-    asked = []
+    asked: list[NoteRequest] = []
+    before_ending = after.ending_of(before.phase)
     for invoice_id in await store.lines.fees_of(conn, tenant_id, before.id, before.phase_number, unused):
         invoice = await store.invoices.lock(conn, tenant_id, invoice_id)
         if invoice is None or invoice.state is State.VOIDED:
@@ -68,8 +79,26 @@ async def unused_fees(conn: Conn, tenant_id: str, before: Subscription, after: S
             if line.kind is LineKind.BASE_FEE and line.source and line.source.subscription_id == before.id
             if line.source.phase_number == before.phase_number
         }
-        asked += _request(invoice_id, amounts)
+        for each in _request(invoice_id, amounts):
+            is_offset = before_ending is UnusedFee.OFFSET
+            asked += _offset(each, invoice, credited) if is_offset else [each]
     return asked
+
+
+def _offset(asked: NoteRequest, invoice: Invoice, credited: Credited) -> Iterator[NoteRequest]:
+    """Against what is due of the invoice, and the rest credited."""
+
+    def total_of(each: NoteRequest) -> Money:
+        return drafted(invoice, credited, each).total
+
+    try:
+        due, rest = split(asked, invoice.unpaid, total_of)
+    except NothingToCredit:
+        return
+    if due is not None:
+        yield replace(due, kind=Kind.OFFSET)
+    if rest is not None:
+        yield rest
 
 
 def _request(invoice_id: str, amounts: Mapping[int, Money]) -> list[NoteRequest]:
@@ -96,6 +125,8 @@ async def unused_balances(
     found = []
     for before, after in steps:
         for asked in await unused_fees(conn, tenant_id, before, after):
+            if asked.kind is not Kind.CREDIT:
+                continue
             with suppress(NothingToCredit):
                 made = await crediting.estimated(conn, tenant_id, asked)
                 found.append(Balance(made.number, made.number, made.customer_id, made.total))

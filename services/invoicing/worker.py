@@ -38,6 +38,7 @@ from services.invoicing.domain.run import (
 from services.invoicing.finalizing import finalize, finalize_sealed
 from services.invoicing.giving_back import give_back_unused, is_fee_final
 from services.invoicing.late_billing import settlements_of
+from services.invoicing.offsetting import offset_waiting
 from services.invoicing.peers import Peers
 from services.invoicing.prepaid import PrepaidCredit
 from services.invoicing.prepaid import give_back as give_back_prepaid
@@ -96,6 +97,7 @@ class Biller:
     async def bill(self) -> bool:
         """A little of every open run and of every tenant's drafts, so that nobody big keeps the others waiting."""
         activating = await decide(self._pool, self._till, self._clock)
+        offsetting = await offset_waiting(self._pool, self._till, self._clock)
         await self._start_runs()
         async with self._pool.acquire() as conn:
             runs = await store.runs.open_runs(conn)
@@ -109,7 +111,7 @@ class Biller:
         progress += [await self._step(tenant_id) for tenant_id in await self._tenants_walking()]
         async with self._pool.acquire() as conn:
             await store.runs.complete(conn, self._clock())
-        return activating or any(progress)
+        return activating or offsetting or any(progress)
 
     async def _start_runs(self) -> None:
         async with self._pool.acquire() as conn:

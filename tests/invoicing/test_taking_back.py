@@ -15,9 +15,10 @@ from libs.embedded.valkey import Valkey
 from services.invoicing.store import hand_overs
 from services.payments import main as payments
 from tests.conftest import Database, Keys
-from tests.invoicing import test_activation
+from tests.invoicing import test_activation, test_unused_fees
 from tests.invoicing.test_credit_notes import OFFSET, bill, billed, create, require_books, reread, void_invoice, wanted
-from tests.invoicing.world import CLOSED, Tenant, World, deployed
+from tests.invoicing.test_unused_fees import Terminate
+from tests.invoicing.world import CLOSED, Tenant, World, deployed, new_request_id
 from weir.invoicing.v1.invoicing_pb2 import Invoice
 
 
@@ -168,3 +169,27 @@ async def test_payments_gives_the_invoice_of_a_canceled_subscription_back(
     await world.bill()
     assert await payment(database) == ("CANCELED", 3000)
     assert [each.state for each in await acme.invoices()] == [Invoice.STATE_VOIDED]
+
+
+async def test_unused_days_are_offset_once_payments_has_given_the_invoice_back(
+    world: World, acme: Tenant, database: Database
+) -> None:
+    await test_unused_fees.paid_in_advance(acme, "2025-02-08", 10000)
+    await world.bill()
+    await hand_over(world)
+    assert await payment(database) == ("AWAITING_METHOD", 9000)
+    await acme.advance("2025-02-21T12:00")
+    await world.bill()
+    await payment(database, "state = 'PROCESSING'")
+    end = Terminate(request_id=new_request_id(), id="s", on_unused_fee=Terminate.ON_UNUSED_FEE_OFFSET)
+    await acme.invoicing.TerminateSubscription(end)
+    await world.bill()
+    assert await test_unused_fees.notes(acme) == []
+    await payment(database, "state = 'FAILED'")
+    async with world.database() as conn:
+        await conn.execute("UPDATE waiting_offset SET available_time = '-infinity'")
+    await world.bill()
+    [note] = await test_unused_fees.notes(acme)
+    assert (note.kind, note.total.minor_units) == (note.KIND_OFFSET, 3000)
+    await hand_over(world)
+    assert (await payment(database))[1] == 6000

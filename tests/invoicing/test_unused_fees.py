@@ -1,15 +1,23 @@
 """Days paid in advance that are not used are given back."""
 
 import asyncio
+from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from libs.common.money import Money
+from services.invoicing.domain.credit_note import Item, Kind, NoteRequest, Reason
+from services.invoicing.domain.unused_fee import split
+from tests.invoicing.test_activation import pay
 from tests.invoicing.test_changes import PlanChange, asked_preview, bill_until, change, change_to, event, terminate
 from tests.invoicing.world import Tenant, World, new_request_id, utc
 from weir.invoicing.v1 import credit_notes_pb2, invoicing_pb2
 
 Terminate = invoicing_pb2.TerminateSubscriptionRequest
+PAID = invoicing_pb2.Invoice.PAYMENT_STATUS_SUCCEEDED
 ANNIVERSARY = invoicing_pb2.Subscription.BILLING_TIME_ANNIVERSARY
 
 
@@ -117,3 +125,57 @@ async def test_what_was_credited_by_hand_is_not_given_back_again_and_a_void_invo
     await terminate(acme, "2024-01-10T12:00")
     await bill_until(world, acme, "2024-01-10T12:00")
     assert sorted(each.subtotal.minor_units for each in await notes(acme)) == [100, 3000]
+
+
+@pytest.mark.parametrize(
+    ("paid", "expected"),
+    [
+        (0, [("OFFSET", 3000)]),
+        (7500, [("CREDIT", 1500), ("OFFSET", 1500)]),
+        (8999, [("CREDIT", 3000 - 1), ("OFFSET", 1)]),
+        (9000, [("CREDIT", 3000)]),
+    ],
+)
+async def test_unused_days_are_offset_against_what_is_due_and_the_rest_is_credited(
+    world: World, acme: Tenant, paid: int, expected: list[tuple[str, int]]
+) -> None:
+    """The figures of case sc-term-02."""
+    await paid_in_advance(acme, "2025-02-08", 10000)
+    [opening] = await bill_until(world, acme, "2025-02-21T00:00:00.000001")
+    await pay(world, opening, PAID if paid == 9000 else invoicing_pb2.Invoice.PAYMENT_STATUS_PENDING, paid)
+    request = Terminate(request_id=new_request_id(), id="s", on_unused_fee=Terminate.ON_UNUSED_FEE_OFFSET)
+    await acme.invoicing.TerminateSubscription(request)
+    await world.bill()
+    made = await notes(acme)
+    kinds = credit_notes_pb2.CreditNote.Kind
+    found = sorted((kinds.Name(each.kind).removeprefix("KIND_"), each.total.minor_units) for each in made)
+    assert found == expected
+    first, _ = await acme.invoices()
+    assert first.amount_due.minor_units == 9000 - sum(total for kind, total in expected if kind == "OFFSET")
+
+
+@given(
+    st.lists(st.integers(1, 10**6), min_size=1, max_size=3),
+    st.integers(0, 2 * 10**6),
+    st.sampled_from((Decimal("0"), Decimal("0.07"), Decimal("0.2"))),
+)
+def test_both_parts_of_a_note_add_up_to_it_and_one_keeps_within_its_limit(
+    amounts: list[int], limit: int, rate: Decimal
+) -> None:
+    def total_of(asked: NoteRequest) -> Money:
+        together = sum(each.amount.minor_units for each in asked.items if each.amount)
+        return Money.rounded(Decimal(together) * (1 + rate) / 100, "USD")
+
+    items = tuple(Item(i, Money(amount, "USD")) for i, amount in enumerate(amounts))
+    asked = NoteRequest("i", Kind.CREDIT, Reason.OTHER, "", items)
+    parts = split(asked, Money(limit, "USD"), total_of)
+    sums = [0] * len(amounts)
+    for part in parts:
+        for item in part.items if part else ():
+            assert item.amount is not None
+            assert item.amount.minor_units > 0
+            sums[item.position] += item.amount.minor_units
+    assert sums == amounts
+    due = total_of(parts[0]).minor_units if parts[0] else 0
+    assert due <= limit
+    assert parts[1] is None or due > limit - 3 - len(amounts)

@@ -27,6 +27,8 @@ class UnusedFee(StrEnum):
     KEEP = "keep"
     CREDIT = "credit"
     """A credit note gives them back, with their taxes."""
+    OFFSET = "offset"
+    """They are taken off what is due of the invoice that charged them; what is beyond that is credited."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,10 @@
 """Days of a base fee in advance that are left when its phase ends: which ones, and what of a line they are."""
 
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
 from libs.common.money import Money
+from services.invoicing.domain.credit_note import Item, NoteRequest
 from services.invoicing.domain.line import Line
 from services.invoicing.domain.period import Period, day_from, day_of, day_start, zone
 from services.invoicing.domain.proration import Proration
@@ -39,3 +43,33 @@ def unused_amount(line: Line, unused: Period, of: Subscription) -> Money:
     days, _ = of.schedule_of(of.numbered(source.phase_number)).days_in(Period(start, end))
     used = Proration(part.fee, part.days - days, part.period_days)
     return line.amount - used.amount
+
+
+def split(asked: NoteRequest, limit: Money, total_of: Callable[[NoteRequest], Money]) -> tuple[NoteRequest | None, ...]:
+    """(the part of a note that comes to `limit` at most, the rest); None is for nothing. Each line's share is in
+    proportion, as large as the limit lets it be; `total_of` tells what a note comes to with its taxes.
+    """
+    whole = total_of(asked)
+    if whole.minor_units <= limit.minor_units:
+        return asked, None
+    part = max(limit.minor_units, 0)
+    shares = [-(-_minor_units(each) * part // whole.minor_units) for each in asked.items]
+    while any(shares) and total_of(_with(asked, shares)).minor_units > limit.minor_units:
+        shares[shares.index(max(shares))] -= 1
+    rests = [_minor_units(each) - share for each, share in zip(asked.items, shares, strict=True)]
+    return (_with(asked, shares) if any(shares) else None), _with(asked, rests)
+
+
+def _with(asked: NoteRequest, amounts: Iterable[int]) -> NoteRequest:
+    items = zip(asked.items, amounts, strict=True)
+    return replace(asked, items=tuple(Item(each.position, _money(each, amount)) for each, amount in items if amount))
+
+
+def _money(item: Item, minor_units: int) -> Money:
+    assert item.amount is not None, "what is given back has an amount"
+    return Money(minor_units, item.amount.currency)
+
+
+def _minor_units(item: Item) -> int:
+    assert item.amount is not None, "what is given back has an amount"
+    return item.amount.minor_units

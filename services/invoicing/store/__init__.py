@@ -30,6 +30,7 @@ from services.invoicing.store import (
     standings,
     subscriptions,
     voids,
+    waiting_offsets,
 )
 
 __all__ = [
@@ -62,6 +63,7 @@ __all__ = [
     "standings",
     "subscriptions",
     "voids",
+    "waiting_offsets",
 ]
 
 

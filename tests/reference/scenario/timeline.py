@@ -25,6 +25,7 @@ BILLING_TIMES = {
 UNUSED_FEES = {
     "credit": invoicing_pb2.TerminateSubscriptionRequest.ON_UNUSED_FEE_CREDIT,
     "skip": invoicing_pb2.TerminateSubscriptionRequest.ON_UNUSED_FEE_KEEP,
+    "offset": invoicing_pb2.TerminateSubscriptionRequest.ON_UNUSED_FEE_OFFSET,
 }
 LAST_INVOICES = {
     "generate": invoicing_pb2.TerminateSubscriptionRequest.LAST_INVOICE_MAKE,
