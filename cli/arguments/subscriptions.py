@@ -33,12 +33,22 @@ def subscriptions_create(
     anniversary: Annotated[
         bool, typer.Option("--anniversary", help="Periods begin on the day of the start, not by the calendar.")
     ] = False,
+    payment_timeout: Annotated[
+        int,
+        typer.Option(
+            metavar="SECONDS", help="Active once its opening invoice is paid, and canceled if it is not in this time."
+        ),
+    ] = 0,
     as_json: Json = False,
 ) -> None:
     """Subscribe a customer to a plan."""
     from cli.commands.subscriptions import create_subscription
 
-    execute(create_subscription(data, subscription_id, customer, plan, start, anniversary, as_json=as_json))
+    execute(
+        create_subscription(
+            data, subscription_id, customer, plan, start, anniversary, payment_timeout=payment_timeout, as_json=as_json
+        )
+    )
 
 
 @subscriptions.command("terminate")
@@ -49,6 +59,9 @@ def subscriptions_terminate(
         str, typer.Option("--at", metavar="TIME", help="First instant no longer billed; now if not given.")
     ] = "",
     keep_fee: Annotated[bool, typer.Option("--keep-fee", help="Keep a base fee that is paid beyond the end.")] = False,
+    offset_fee: Annotated[
+        bool, typer.Option("--offset-fee", help="Take it off what is due of its invoice, and credit only the rest.")
+    ] = False,
     skip_invoice: Annotated[bool, typer.Option("--skip-invoice", help="Never bill what is not billed yet.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -56,7 +69,15 @@ def subscriptions_terminate(
     from cli.commands.subscriptions import terminate_subscription
 
     execute(
-        terminate_subscription(data, subscription_id, at, keep_fee=keep_fee, skip_invoice=skip_invoice, as_json=as_json)
+        terminate_subscription(
+            data,
+            subscription_id,
+            at,
+            keep_fee=keep_fee,
+            offset_fee=offset_fee,
+            skip_invoice=skip_invoice,
+            as_json=as_json,
+        )
     )
 
 

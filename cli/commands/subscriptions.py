@@ -47,7 +47,15 @@ async def list_subscriptions(data: Path, customer: str, *, as_json: bool) -> Non
 
 
 async def create_subscription(
-    data: Path, subscription_id: str, customer: str, plan: str, start: str, anniversary: bool, *, as_json: bool
+    data: Path,
+    subscription_id: str,
+    customer: str,
+    plan: str,
+    start: str,
+    anniversary: bool,
+    *,
+    payment_timeout: int,
+    as_json: bool,
 ) -> None:
     subscription = Subscription(
         id=subscription_id,
@@ -56,6 +64,8 @@ async def create_subscription(
         start_time=timestamp(typed_time(start, "--start")),
         billing_time=Subscription.BILLING_TIME_ANNIVERSARY if anniversary else Subscription.BILLING_TIME_CALENDAR,
     )
+    if payment_timeout:
+        subscription.activation.payment_timeout.seconds = payment_timeout
     async with connected_to(data) as services:
         request = CreateSubscriptionRequest(request_id=new_request_id(), subscription=subscription)
         made = (await services.invoicing.CreateSubscription(request)).subscription
@@ -66,13 +76,18 @@ async def create_subscription(
 
 
 async def terminate_subscription(
-    data: Path, subscription_id: str, at: str, *, keep_fee: bool, skip_invoice: bool, as_json: bool
+    data: Path, subscription_id: str, at: str, *, keep_fee: bool, offset_fee: bool, skip_invoice: bool, as_json: bool
 ) -> None:
+    """Raises WrongUsage."""
+    if keep_fee and offset_fee:
+        raise WrongUsage("--offset-fee: a fee that is kept is not taken off anything")
     request = TerminateSubscriptionRequest(request_id=new_request_id(), id=subscription_id)
     if at:
         request.end_time.CopyFrom(timestamp(typed_time(at, "--at")))
     if keep_fee:
         request.on_unused_fee = TerminateSubscriptionRequest.ON_UNUSED_FEE_KEEP
+    if offset_fee:
+        request.on_unused_fee = TerminateSubscriptionRequest.ON_UNUSED_FEE_OFFSET
     if skip_invoice:
         request.last_invoice = TerminateSubscriptionRequest.LAST_INVOICE_SKIP
     async with connected_to(data) as services:
@@ -177,7 +192,7 @@ async def cancel_change(data: Path, subscription_id: str, *, as_json: bool) -> N
 
 def _subscription_row(found: Subscription) -> tuple[str, ...]:
     plan = f"{found.plan_code} v{found.plan_version}"
-    is_over = found.state == Subscription.STATE_TERMINATED
+    is_over = found.state in (Subscription.STATE_TERMINATED, Subscription.STATE_CANCELED)
     until = instant(found.end_time) if found.HasField("end_time") else "-"
     billed_next = "-" if is_over else period(found.current_period)
     return found.id, found.customer_id, plan, billed_next, instant(found.start_time), until

@@ -82,6 +82,17 @@ async def test_a_scheduled_change_is_cancelled(weir: Weir) -> None:
     assert (code, "CHANGE_NOT_SCHEDULED" in err) == (1, True)
 
 
+async def test_a_subscription_waits_for_its_payment_or_offsets_what_is_not_used(weir: Weir) -> None:
+    await weir.world.tenant("acme").plan("ahead", base_fee=3100, in_advance=True)
+    waiting = ("create", "w", "--customer", "globex", "--start", "2024-01-12", "--payment-timeout", "60")
+    made = (await weir.json(*waiting, "--plan", "ahead"))["subscription"]
+    assert (made["state"], made["activation"]["expire_time"]) == ("STATE_INCOMPLETE", "2024-01-12T00:01:00Z")
+    code, _, err = await weir(*waiting, "--plan", "basic")
+    assert (code, "ACTIVATION_WITHOUT_INVOICE" in err) == (1, True)
+    assert (await weir("terminate", "s", "--offset-fee"))[0] == 0
+    assert (await weir("terminate", "s", "--offset-fee", "--keep-fee"))[0] == 2
+
+
 @pytest.mark.parametrize("arguments", [("--when", "someday"), ("--proration", "half")])
 async def test_what_is_typed_wrongly_is_named(tmp_path: Path, arguments: tuple[str, str]) -> None:
     code, _, err = await Weir(tmp_path, None)("change", "s", "--plan", "pro", *arguments)  # type: ignore[arg-type]
