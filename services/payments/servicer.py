@@ -119,7 +119,8 @@ class PaymentsServicer(PaymentsServiceServicer):
                     require_same(recorded[1], request_hash, request.request_id)
                 payment = await _payment_of_same_invoice(conn, payment, self.clock())
             answer = await _payment_out(conn, payment)
-        await self.alarm.ring("charge")
+        if payment.state is PaymentState.PENDING:
+            await self.alarm.ring("charge")
         return pb.CreatePaymentResponse(payment=answer)
 
     async def CancelPayment(self, request: pb.CancelPaymentRequest, context: Context) -> pb.CancelPaymentResponse:

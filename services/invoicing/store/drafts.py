@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from itertools import accumulate
 from zoneinfo import ZoneInfo
 
 from libs.common.postgres import Conn
@@ -14,6 +15,9 @@ from services.invoicing.domain.settlement import InvoiceKey, Portion, by_invoice
 from services.invoicing.store import customers, discounts, lines, settlements
 
 _NO_GRACE = 0, zone("UTC")
+
+MAX_LINES = 20_000
+"""As many are finalized together, for the worker's memory."""
 
 _COMPLETE = (
     "i.state = 'draft' AND NOT i.is_sealed AND NOT i.needs_refresh AND i.draft_until <= $3"
@@ -119,9 +123,10 @@ async def complete(
 ) -> Mapping[str, Sequence[str]]:
     """Up to `limit` drafts that are to be finalized by the tenant's `now` and that nothing is to come for, the longest
     due first, with the codes of the taxes that they name and their customers have; or if it is among them, `only` one.
+    They have MAX_LINES at most, unless one alone has more.
     """
     rows = await conn.fetch(
-        "SELECT i.id, c.tax_codes || coalesce((SELECT array_agg(DISTINCT t.code)"  # noqa: S608
+        "SELECT i.id, i.line_count, c.tax_codes || coalesce((SELECT array_agg(DISTINCT t.code)"  # noqa: S608
         "  FROM invoice_line l, unnest(l.tax_codes) AS t (code)"
         "  WHERE l.tenant_id = i.tenant_id AND l.invoice_id = i.id), '{}') AS tax_codes"
         " FROM invoice i JOIN customer c ON c.tenant_id = i.tenant_id AND c.id = i.customer_id"
@@ -132,7 +137,12 @@ async def complete(
         now,
         only,
     )
-    return {row["id"]: row["tax_codes"] for row in rows}
+    line_counts = accumulate(row["line_count"] for row in rows)
+    return {
+        row["id"]: row["tax_codes"]
+        for row, line_count in zip(rows, line_counts, strict=True)
+        if line_count <= MAX_LINES or row is rows[0]
+    }
 
 
 async def take(conn: Conn, tenant_id: str, ids: Sequence[str], now: datetime) -> Sequence[Due]:
