@@ -9,6 +9,9 @@ EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 """Billing happens between these; metering takes no event before the first either."""
 
+DAYS_KEPT = 8192
+"""A run asks for the same few days again and again."""
+
 
 @dataclass(frozen=True, slots=True)
 class Period:
@@ -32,11 +35,13 @@ def is_time_zone(name: str) -> bool:
     return name in _time_zones()
 
 
+@lru_cache(maxsize=DAYS_KEPT)
 def day_start(day: date, tz: ZoneInfo) -> datetime:
     """The first instant that the zone's clocks date on `day`; where they skip it, the next one."""
     return datetime(day.year, day.month, day.day, tzinfo=tz).astimezone(UTC)
 
 
+@lru_cache(maxsize=DAYS_KEPT)
 def day_of(instant: datetime, tz: ZoneInfo) -> date:
     """The last day that has begun. Where the clocks are set back over midnight, their date goes back; this does not."""
     day = local_date(instant, tz)

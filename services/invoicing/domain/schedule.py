@@ -9,11 +9,15 @@ from calendar import monthrange
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from services.invoicing.domain.period import Period, day_from, day_of, day_start, local_date
 
 _WEEK = timedelta(weeks=1)
+
+PERIODS_KEPT = 8192
+"""A run asks for the same few periods again and again."""
 
 
 class BillingInterval(StrEnum):
@@ -53,12 +57,7 @@ class Schedule:
 
     def period_of(self, instant: datetime) -> Period:
         """The whole period that `instant` is in."""
-        number = self._number_near(local_date(instant, self.tz))
-        while self._start(number) > instant:
-            number -= 1
-        while (end := self._start(number + 1)) <= instant:  # clocks set back over midnight date it in the period before
-            number += 1
-        return Period(self._start(number), end)
+        return _period_of(self, instant)
 
     def first_period(self, start_time: datetime) -> Period:
         """What a subscription that begins at `start_time` is billed first: the rest of that period."""
@@ -77,14 +76,15 @@ class Schedule:
         first, begun = day_of(whole.start, self.tz), day_of(period.start, self.tz)
         return (day_from(period.end, self.tz) - begun).days, (day_from(whole.end, self.tz) - first).days
 
-    def _number_near(self, day: date) -> int:
+    def number_near(self, day: date) -> int:
         """Of a period that `day` is in, or of one beside it; the anchor's is 0."""
         if self.interval is BillingInterval.WEEKLY:
             return (day - self.anchor) // _WEEK
         months = (day.year - self.anchor.year) * 12 + day.month - self.anchor.month
         return months // _MONTHS[self.interval]
 
-    def _start(self, number: int) -> datetime:
+    def start(self, number: int) -> datetime:
+        """Of a period; the anchor's is 0."""
         day = self._first_day(number)
         return day_start(day, self.tz)
 
@@ -101,6 +101,16 @@ def months_between(start: datetime, later: datetime, tz: ZoneInfo) -> int:
     first, day = local_date(start, tz), local_date(later, tz)
     months = (day.year - first.year) * 12 + day.month - first.month
     return months - (day.day < min(first.day, monthrange(day.year, day.month)[1]))
+
+
+@lru_cache(maxsize=PERIODS_KEPT)
+def _period_of(periods: Schedule, instant: datetime) -> Period:
+    number = periods.number_near(local_date(instant, periods.tz))
+    while periods.start(number) > instant:
+        number -= 1
+    while (end := periods.start(number + 1)) <= instant:  # clocks set back over midnight date it in the period before
+        number += 1
+    return Period(periods.start(number), end)
 
 
 def schedule(interval: BillingInterval, billing_time: BillingTime, start_time: datetime, tz: ZoneInfo) -> Schedule:
