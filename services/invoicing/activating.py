@@ -1,6 +1,6 @@
 """Subscriptions that wait for their first payment: paid, they are active; not paid in time, they are canceled."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import grpc
 import structlog
@@ -30,11 +30,11 @@ async def decide(pool: Pool, till: Till, clock: Clock) -> bool:
         for subscription_id in await store.activations.activate_paid(conn):
             log.info("subscription active", subscription=subscription_id)
         overdue = await store.activations.claim_overdue(conn, now, now + RETRY_DELAY, CHUNK)
-    decided = [await _cancel(pool, till, each) for each in overdue]
+    decided = [await _cancel(pool, till, each, now) for each in overdue]
     return any(decided)
 
 
-async def _cancel(pool: Pool, till: Till, overdue: Overdue) -> bool:
+async def _cancel(pool: Pool, till: Till, overdue: Overdue, now: datetime) -> bool:
     async def cancel() -> None:
         """The invoice's lock comes first: a payment that is recorded meanwhile is waited for, and refuses the void."""
         tenant_id, invoice_id = overdue.tenant_id, overdue.invoice_id
@@ -45,7 +45,7 @@ async def _cancel(pool: Pool, till: Till, overdue: Overdue) -> bool:
             if found is None or not found.is_incomplete or found.is_opening != (invoice is None):
                 return
             if invoice is not None and invoice.state is not State.VOIDED:
-                await void_invoice(conn, tenant_id, invoice.id)
+                await void_invoice(conn, tenant_id, invoice.id, now)
             changed = canceled(found, overdue.reason)
             await store.activations.save(conn, tenant_id, changed)
             await store.subscriptions.save(conn, tenant_id, changed)

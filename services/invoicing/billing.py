@@ -32,6 +32,7 @@ from services.invoicing.domain.settlement import (
 from services.invoicing.domain.standing import Standing
 from services.invoicing.domain.subscription import Subscription
 from services.invoicing.domain.tax import Taxes
+from services.invoicing.fixed_billing import fixed_lines
 from services.invoicing.late_billing import Late, SettlementsOf, late_of
 from services.invoicing.peers import Peers
 
@@ -151,21 +152,22 @@ async def _bill_together(
         tenant_id,
         [(asked.plan, quantities, its_days) for asked, quantities, its_days in zip(questions, used, days, strict=True)],
     )
-    closing = {each.id: each for each in reversed(due) if not each.is_opening}  # the first of each
+    fixed = await fixed_lines(peers, tenant_id, due, plans)
+    closing = {each.id: each for each in reversed(due) if each.is_closing}  # the first of each
     late, watermark = await late_of(peers, tenant_id, list(closing.values()), watermark, settlements_of)
     billed = []
-    for each, plan, part, usage in zip(due, plans, settles, usages, strict=True):
+    for each, plan, part, usage, its_fixed in zip(due, plans, settles, usages, fixed, strict=True):
         portion = _portion(each, plan, part, usage, watermark)
         its_late = late.get(each.id, _NOTHING_LATE) if closing.get(each.id) is each else _NOTHING_LATE
+        portion = replace(portion, lines=portion.lines + its_fixed)
         missing = None
         if part.usage:
             source = portion.settlement.source
             missing = commitment_line(each, each.phase, part.usage, plan, source, portion.lines)
         portion = replace(portion, lines=(*portion.lines, *((missing,) if missing else ()), *its_late.lines))
         require_statable(portion.lines)
-        billed.append(
-            Billed(each, portion, 0 if each.is_opening else watermark, its_late.corrections, its_late.to_refresh)
-        )
+        at = watermark if each.is_closing else 0
+        billed.append(Billed(each, portion, at, its_late.corrections, its_late.to_refresh))
     return billed
 
 
@@ -176,7 +178,15 @@ def _portion(
     return Portion(
         customer_id=due.customer_id,
         invoiced_alone=due.invoiced_alone or due.is_incomplete,  # its invoice may be voided
-        settlement=Settlement(source, settles.period, due.due_time, due.is_opening, settles.fee, settles.usage),
+        settlement=Settlement(
+            source,
+            settles.period,
+            due.due_time,
+            due.is_opening and not due.is_addition,
+            settles.fee,
+            settles.usage,
+            due.is_addition,
+        ),
         currency=plan.currency,
         lines=lines_of(source, plan, settles, due.schedule, usage, watermark),
         issue_date=issue_date(due.due_time, due.schedule.tz),

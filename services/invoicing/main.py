@@ -22,6 +22,7 @@ from services.invoicing.credit_note_servicer import CreditNoteServicer
 from services.invoicing.crediting import Till
 from services.invoicing.customer_servicer import CustomerServicer
 from services.invoicing.draft_servicer import DraftServicer
+from services.invoicing.fixed_charge_servicer import FixedChargeServicer
 from services.invoicing.line_servicer import InvoiceLineServicer
 from services.invoicing.one_off_servicer import OneOffInvoiceServicer
 from services.invoicing.pause_servicer import PauseServicer
@@ -38,6 +39,7 @@ from weir.invoicing.v1 import (
     credit_notes_pb2,
     customers_pb2,
     drafts_pb2,
+    fixed_charges_pb2,
     invoicing_pb2,
     lines_pb2,
     one_offs_pb2,
@@ -51,6 +53,7 @@ from weir.invoicing.v1.coupons_pb2_grpc import add_AppliedCouponServiceServicer_
 from weir.invoicing.v1.credit_notes_pb2_grpc import add_CreditNoteServiceServicer_to_server
 from weir.invoicing.v1.customers_pb2_grpc import add_CustomerServiceServicer_to_server
 from weir.invoicing.v1.drafts_pb2_grpc import add_DraftServiceServicer_to_server
+from weir.invoicing.v1.fixed_charges_pb2_grpc import add_FixedChargeServiceServicer_to_server
 from weir.invoicing.v1.invoicing_pb2_grpc import add_InvoicingServiceServicer_to_server
 from weir.invoicing.v1.lines_pb2_grpc import add_InvoiceLineServiceServicer_to_server
 from weir.invoicing.v1.one_offs_pb2_grpc import add_OneOffInvoiceServiceServicer_to_server
@@ -82,6 +85,7 @@ SERVICES = (
     pauses_pb2.DESCRIPTOR.services_by_name["PauseService"].full_name,
     replays_pb2.DESCRIPTOR.services_by_name["ReplayService"].full_name,
     billing_previews_pb2.DESCRIPTOR.services_by_name["BillingPreviewService"].full_name,
+    fixed_charges_pb2.DESCRIPTOR.services_by_name["FixedChargeService"].full_name,
 )
 
 
@@ -127,6 +131,7 @@ async def running(settings: Settings, clock: Clock, prepaid: PrepaidCredit | Non
             add_PauseServiceServicer_to_server(PauseServicer(pool, alarm, clock), server)
             add_ReplayServiceServicer_to_server(ReplayServicer(pool), server)
             add_BillingPreviewServiceServicer_to_server(BillingPreviewServicer(pool, peers, clock), server)
+            add_FixedChargeServiceServicer_to_server(FixedChargeServicer(pool, peers, alarm, clock), server)
 
         async with serving(settings.listen, SERVICES, register, verifier, ready) as port:
             yield port

@@ -16,6 +16,7 @@ from libs.common.wire import money_out, timestamp_out
 from services.invoicing import convert
 from services.invoicing.domain.coupon import Coupon
 from services.invoicing.domain.credit_note import RefundRequest
+from services.invoicing.domain.fixed_charge import FixedUnits
 from services.invoicing.domain.invoice import HandOver
 from services.invoicing.domain.line import RatedUsage
 from services.invoicing.domain.one_off import AddOn
@@ -51,6 +52,9 @@ MAX_CODES = 1000
 
 MAX_QUERIES = 10_000
 """As many does metering take at once."""
+
+MAX_ADD_ONS = 1_000
+"""As many does pricing take at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +257,40 @@ class Peers:
             [convert.rated_usage_in(charge) for charge in next(answers).charges] if plan and plan.charges else []
             for plan, _, _ in questions
         ]
+
+    async def rate_fixed(
+        self, tenant_id: str, questions: Sequence[tuple[PlanVersion, Sequence[FixedUnits]]]
+    ) -> list[list[RatedUsage]]:
+        """Fixed charges of each plan version, in the order asked. Nothing is asked where there are none."""
+        requests = [
+            pricing_pb2.RateRequest(
+                plan_code=plan.plan_code,
+                version=plan.version,
+                fixed_charges=[convert.fixed_units_out(each) for each in units],
+                told_only=True,
+                contract_month=0 if plan.ramps else None,  # which their prices do not depend on
+            )
+            for plan, units in questions
+            if units
+        ]
+        if not requests:
+            return [[] for _ in questions]
+        request = pricing_pb2.BatchRateRequest(requests=requests)
+        response = await self._pricing.BatchRate(request, metadata=self._key(tenant_id))
+        answers = iter(response.responses)
+        return [
+            [convert.rated_usage_in(charge) for charge in next(answers).fixed_charges] if units else []
+            for _, units in questions
+        ]
+
+    async def add_on_names(self, tenant_id: str, codes: Iterable[str]) -> dict[str, str]:
+        """As they are now, by code."""
+        wanted, names = sorted(codes), dict[str, str]()
+        for first in range(0, len(wanted), MAX_ADD_ONS):
+            request = addons_pb2.BatchGetAddOnsRequest(codes=wanted[first : first + MAX_ADD_ONS])
+            response = await self._add_ons.BatchGetAddOns(request, metadata=self._key(tenant_id))
+            names |= {each.code: each.name for each in response.add_ons}
+        return names
 
     async def create_payment(self, invoice: HandOver) -> None:
         """Asking again is safe: the request's id is derived from the invoice and its version (law 7)."""

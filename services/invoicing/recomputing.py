@@ -11,6 +11,7 @@ from services.invoicing.domain.commitment import base_fee, missing_to, reconcile
 from services.invoicing.domain.line import Line, LineKind, RatedUsage, Source
 from services.invoicing.domain.proration import Proration
 from services.invoicing.domain.subscription import Subscription
+from services.invoicing.fixed_billing import fixed_again
 from services.invoicing.peers import Peers
 from services.invoicing.slices import Slice, key_of, rated_slices
 
@@ -69,6 +70,8 @@ async def _amount(
         return await _of_units(peers, tenant_id, line, line.units, subscriptions)
     if line.kind is LineKind.BASE_FEE:
         return await _base_fee(peers, tenant_id, line, subscriptions)
+    if line.kind is LineKind.FIXED_CHARGE:
+        return await fixed_again(peers, tenant_id, line, subscriptions)
     now, *before = (_amount_of(line, usages[each]) for each in _slices(line))
     return now - before[0] if before else now
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
@@ -25,6 +25,7 @@ from weir.invoicing.v1.coupons_pb2_grpc import AppliedCouponServiceStub
 from weir.invoicing.v1.credit_notes_pb2_grpc import CreditNoteServiceStub
 from weir.invoicing.v1.customers_pb2_grpc import CustomerServiceStub
 from weir.invoicing.v1.drafts_pb2_grpc import DraftServiceStub
+from weir.invoicing.v1.fixed_charges_pb2_grpc import FixedChargeServiceStub
 from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceStub
 from weir.invoicing.v1.lines_pb2_grpc import InvoiceLineServiceStub
 from weir.invoicing.v1.one_offs_pb2_grpc import OneOffInvoiceServiceStub
@@ -33,6 +34,7 @@ from weir.metering.v1 import metering_pb2
 from weir.metering.v1.corrections_pb2_grpc import CorrectionServiceStub
 from weir.metering.v1.metering_pb2_grpc import MeteringServiceStub
 from weir.pricing.v1 import pricing_pb2
+from weir.pricing.v1.addons_pb2_grpc import AddOnServiceStub
 from weir.pricing.v1.coupons_pb2_grpc import CouponServiceStub
 from weir.pricing.v1.estimation_pb2_grpc import EstimationServiceStub
 from weir.pricing.v1.explanation_pb2_grpc import ExplanationServiceStub
@@ -45,12 +47,14 @@ if TYPE_CHECKING:
     from weir.invoicing.v1.credit_notes_pb2_grpc import CreditNoteServiceAsyncStub
     from weir.invoicing.v1.customers_pb2_grpc import CustomerServiceAsyncStub
     from weir.invoicing.v1.drafts_pb2_grpc import DraftServiceAsyncStub
+    from weir.invoicing.v1.fixed_charges_pb2_grpc import FixedChargeServiceAsyncStub
     from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceAsyncStub
     from weir.invoicing.v1.lines_pb2_grpc import InvoiceLineServiceAsyncStub
     from weir.invoicing.v1.one_offs_pb2_grpc import OneOffInvoiceServiceAsyncStub
     from weir.invoicing.v1.pauses_pb2_grpc import PauseServiceAsyncStub
     from weir.metering.v1.corrections_pb2_grpc import CorrectionServiceAsyncStub
     from weir.metering.v1.metering_pb2_grpc import MeteringServiceAsyncStub
+    from weir.pricing.v1.addons_pb2_grpc import AddOnServiceAsyncStub
     from weir.pricing.v1.coupons_pb2_grpc import CouponServiceAsyncStub
     from weir.pricing.v1.estimation_pb2_grpc import EstimationServiceAsyncStub
     from weir.pricing.v1.explanation_pb2_grpc import ExplanationServiceAsyncStub
@@ -101,6 +105,8 @@ class Tenant:
     simulation: "SimulationServiceAsyncStub"
     credit_notes: "CreditNoteServiceAsyncStub"
     changes: "PlanChangeServiceAsyncStub"
+    fixed_charges: "FixedChargeServiceAsyncStub"
+    add_ons: "AddOnServiceAsyncStub"
     corrections: "CorrectionServiceAsyncStub"
     pauses: "PauseServiceAsyncStub"
     applied_coupons: "AppliedCouponServiceAsyncStub"
@@ -146,6 +152,8 @@ class Tenant:
         interval: "pricing_pb2.PlanVersion.BillingInterval.ValueType" = MONTHLY,
         in_advance: bool = False,
         trial_days: int = 0,
+        fixed_charges: Sequence[pricing_pb2.FixedCharge] = (),
+        **terms: Any,
     ) -> None:
         version = pricing_pb2.PlanVersion(
             currency_code=currency,
@@ -155,6 +163,8 @@ class Tenant:
             base_fee=None if base_fee is None else money_out(Money(base_fee, currency)),
             charges=charges,
             tax_codes=taxes,
+            fixed_charges=fixed_charges,
+            **terms,
         )
         plan = pricing_pb2.Plan(code=code, name=code)
         request = pricing_pb2.CreatePlanRequest(request_id=new_request_id(), plan=plan, version=version)
@@ -241,6 +251,8 @@ class World:
             SimulationServiceStub(self._channel(self.settings.pricing_target, key)),
             CreditNoteServiceStub(self._channel(f"127.0.0.1:{self.invoicing_port}", key)),
             PlanChangeServiceStub(self._channel(f"127.0.0.1:{self.invoicing_port}", key)),
+            FixedChargeServiceStub(self._channel(f"127.0.0.1:{self.invoicing_port}", key)),
+            AddOnServiceStub(self._channel(self.settings.pricing_target, key)),
             CorrectionServiceStub(self._channel(self.settings.metering_target, key)),
             PauseServiceStub(self._channel(f"127.0.0.1:{self.invoicing_port}", key)),
             AppliedCouponServiceStub(self._channel(f"127.0.0.1:{self.invoicing_port}", key)),

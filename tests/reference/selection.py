@@ -6,7 +6,6 @@ An entry is a kind, or the beginning of an id, with what it waits for. `--cases 
 from tests.reference.cases import Case
 
 IN_ADVANCE = "charges in advance: usage that is billed as it happens"
-FIXED_CHARGES = "fixed charges on invoices"
 DRAFTS = "grace periods: drafts that are finalized later or by request"
 PROGRESSIVE = "progressive billing: invoices at usage thresholds"
 ONE_OFF = "one-off invoices"
@@ -20,9 +19,7 @@ LATER = {
     "sc-adv-02": f"{IN_ADVANCE}, without an invoice until they are paid (regroup_paid_fees)",
     "sc-commit-12": "nothing: decision 35 says why a day that has not begun commits to nothing",
     "sc-cn-03": f"{ONE_OFF}; refunds",
-    "sc-downgrade-fc-02": FIXED_CHARGES,
-    "sc-fc-03": f"{FIXED_CHARGES}, with other units within a period",
-    "sc-upgrade-fc-03": FIXED_CHARGES,
+    "sc-upgrade-fc-03": "units paid in advance that the next plan has too",
     "sc-adjust-02": f"{DRAFTS}; fees that are adjusted",
     "sc-inv-18": f"{DRAFTS}; fees that are adjusted",
     "sc-inv-21": DRAFTS,

@@ -4,6 +4,7 @@ from services.invoicing.convert.adjustments import adjustment_in
 from services.invoicing.convert.coupons import applied_coupon_out, coupon_in, override_in
 from services.invoicing.convert.credit_notes import applied_out, note_in, note_out
 from services.invoicing.convert.customers import customer_change_in, customer_in, customer_out
+from services.invoicing.convert.fixed_charges import fixed_units_out, is_next_period_in, unit_changes_out
 from services.invoicing.convert.invoices import (
     invoice_out,
     invoices_out,
@@ -41,9 +42,11 @@ __all__ = [
     "customer_change_in",
     "customer_in",
     "customer_out",
+    "fixed_units_out",
     "instant_in",
     "invoice_out",
     "invoices_out",
+    "is_next_period_in",
     "items_in",
     "latest_version_in",
     "line_out",
@@ -66,6 +69,7 @@ __all__ = [
     "subscription_out",
     "taxes_in",
     "totals_out",
+    "unit_changes_out",
     "unused_fee_in",
     "usage_queries",
 ]

@@ -123,6 +123,7 @@ def _settlement_out(settlement: Settlement) -> invoicing_pb2.Settlement:
         period=span_out(settlement.period),
         due_time=timestamp_out(settlement.due_time),
         is_opening=settlement.is_opening,
+        is_addition=settlement.is_addition,
     )
 
 

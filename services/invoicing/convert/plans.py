@@ -9,7 +9,7 @@ from libs.common.errors import FailedPrecondition
 from libs.common.money import Money
 from services.invoicing.convert.ramps import in_phase
 from services.invoicing.domain.hours import Hours, TimeWindow
-from services.invoicing.domain.plan import Charge, Commitment, PlanVersion, Ramp, Split, UsagePart
+from services.invoicing.domain.plan import Charge, Commitment, FixedCharge, PlanVersion, Ramp, Split, UsagePart
 from services.invoicing.domain.schedule import BillingInterval
 from services.invoicing.domain.tax import Tax, Taxes
 from weir.pricing.v1 import pricing_pb2
@@ -73,6 +73,7 @@ def plan_version_in(message: pricing_pb2.PlanVersion) -> PlanVersion:
             Ramp(each.from_month, each.to_month or None, plan_version_in(in_phase(message, each)))
             for each in message.phases
         ),
+        fixed_charges=tuple(map(_fixed_charge_in, message.fixed_charges)),
     )
 
 
@@ -88,7 +89,7 @@ def _interval_name(message: pricing_pb2.PlanVersion) -> str:
 
 def _unsupported(message: pricing_pb2.PlanVersion) -> list[str]:
     """The fields that invoices have no lines for."""
-    found = [name for name in ("fixed_charges", "usage_thresholds") if getattr(message, name)]
+    found = [name for name in ("usage_thresholds",) if getattr(message, name)]
     for index, charge in enumerate(message.charges):
         found += [f"charges[{index}].in_advance"] * charge.in_advance
     return found
@@ -108,6 +109,18 @@ def _charge_in(message: pricing_pb2.Charge) -> Charge:
             hours=tuple(_hours_in(each, part) for each, part in _parts(message) if each.HasField("time_of_day")),
         ),
         takes_amounts=any(each.WhichOneof("price") == "dynamic" for each in prices),
+        tax_codes=tuple(message.tax_codes),
+    )
+
+
+def _fixed_charge_in(message: pricing_pb2.FixedCharge) -> FixedCharge:
+    return FixedCharge(
+        code=message.code,
+        name=message.name,
+        add_on_code=message.add_on_code,
+        units=Decimal(message.units),
+        in_advance=message.in_advance,
+        prorated=message.prorated,
         tax_codes=tuple(message.tax_codes),
     )
 

@@ -74,7 +74,8 @@ def changed(
     found = found.deciding(change.on_unused_fee)
     kept = tuple(each for each in found.phases if stays(found, each, at, now))
     phase = _begun(found, kept[-1] if kept else None, change, at)
-    made = replace(found, phases=(*kept, phase), revision=found.revision + 1)
+    units = tuple(each for each in found.units if each.phase_number < phase.number)
+    made = replace(found, phases=(*kept, phase), units=units, revision=found.revision + 1)
     return (made.entering(phase) if at == found.current_period.start else made.recut()), at
 
 
@@ -136,4 +137,5 @@ def _begun(found: Subscription, before: Phase | None, change: PlanChange, at: da
         fee_start_time=max(running.end if waits else at, found.start_time + change.plan.trial),
         in_advance=change.plan.has_advance_fee,
         is_paused=old.is_paused,
+        has_advance_units=change.plan.has_advance_units,
     )

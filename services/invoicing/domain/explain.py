@@ -41,6 +41,8 @@ def sentences(invoice: Invoice, position: int, rating: Rating | None, schedule: 
 def _computed(line: Line, rating: Rating | None, currency: str, schedule: Schedule | None) -> Iterator[str]:
     if line.units is not None:
         yield from _units_of(line, rating, currency)
+    elif rating and line.kind is LineKind.FIXED_CHARGE:
+        yield from _fixed(rating, currency)
     elif rating:
         yield from _usage(line, rating, currency)
         if line.kind is LineKind.LATE_USAGE:
@@ -132,6 +134,21 @@ def _late(line: Line, rating: Rating) -> Iterator[str]:
         f"{rating.amount - line.amount} were billed for it before, by the events recorded up to position"
         f" {line.prior_watermark}; this line is the difference."
     )
+
+
+def _fixed(rating: Rating, currency: str) -> Iterator[str]:
+    held = rating.quantity if rating.full_quantity is None else rating.full_quantity
+    if rating.quantity_before is None:
+        yield f"{_units(held)} are billed."
+    else:
+        billed = _units(rating.quantity_before)
+        yield f"The period was billed for {billed} before; {_units(held)} more are billed."
+    if rating.full_quantity is not None:
+        yield f"For the days on which they are held, that is {_units(rating.quantity)}."
+    for tier in rating.tiers:
+        yield _tier(tier, rating.charge_model, currency, len(rating.tiers))
+    if len(rating.tiers) > 1:
+        yield f"Together that is {_exact(rating.unrounded_amount, currency)}."
 
 
 def _converted(priced: PricedUnits, amount: Decimal, currency: str) -> str:

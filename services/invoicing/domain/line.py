@@ -17,6 +17,7 @@ class LineKind(StrEnum):
     BASE_FEE = "base_fee"
     USAGE = "usage"
     LATE_USAGE = "late_usage"
+    FIXED_CHARGE = "fixed_charge"
     COMMITMENT = "commitment"
     ADD_ON = "add_on"
 
@@ -48,8 +49,9 @@ class RatedUsage:
 class Line:
     """Rounded once; `unrounded_amount` is in major units.
 
-    A base fee and what is missing to a commitment have a `proration`; usage has a `rating` (the serialized RatedCharge
-    of pricing) and a `watermark` (the point in metering's log up to which events are on this line); late usage also the
+    A base fee and what is missing to a commitment have a `proration`; usage and fixed charges have a `rating`
+    (the serialized RatedCharge of pricing), usage a `watermark` (the point in metering's log up to
+    which events are on this line); late usage also the
     `prior_watermark` that its period was billed at: its amount is what the usage comes to at the one less what it came
     to at the other. A line without a `source` is for no subscription. `tax_codes` are its own; if it has none, it bears
     the customer's.

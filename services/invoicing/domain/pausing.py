@@ -51,7 +51,8 @@ def _entering(found: Subscription, at: datetime, now: datetime, *, is_paused: bo
         )
     kept = tuple(each for each in found.phases if stays(found, each, at, now))
     phase = _following(kept[-1] if kept else None, found, at, is_paused=is_paused)
-    made = replace(found, phases=(*kept, phase), revision=found.revision + 1)
+    units = tuple(each for each in found.units if each.phase_number < phase.number)
+    made = replace(found, phases=(*kept, phase), units=units, revision=found.revision + 1)
     return made.entering(phase) if at == found.current_period.start else made.recut()
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from decimal import Decimal
 
 from libs.common.money import Money
 from services.invoicing.domain.hours import Hours
@@ -56,6 +57,21 @@ class Commitment:
 
 
 @dataclass(frozen=True, slots=True)
+class FixedCharge:
+    """`units` of an add-on that every period has. Without a `name`, it has the add-on's. Billed when a period begins if
+    it is `in_advance`; if it is `prorated`, units cost the days that they are held.
+    """
+
+    code: str
+    name: str
+    add_on_code: str
+    units: Decimal
+    in_advance: bool
+    prorated: bool
+    tax_codes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class PlanVersion:
     """`base_fee` is for a whole billing interval, None if there is none, and charged when a period begins if it is
     `in_advance`, otherwise when it has ended. None is for the time of the `trial`, from the subscription's start on.
@@ -73,6 +89,7 @@ class PlanVersion:
     tax_codes: tuple[str, ...]
     trial: timedelta = timedelta(0)
     is_tax_inclusive: bool = False
+    fixed_charges: tuple[FixedCharge, ...] = ()
     commitment: Commitment | None = None
     ramps: tuple["Ramp", ...] = ()
     contract_month: int | None = None
@@ -92,6 +109,10 @@ class PlanVersion:
     def has_advance_fee(self) -> bool:
         fees = (self.base_fee, *(each.plan.base_fee for each in self.ramps))
         return self.in_advance and any(fee is not None for fee in fees)
+
+    @property
+    def has_advance_units(self) -> bool:
+        return any(each.in_advance for each in self.fixed_charges)
 
     @property
     def by_split(self) -> Mapping[Split, list[Charge]]:

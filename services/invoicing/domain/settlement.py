@@ -31,8 +31,8 @@ class Settled:
 @dataclass(frozen=True, slots=True)
 class Settlement:
     """What an invoice bills a subscription for. No phase has two of one `due_time`, unless one `is_opening`: it charges
-    the phase's first base fee in advance. `fee` is the time that a base fee is charged for, `usage` that whose usage is
-    billed.
+    the phase's first base fee in advance; or `is_addition`: it charges units of fixed charges in advance. `fee`
+    is the time that a base fee is charged for, `usage` that whose usage is billed.
     """
 
     source: Source
@@ -41,6 +41,7 @@ class Settlement:
     is_opening: bool
     fee: Period | None = None
     usage: Period | None = None
+    is_addition: bool = False
 
     @property
     def settled(self) -> Settled:
@@ -107,6 +108,8 @@ def settled(due: Subscription) -> Settled:
     period = due.current_period
     if due.is_closed:
         return Settled(Period(due.billed_until, due.due_time), None, None)
+    if due.is_addition:
+        return Settled(Period(due.due_time, period.end), None, None)
     if due.is_opening:
         return _settled(due, period, due.opening_fee, None)
     if not due.makes_invoice:

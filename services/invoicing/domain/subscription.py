@@ -7,7 +7,9 @@ The days of base fees tile the calendar: the day of a change is the new phase's,
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 from enum import StrEnum
+from zoneinfo import ZoneInfo
 
 from libs.common.errors import FailedPrecondition
 from services.invoicing.domain.activation import Activation, ActivationState, CancelReason
@@ -16,6 +18,7 @@ from services.invoicing.domain.period import LATEST, Period, day_from, day_of, d
 from services.invoicing.domain.plan import PlanVersion
 from services.invoicing.domain.schedule import BillingInterval, BillingTime, Schedule, months_between, schedule
 
+_INSTANT = timedelta(microseconds=1)
 LATE_CHECK_INTERVAL = timedelta(days=30)
 LATE_CHECKS = 3
 """Usage that comes late is looked for so long after a subscription's end, and so many times."""
@@ -51,6 +54,18 @@ class Phase:
     in_advance: bool
     on_unused_fee: UnusedFee = UnusedFee.CREDIT
     is_paused: bool = False
+    has_advance_units: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class UnitChange:
+    """In a phase, a fixed charge has `units` from `effective_time` on; `in_advance` is the charge's."""
+
+    phase_number: int
+    code: str
+    effective_time: datetime
+    units: Decimal
+    in_advance: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +80,8 @@ class Subscription:
     the current period is billed. Once it is closed, usage that comes late is looked for at the `late_check_time`.
     Without a last invoice (`has_last_invoice`), what is not billed at its end never is. With an `activation` it is
     active once its opening invoice is paid, and until then nothing else is billed.
+    `units` are those of fixed charges that were changed; at the `addition_time`, units in advance are to be billed for
+    the rest of the current period: all where the phase begins, and then those that change.
     """
 
     id: str
@@ -87,6 +104,8 @@ class Subscription:
     late_check_time: datetime | None = None
     has_last_invoice: bool = True
     activation: Activation | None = None
+    units: tuple[UnitChange, ...] = ()
+    addition_time: datetime | None = None
 
     @property
     def phase(self) -> Phase:
@@ -102,14 +121,32 @@ class Subscription:
         """When the next invoice is made; of one that is closed and is not looked at any more, never."""
         if self.is_closed:
             return self.late_check_time or LATEST
-        if self.is_opening:
-            return max(self.current_period.start, self.phase.fee_start_time)
-        return self.current_period.end
+        settled = self.opening_time or self.current_period.end
+        return settled if self.addition_time is None else min(self.addition_time, settled)
+
+    @property
+    def opening_time(self) -> datetime | None:
+        """When the base fee of the current period has an invoice of its own, if it has one."""
+        return max(self.current_period.start, self.phase.fee_start_time) if self.is_opening else None
+
+    @property
+    def is_addition(self) -> bool:
+        """Whether the next invoice bills units of fixed charges in advance, and nothing else."""
+        return not self.is_closed and self.addition_time == self.due_time
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether the next invoice settles the current period, or what comes late."""
+        return not self.is_addition and not self.is_opening
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return zone(self.time_zone)
 
     @property
     def makes_invoice(self) -> bool:
         """Whether its next bill is an invoice even without a line."""
-        is_last = self.current_period.end == self.end_time and not self.is_opening
+        is_last = self.current_period.end == self.end_time and self.is_closing
         return not self.is_closed and (self.has_last_invoice or not is_last)
 
     @property
@@ -171,6 +208,8 @@ class Subscription:
         """As it is once its next invoice is made."""
         if self.is_closed:
             return self._looked_at()
+        if self.is_addition:
+            return self._adding(after=self.due_time)
         if self.is_opening:
             fee = self.opening_fee
             return replace(self, is_opening=False, fee_paid_until=self._paid_by(fee) if fee else None)
@@ -181,6 +220,7 @@ class Subscription:
         if following is not None and following.start_time == end:
             return self.entering(following)
         after = replace(self, current_period=self._cut(self.schedule.following(self.current_period)))
+        after = after._adding(after=end)
         if not self.phase.in_advance or (fee := after.opening_fee) is None:
             return after
         if after.current_period.start < self._day_start(self.phase.fee_start_time):
@@ -224,7 +264,30 @@ class Subscription:
         """At the beginning of one of its phases."""
         at = replace(self, phase_number=phase.number, is_opening=False, fee_paid_until=None)
         entered = replace(at, current_period=at._cut(at.schedule.first_period(phase.start_time)))
+        entered = (
+            replace(entered, addition_time=phase.start_time)
+            if phase.has_advance_units and not phase.is_paused
+            else entered._adding(after=phase.start_time)
+        )
         return replace(entered, is_opening=phase.in_advance and entered.opening_fee is not None)
+
+    def with_units(self, units: tuple[UnitChange, ...], now: datetime) -> "Subscription":
+        """With other changes of units than before after `now`."""
+        changed = replace(self, units=units, revision=self.revision + 1)
+        added = self.addition_time
+        is_pending = added is not None and (added <= now or added == self.phase.start_time)
+        return changed if is_pending else changed._adding(after=now - _INSTANT)
+
+    def _adding(self, *, after: datetime) -> "Subscription":
+        """With the next time at which units in advance change in the current period."""
+        times = [
+            each.effective_time
+            for each in self.units
+            if each.in_advance
+            and each.phase_number == self.phase_number
+            and max(after, self.current_period.start) < each.effective_time < self.current_period.end
+        ]
+        return replace(self, addition_time=min(times, default=None))
 
     def recut(self) -> "Subscription":
         """With the current period cut where phase and subscription end now. A period whose fee is paid up to an end
@@ -236,6 +299,8 @@ class Subscription:
         if is_paid and paid < period.end:
             period = period.until(self.current_period.end)
         cut = replace(self, current_period=period)
+        if cut.addition_time is None or cut.addition_time >= period.end:
+            cut = cut._adding(after=min(self.current_period.end, period.end) - _INSTANT)
         return replace(cut, is_opening=self.phase.in_advance and not is_paid and cut.opening_fee is not None)
 
     def fee_days(self, phase: Phase, period: Period) -> Period | None:
@@ -367,6 +432,7 @@ def begun(
         anchor_time=start_time,
         fee_start_time=start_time + plan.trial,
         in_advance=plan.has_advance_fee,
+        has_advance_units=plan.has_advance_units,
     )
     whole = schedule(plan.billing_interval, billing_time, start_time, zone(customer.time_zone))
     made = Subscription(

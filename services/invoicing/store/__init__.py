@@ -29,6 +29,7 @@ from services.invoicing.store import (
     settlements,
     standings,
     subscriptions,
+    units,
     voids,
     waiting_offsets,
 )
@@ -62,6 +63,7 @@ __all__ = [
     "settlements",
     "standings",
     "subscriptions",
+    "units",
     "voids",
     "waiting_offsets",
 ]

@@ -12,7 +12,9 @@ from services.invoicing.domain.period import Period
 from services.invoicing.domain.settlement import Portion, SettledUsage, Settlement
 from services.invoicing.store.lines import SOURCE, copy, source_of, source_values
 
-_COLUMNS = f"{SOURCE}, period_start, period_end, due_time, is_opening, fee_start, fee_end, usage_start, usage_end"
+_COLUMNS = (
+    f"{SOURCE}, period_start, period_end, due_time, is_opening, fee_start, fee_end, usage_start, usage_end, is_addition"
+)
 
 
 async def insert(conn: Conn, tenant_id: str, portions: Iterable[tuple[str, Portion]]) -> None:
@@ -32,7 +34,7 @@ async def of_invoices(conn: Conn, tenant_id: str, invoice_ids: Iterable[str]) ->
     found: dict[str, list[Settlement]] = {invoice_id: [] for invoice_id in invoice_ids}
     for row in await conn.fetch(
         f"SELECT invoice_id, {_COLUMNS} FROM invoice_settlement WHERE tenant_id = $1 AND invoice_id = ANY($2::text[])"
-        " ORDER BY invoice_id, subscription_id, phase_number, due_time, is_opening",
+        " ORDER BY invoice_id, subscription_id, phase_number, due_time, is_opening, is_addition",
         tenant_id,
         list(found),
     ):
@@ -67,6 +69,7 @@ def _values(of: Settlement) -> tuple[Any, ...]:
         of.is_opening,
         *((of.fee.start, of.fee.end) if of.fee else (None, None)),
         *((of.usage.start, of.usage.end) if of.usage else (None, None)),
+        of.is_addition,
     )
 
 
@@ -78,4 +81,5 @@ def _settlement(row: asyncpg.Record) -> Settlement:
         row["is_opening"],
         Period(row["fee_start"], row["fee_end"]) if row["fee_start"] else None,
         Period(row["usage_start"], row["usage_end"]) if row["usage_start"] else None,
+        row["is_addition"],
     )

@@ -11,14 +11,14 @@ from libs.common.postgres import Conn
 from services.invoicing.domain.period import Period
 from services.invoicing.domain.run import BillingFailure, OpenRun
 from services.invoicing.domain.schedule import BillingTime
-from services.invoicing.domain.subscription import Phase, Subscription
-from services.invoicing.store import activations, phases
+from services.invoicing.domain.subscription import Phase, Subscription, UnitChange
+from services.invoicing.store import activations, phases, units
 
 _COLUMNS = (
     "s.id, s.customer_id, c.time_zone, s.billing_time, s.start_time, s.phase_number, s.period_start, s.period_end,"
     " s.opening_time, s.create_time, s.fee_paid_until, s.end_time, s.is_closed, s.revision, s.failure_count,"
     " s.invoiced_alone, s.billed_watermark, s.late_check_time, s.has_last_invoice, s.activation, s.payment_timeout,"
-    " s.expire_time, s.cancel_reason"
+    " s.expire_time, s.cancel_reason, s.addition_time"
 )
 _FROM = "FROM subscription s JOIN customer c ON c.tenant_id = s.tenant_id AND c.id = s.customer_id"
 
@@ -30,8 +30,9 @@ async def insert(conn: Conn, tenant_id: str, made: Subscription, request_id: UUI
         "  WHERE tenant_id = $1 AND id = $3 RETURNING subscription_count)"
         " INSERT INTO subscription (tenant_id, id, customer_id, billing_time,"
         " start_time, phase_number, period_start, period_end, opening_time, create_time, request_id, request_hash,"
-        " invoiced_alone, turn)"
-        " SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, floor(log(2, subscription_count)) FROM counted"
+        " invoiced_alone, addition_time, turn)"
+        " SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,"
+        " floor(log(2, subscription_count)) FROM counted"
         " ON CONFLICT DO NOTHING RETURNING true",
         tenant_id,
         made.id,
@@ -41,11 +42,12 @@ async def insert(conn: Conn, tenant_id: str, made: Subscription, request_id: UUI
         made.phase_number,
         made.current_period.start,
         made.current_period.end,
-        _opening_time(made),
+        made.opening_time,
         made.create_time,
         request_id,
         request_hash,
         made.invoiced_alone,
+        made.addition_time,
     )
     if inserted:
         await phases.replace(conn, tenant_id, made.id, made.phases)
@@ -173,30 +175,34 @@ async def advance(conn: Conn, tenant_id: str, billed: Sequence[Subscription], wa
     rows = await conn.fetch(
         "UPDATE subscription s SET phase_number = b.next_phase, period_start = b.next_start, period_end = b.next_end,"
         " opening_time = b.next_opening, fee_paid_until = b.fee_paid_until, is_closed = b.next_closed,"
-        " late_check_time = b.next_check, billed_watermark = greatest(s.billed_watermark, b.watermark),"
+        " late_check_time = b.next_check, addition_time = b.next_addition,"
+        " billed_watermark = greatest(s.billed_watermark, b.watermark),"
         " available_time = '-infinity', failure_count = 0, failure_reason = NULL, failure_message = NULL"
         " FROM unnest($2::text[], $3::bigint[], $4::timestamptz[], $5::timestamptz[], $6::integer[], $7::timestamptz[],"
         "  $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::boolean[], $12::bigint[],"
-        "  $13::timestamptz[], $14::timestamptz[])"
+        "  $13::timestamptz[], $14::timestamptz[], $15::timestamptz[], $16::timestamptz[])"
         "  AS b (id, revision, period_start, opening_time, next_phase, next_start, next_end, next_opening,"
-        "  fee_paid_until, next_closed, watermark, check_time, next_check)"
+        "  fee_paid_until, next_closed, watermark, check_time, next_check, addition_time, next_addition)"
         " WHERE s.tenant_id = $1 AND s.id = b.id AND s.revision = b.revision AND s.period_start = b.period_start"
         " AND s.opening_time IS NOT DISTINCT FROM b.opening_time AND s.due_time IS NOT NULL"
-        " AND s.late_check_time IS NOT DISTINCT FROM b.check_time RETURNING s.id",
+        " AND s.late_check_time IS NOT DISTINCT FROM b.check_time"
+        " AND s.addition_time IS NOT DISTINCT FROM b.addition_time RETURNING s.id",
         tenant_id,
         [each.id for each in billed],
         [each.revision for each in billed],
         [each.current_period.start for each in billed],
-        [_opening_time(each) for each in billed],
+        [each.opening_time for each in billed],
         [each.phase_number for each in after],
         [each.current_period.start for each in after],
         [each.current_period.end for each in after],
-        [_opening_time(each) for each in after],
+        [each.opening_time for each in after],
         [each.fee_paid_until for each in after],
         [each.is_closed for each in after],
         watermarks,
         [each.late_check_time for each in billed],
         [each.late_check_time for each in after],
+        [each.addition_time for each in billed],
+        [each.addition_time for each in after],
     )
     return {row["id"] for row in rows}
 
@@ -216,23 +222,24 @@ async def save(conn: Conn, tenant_id: str, changed: Subscription) -> None:
     await conn.execute(
         "UPDATE subscription SET phase_number = $3, period_start = $4, period_end = $5, opening_time = $6,"
         " fee_paid_until = $7, end_time = $8, is_closed = $9, revision = $10, late_check_time = $11,"
-        " has_last_invoice = $12,"
-        " available_time = '-infinity'"
+        " has_last_invoice = $12, addition_time = $13, available_time = '-infinity'"
         " WHERE tenant_id = $1 AND id = $2",
         tenant_id,
         changed.id,
         changed.phase_number,
         changed.current_period.start,
         changed.current_period.end,
-        _opening_time(changed),
+        changed.opening_time,
         changed.fee_paid_until,
         changed.end_time,
         changed.is_closed,
         changed.revision,
         changed.late_check_time,
         changed.has_last_invoice,
+        changed.addition_time,
     )
     await phases.replace(conn, tenant_id, changed.id, changed.phases)
+    await units.replace(conn, tenant_id, changed.id, changed.units)
 
 
 async def request_of_change(conn: Conn, tenant_id: str, request_id: UUID) -> bytes | None:
@@ -291,17 +298,18 @@ async def record_failures(
     )
 
 
-def _opening_time(of: Subscription) -> datetime | None:
-    return of.due_time if of.is_opening else None
-
-
 async def _subscriptions(conn: Conn, tenant_id: str, rows: Sequence[asyncpg.Record]) -> Sequence[Subscription]:
-    """`rows` of _COLUMNS with their phases."""
-    found = await phases.of(conn, tenant_id, [row["id"] for row in rows]) if rows else {}
-    return [_subscription(row, tuple(found[row["id"]])) for row in rows]
+    """`rows` of _COLUMNS with their phases and units."""
+    if not rows:
+        return []
+    ids = [row["id"] for row in rows]
+    found, changed = await phases.of(conn, tenant_id, ids), await units.of(conn, tenant_id, ids)
+    return [_subscription(row, tuple(found[row["id"]]), tuple(changed[row["id"]])) for row in rows]
 
 
-def _subscription(row: asyncpg.Record, its_phases: tuple[Phase, ...]) -> Subscription:
+def _subscription(
+    row: asyncpg.Record, its_phases: tuple[Phase, ...], its_units: tuple[UnitChange, ...]
+) -> Subscription:
     return Subscription(
         id=row["id"],
         customer_id=row["customer_id"],
@@ -323,4 +331,6 @@ def _subscription(row: asyncpg.Record, its_phases: tuple[Phase, ...]) -> Subscri
         late_check_time=row["late_check_time"],
         has_last_invoice=row["has_last_invoice"],
         activation=activations.read(row),
+        units=its_units,
+        addition_time=row["addition_time"],
     )

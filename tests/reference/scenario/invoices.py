@@ -53,20 +53,24 @@ def fee_views(invoice: Invoice) -> list[Json]:
 
 def _fee(line: InvoiceLine) -> Json:
     rating = line.rating
-    is_usage = line.HasField("rating")
+    is_usage, is_fixed = _is_usage(line), line.kind == InvoiceLine.KIND_FIXED_CHARGE
     return {
-        "type": "charge" if is_usage else FEES.get(line.kind, "subscription"),
+        "type": "fixed_charge" if is_fixed else "charge" if is_usage else FEES.get(line.kind, "subscription"),
         "metric": rating.meter_code,
         "true_up": _is_true_up(line),
         "amount_cents": line.amount.minor_units,
         "precise_amount_cents": Decimal(line.unrounded_amount or 0) * 100,
-        "units": Decimal(rating.full_quantity or rating.quantity or 0) if is_usage else Decimal(1),
+        "units": Decimal(rating.full_quantity or rating.quantity or 0) if is_usage or is_fixed else Decimal(1),
         "events_count": rating.event_count,
         "filter": rating.filter or None,
         "details": details(rating, {}) if is_usage and rating.charge_model == "percentage" else {},
         "precise_coupons_amount_cents": sum(Decimal(each.amount) for each in line.discounts) * 100,
         "number": line.number,
     }
+
+
+def _is_usage(line: InvoiceLine) -> bool:
+    return line.HasField("rating") and line.kind != InvoiceLine.KIND_FIXED_CHARGE
 
 
 def _is_true_up(line: InvoiceLine) -> bool:
@@ -81,6 +85,7 @@ def _fee_figures(fees: Sequence[Json]) -> Json:
     usage = [each for each in fees if each["type"] == "charge"]
     true_ups = [each for each in usage if each["true_up"]]
     commitments = [each["amount_cents"] for each in fees if each["type"] == "commitment"]
+    fixed = [each for each in fees if each["type"] == "fixed_charge"]
     subscription = [each["amount_cents"] for each in fees if each["type"] == "subscription"]
     return {
         "fees": fees,
@@ -88,6 +93,8 @@ def _fee_figures(fees: Sequence[Json]) -> Json:
         "usage_fees_cents": [each["amount_cents"] for each in usage if not each["true_up"]],
         "charge_fees_cents": [each["amount_cents"] for each in usage],
         "charge_fees_count": len(usage),
+        "fixed_charge_fees": fixed,
+        "fixed_charge_fees_cents": [each["amount_cents"] for each in fixed],
         "true_up_fee": true_ups[0] if true_ups else None,
         "subscription_fee_cents": sum(subscription),
         "subscription_fees_count": len(subscription),
@@ -101,10 +108,15 @@ def _boundaries(invoice: Invoice, books: Books) -> Json:
     fee, they are those of the usage.
     """
     usage, zone = _usage_period(invoice, books), books.subscription.time_zone
+    fixed = next((line.period for line in invoice.lines if line.kind == InvoiceLine.KIND_FIXED_CHARGE), None)
     fee = next((line.period for line in invoice.lines if line.HasField("proration")), None) or usage
+    view = {}
+    if fixed is not None:
+        view["fixed_charges_from_datetime"] = instant(fixed.start_time)
+        view["fixed_charges_to_datetime"] = last_moment(fixed.end_time)
     if fee is None:
-        return {}
-    view = {"from_datetime": day_beginning(fee.start_time, zone), "to_datetime": last_moment(fee.end_time)}
+        return view
+    view |= {"from_datetime": day_beginning(fee.start_time, zone), "to_datetime": last_moment(fee.end_time)}
     if usage is not None:
         view["charges_from_datetime"] = instant(usage.start_time)
         view["charges_to_datetime"] = last_moment(usage.end_time)
@@ -113,7 +125,7 @@ def _boundaries(invoice: Invoice, books: Books) -> Json:
 
 def _usage_period(invoice: Invoice, books: Books) -> Period | None:
     """Of an invoice of fees in advance, the period for which those of the one before it were; the first has none."""
-    used = [line.period for line in invoice.lines if line.HasField("rating")]
+    used = [line.period for line in invoice.lines if _is_usage(line)]
     if used or instant(invoice.period.end_time) <= instant(invoice.create_time):
         return used[0] if used else invoice.period
     number = books.phase_of(invoice)

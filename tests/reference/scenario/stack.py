@@ -17,6 +17,7 @@ from weir.invoicing.v1 import invoicing_pb2
 from weir.invoicing.v1.changes_pb2_grpc import PlanChangeServiceStub
 from weir.invoicing.v1.coupons_pb2_grpc import AppliedCouponServiceStub
 from weir.invoicing.v1.credit_notes_pb2_grpc import CreditNoteServiceStub
+from weir.invoicing.v1.fixed_charges_pb2_grpc import FixedChargeServiceStub
 from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceStub
 from weir.metering.v1.metering_pb2_grpc import MeteringServiceStub
 from weir.pricing.v1.addons_pb2_grpc import AddOnServiceStub
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from weir.invoicing.v1.changes_pb2_grpc import PlanChangeServiceAsyncStub
     from weir.invoicing.v1.coupons_pb2_grpc import AppliedCouponServiceAsyncStub
     from weir.invoicing.v1.credit_notes_pb2_grpc import CreditNoteServiceAsyncStub
+    from weir.invoicing.v1.fixed_charges_pb2_grpc import FixedChargeServiceAsyncStub
     from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceAsyncStub
     from weir.metering.v1.metering_pb2_grpc import MeteringServiceAsyncStub
     from weir.pricing.v1.addons_pb2_grpc import AddOnServiceAsyncStub
@@ -45,6 +47,7 @@ class Clients:
     reports: "InvoicingServiceAsyncStub"
     invoicing: "InvoicingServiceAsyncStub"
     changes: "PlanChangeServiceAsyncStub"
+    fixed_charges: "FixedChargeServiceAsyncStub"
     credit_notes: "CreditNoteServiceAsyncStub"
     applied_coupons: "AppliedCouponServiceAsyncStub"
     metering: "MeteringServiceAsyncStub"
@@ -90,6 +93,7 @@ def _clients(
         reports=InvoicingServiceStub(reports),
         invoicing=InvoicingServiceStub(billing),
         changes=PlanChangeServiceStub(billing),
+        fixed_charges=FixedChargeServiceStub(billing),
         credit_notes=CreditNoteServiceStub(billing),
         applied_coupons=AppliedCouponServiceStub(billing),
         metering=MeteringServiceStub(metering),

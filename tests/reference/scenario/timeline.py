@@ -14,6 +14,7 @@ from tests.reference.scenario.moments import just_after, moment
 from tests.reference.scenario.stack import Clients, Stack
 from weir.common.v1.money_pb2 import Money
 from weir.invoicing.v1 import changes_pb2, coupons_pb2, invoicing_pb2
+from weir.invoicing.v1.fixed_charges_pb2 import SetFixedChargeUnitsRequest
 from weir.invoicing.v1.invoicing_pb2 import Invoice, Subscription
 from weir.metering.v1 import metering_pb2
 
@@ -155,6 +156,23 @@ async def _invoice(play: Play, which: str) -> Invoice:
     return found[{"first": -1, "last": 0}[which]]
 
 
+async def _update_fixed_charge_units(play: Play, fields: Fields, at: datetime) -> None:
+    """Of the plan's only subscription: a plan version never changes."""
+    plan_code = code_in(fields.take("plan"))
+    listed = invoicing_pb2.ListSubscriptionsRequest(plan_code=plan_code)
+    [found] = (await play.clients.invoicing.ListSubscriptions(listed)).subscriptions
+    request = SetFixedChargeUnitsRequest(
+        request_id=str(uuid4()),
+        subscription_id=found.id,
+        code=code_in(fields.take("add_on")),
+        units=str(fields.take("units")),
+        effective=SetFixedChargeUnitsRequest.EFFECTIVE_NOW
+        if fields.take("apply_units_immediately")
+        else SetFixedChargeUnitsRequest.EFFECTIVE_NEXT_PERIOD,
+    )
+    await play.clients.fixed_charges.SetFixedChargeUnits(request)
+
+
 async def _ingest_event(play: Play, fields: Fields, at: datetime) -> None:
     """An event's code is that of its metric, and so is its meter's."""
     told = fields.take("event_timestamp")
@@ -195,4 +213,5 @@ STEPS: dict[str, Callable[[Play, Fields, datetime], Awaitable[None]]] = {
     "ingest_event": _ingest_event,
     "apply_coupon": _apply_coupon,
     "run_billing_clock": _run_billing_clock,
+    "update_fixed_charge_units": _update_fixed_charge_units,
 }
