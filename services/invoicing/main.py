@@ -15,6 +15,7 @@ from libs.common.rpc.server import serving, until_signal
 from libs.common.settings import env, load
 from libs.common.worker import Alarm, run_worker
 from services.invoicing import store
+from services.invoicing.advance_fee_servicer import AdvanceFeeServicer
 from services.invoicing.billing_preview_servicer import BillingPreviewServicer
 from services.invoicing.change_servicer import PlanChangeServicer
 from services.invoicing.coupon_servicer import AppliedCouponServicer
@@ -33,6 +34,7 @@ from services.invoicing.report_servicer import CollectionReportServicer
 from services.invoicing.servicer import InvoicingServicer
 from services.invoicing.worker import Biller
 from weir.invoicing.v1 import (
+    advance_fees_pb2,
     billing_previews_pb2,
     changes_pb2,
     coupons_pb2,
@@ -47,6 +49,7 @@ from weir.invoicing.v1 import (
     replays_pb2,
     reports_pb2,
 )
+from weir.invoicing.v1.advance_fees_pb2_grpc import add_AdvanceFeeServiceServicer_to_server
 from weir.invoicing.v1.billing_previews_pb2_grpc import add_BillingPreviewServiceServicer_to_server
 from weir.invoicing.v1.changes_pb2_grpc import add_PlanChangeServiceServicer_to_server
 from weir.invoicing.v1.coupons_pb2_grpc import add_AppliedCouponServiceServicer_to_server
@@ -62,6 +65,7 @@ from weir.invoicing.v1.replays_pb2_grpc import add_ReplayServiceServicer_to_serv
 from weir.invoicing.v1.reports_pb2_grpc import add_CollectionReportServiceServicer_to_server
 from weir.metering.v1.archive_pb2_grpc import ArchiveServiceStub
 from weir.metering.v1.clocks_pb2_grpc import ClockServiceStub
+from weir.metering.v1.event_charges_pb2_grpc import EventChargeServiceStub
 from weir.metering.v1.late_usage_pb2_grpc import LateUsageServiceStub
 from weir.metering.v1.metering_pb2_grpc import MeteringServiceStub
 from weir.payments.v1.payments_pb2_grpc import PaymentsServiceStub
@@ -85,6 +89,7 @@ SERVICES = (
     pauses_pb2.DESCRIPTOR.services_by_name["PauseService"].full_name,
     replays_pb2.DESCRIPTOR.services_by_name["ReplayService"].full_name,
     billing_previews_pb2.DESCRIPTOR.services_by_name["BillingPreviewService"].full_name,
+    advance_fees_pb2.DESCRIPTOR.services_by_name["AdvanceFeeService"].full_name,
     fixed_charges_pb2.DESCRIPTOR.services_by_name["FixedChargeService"].full_name,
 )
 
@@ -131,6 +136,7 @@ async def running(settings: Settings, clock: Clock, prepaid: PrepaidCredit | Non
             add_PauseServiceServicer_to_server(PauseServicer(pool, alarm, clock), server)
             add_ReplayServiceServicer_to_server(ReplayServicer(pool), server)
             add_BillingPreviewServiceServicer_to_server(BillingPreviewServicer(pool, peers, clock), server)
+            add_AdvanceFeeServiceServicer_to_server(AdvanceFeeServicer(pool), server)
             add_FixedChargeServiceServicer_to_server(FixedChargeServicer(pool, peers, alarm, clock), server)
 
         async with serving(settings.listen, SERVICES, register, verifier, ready) as port:
@@ -174,6 +180,7 @@ async def calling_peers(settings: Settings, clock: Clock) -> AsyncIterator[Peers
             TaxServiceStub(pricing),
             CouponServiceStub(pricing),
             AddOnServiceStub(pricing),
+            EventChargeServiceStub(metering),
             PaymentsServiceStub(payments),
             RefundServiceStub(payments),
             Issuer(load_private_key(settings.signing_key), clock),

@@ -14,6 +14,7 @@ from libs.common.errors import FailedPrecondition
 from libs.common.rpc.client import credential
 from libs.common.wire import money_out, timestamp_out
 from services.invoicing import convert
+from services.invoicing.domain.advance_fee import Advance, EventCharge, Step
 from services.invoicing.domain.coupon import Coupon
 from services.invoicing.domain.credit_note import RefundRequest
 from services.invoicing.domain.fixed_charge import FixedUnits
@@ -30,6 +31,7 @@ from weir.pricing.v1 import addons_pb2, coupons_pb2, pricing_pb2, taxes_pb2
 if TYPE_CHECKING:
     from weir.metering.v1.archive_pb2_grpc import ArchiveServiceAsyncStub
     from weir.metering.v1.clocks_pb2_grpc import ClockServiceAsyncStub
+    from weir.metering.v1.event_charges_pb2_grpc import EventChargeServiceAsyncStub
     from weir.metering.v1.late_usage_pb2_grpc import LateUsageServiceAsyncStub
     from weir.metering.v1.metering_pb2_grpc import MeteringServiceAsyncStub
     from weir.payments.v1.payments_pb2_grpc import PaymentsServiceAsyncStub
@@ -53,6 +55,7 @@ MAX_CODES = 1000
 MAX_QUERIES = 10_000
 """As many does metering take at once."""
 
+MAX_RATES = 10_000
 MAX_ADD_ONS = 1_000
 """As many does pricing take at once."""
 
@@ -77,6 +80,7 @@ class Peers:
         taxes: "TaxServiceAsyncStub",
         coupons: "CouponServiceAsyncStub",
         add_ons: "AddOnServiceAsyncStub",
+        event_charges: "EventChargeServiceAsyncStub",
         payments: "PaymentsServiceAsyncStub",
         refunds: "RefundServiceAsyncStub",
         issuer: Issuer,
@@ -89,6 +93,7 @@ class Peers:
         self._taxes = taxes
         self._coupons = coupons
         self._add_ons = add_ons
+        self._event_charges = event_charges
         self._payments = payments
         self._refunds = refunds
         self._issuer = issuer
@@ -99,13 +104,29 @@ class Peers:
         """Raises NotFound PLAN_NOT_FOUND, and FailedPrecondition PLAN_NOT_ACTIVE or PLAN_UNSUPPORTED."""
         request = pricing_pb2.GetPlanRequest(code=plan_code)
         response = await self._pricing.GetPlan(request, metadata=self._key(tenant_id))
-        return convert.latest_version_in(response.plan)
+        return await self._sellable(tenant_id, convert.latest_version_in(response.plan))
 
     async def sold_version(self, tenant_id: str, plan_code: str, version: int, subscription_id: str) -> PlanVersion:
         """Raises NotFound PLAN_VERSION_NOT_FOUND, and FailedPrecondition PLAN_NOT_ACTIVE or PLAN_UNSUPPORTED."""
         request = pricing_pb2.GetPlanVersionRequest(plan_code=plan_code, version=version)
         response = await self._pricing.GetPlanVersion(request, metadata=self._key(tenant_id))
-        return convert.sold_version_in(response.version, subscription_id)
+        return await self._sellable(tenant_id, convert.sold_version_in(response.version, subscription_id))
+
+    async def _sellable(self, tenant_id: str, plan: PlanVersion) -> PlanVersion:
+        """Raises FailedPrecondition PLAN_UNSUPPORTED for units in advance that go on into the next period, and NotFound
+        METER_NOT_FOUND.
+        """
+        for charge in plan.advance_charges:
+            if (await self._meter(tenant_id, charge.meter_code)).recurring:
+                raise FailedPrecondition(
+                    "PLAN_UNSUPPORTED",
+                    f"charge {charge.code} is in advance and meter {charge.meter_code} recurring, which can't be"
+                    " invoiced yet",
+                    plan_code=plan.plan_code,
+                    version=str(plan.version),
+                    fields=f"charges.{charge.code}.in_advance",
+                )
+        return plan
 
     async def plan_version(self, tenant_id: str, plan_code: str, version: int) -> PlanVersion:
         """Asked once and kept: a plan version never changes.
@@ -282,6 +303,33 @@ class Peers:
             [convert.rated_usage_in(charge) for charge in next(answers).fixed_charges] if units else []
             for _, units in questions
         ]
+
+    async def event_charges(self, tenant_id: str, of: Advance, watermark: int, since: int) -> list[EventCharge]:
+        """What events add to a charge in advance, in the order of recording: those after `since`, or all where the
+        price takes them. Raises NotFound METER_NOT_FOUND, and InvalidArgument IN_ADVANCE_UNSUPPORTED.
+        """
+        request = convert.event_charges_query(of, watermark, since)
+        response = await self._event_charges.GetEventCharges(request, metadata=self._key(tenant_id))
+        return convert.event_charges_in(response.charges)
+
+    async def rate_steps(
+        self, tenant_id: str, plan: PlanVersion, of: Advance, steps: Sequence[Step]
+    ) -> list[tuple[RatedUsage, RatedUsage]]:
+        """What a charge costs before each step, and after it."""
+        asked = [(step, quantity) for step in steps for quantity in convert.step_out(of, step)]
+        found: list[RatedUsage] = []
+        for first in range(0, len(asked), MAX_RATES):
+            requests = [
+                pricing_pb2.RateRequest(
+                    plan_code=plan.plan_code, version=plan.version, quantities=[quantity], told_only=True
+                )
+                for _, quantity in asked[first : first + MAX_RATES]
+            ]
+            request = pricing_pb2.BatchRateRequest(requests=requests)
+            response = await self._pricing.BatchRate(request, metadata=self._key(tenant_id))
+            for (step, _), answer in zip(asked[first : first + MAX_RATES], response.responses, strict=True):
+                found.append(convert.rated_step_in(step, answer.charges))
+        return list(zip(found[::2], found[1::2], strict=True))
 
     async def add_on_names(self, tenant_id: str, codes: Iterable[str]) -> dict[str, str]:
         """As they are now, by code."""

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from libs.common.money import Money
 from services.invoicing.adjusting import priced_units
+from services.invoicing.charging import charged_again
 from services.invoicing.domain.adjustment import priced, priced_fee
 from services.invoicing.domain.commitment import base_fee, missing_to, reconciled
 from services.invoicing.domain.line import Line, LineKind, RatedUsage, Source
@@ -70,6 +71,8 @@ async def _amount(
         return await _of_units(peers, tenant_id, line, line.units, subscriptions)
     if line.kind is LineKind.BASE_FEE:
         return await _base_fee(peers, tenant_id, line, subscriptions)
+    if line.kind is LineKind.ADVANCE_USAGE:
+        return await charged_again(peers, tenant_id, line)
     if line.kind is LineKind.FIXED_CHARGE:
         return await fixed_again(peers, tenant_id, line, subscriptions)
     now, *before = (_amount_of(line, usages[each]) for each in _slices(line))
@@ -100,7 +103,7 @@ def _slices(line: Line) -> Iterator[Slice]:
     """The usage that a line is computed from; of late usage, also what had been billed before."""
     if line.units is not None:
         return
-    if line.watermark is not None:
+    if line.watermark is not None and line.kind is not LineKind.ADVANCE_USAGE:
         yield _source(line), line.period, line.watermark
     if line.prior_watermark is not None:
         yield _source(line), line.period, line.prior_watermark

@@ -21,6 +21,7 @@ from libs.common.worker import Alarm, Sweep
 from services.invoicing import store
 from services.invoicing.activating import decide
 from services.invoicing.billing import Billed, Refused, bill_all
+from services.invoicing.charging import charge_all
 from services.invoicing.correcting import are_final, give_back
 from services.invoicing.crediting import Till
 from services.invoicing.domain.credit_note import RefundRequest
@@ -98,6 +99,7 @@ class Biller:
         """A little of every open run and of every tenant's drafts, so that nobody big keeps the others waiting."""
         activating = await decide(self._pool, self._till, self._clock)
         offsetting = await offset_waiting(self._pool, self._till, self._clock)
+        charged = await charge_all(self._pool, self._peers, self._clock)
         await self._start_runs()
         async with self._pool.acquire() as conn:
             runs = await store.runs.open_runs(conn)
@@ -111,7 +113,7 @@ class Biller:
         progress += [await self._step(tenant_id) for tenant_id in await self._tenants_walking()]
         async with self._pool.acquire() as conn:
             await store.runs.complete(conn, self._clock())
-        return activating or offsetting or any(progress)
+        return charged or activating or offsetting or any(progress)
 
     async def _start_runs(self) -> None:
         async with self._pool.acquire() as conn:
@@ -180,6 +182,7 @@ class Biller:
             await give_back(conn, run.tenant_id, each.corrections, each.due.due_time, now)
             await give_back_unused(conn, run.tenant_id, each.due, each.due.billed(), now)
         portions = [each.portion for each in saved if each.makes_invoice]
+        portions = await store.advance_fees.put_on(conn, run.tenant_id, portions)
         new_ids = [new_id("inv", now) for _ in portions]
         return await store.drafts.collect(conn, run.tenant_id, run.id, portions, new_ids, create_time)
 

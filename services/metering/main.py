@@ -23,6 +23,7 @@ from services.metering.archiving import Archivist
 from services.metering.backfilling import Backfilling
 from services.metering.clock_servicer import ClockServicer
 from services.metering.correction_servicer import CorrectionServicer
+from services.metering.event_charge_servicer import EventChargeServicer
 from services.metering.ingestion import Ingestion
 from services.metering.late_usage_servicer import LateUsageServicer
 from services.metering.meter_servicer import MeterServicer
@@ -35,6 +36,7 @@ from weir.metering.v1 import (
     archive_pb2,
     clocks_pb2,
     corrections_pb2,
+    event_charges_pb2,
     late_usage_pb2,
     metering_pb2,
     meters_pb2,
@@ -44,6 +46,7 @@ from weir.metering.v1.alerts_pb2_grpc import add_AlertServiceServicer_to_server
 from weir.metering.v1.archive_pb2_grpc import add_ArchiveServiceServicer_to_server
 from weir.metering.v1.clocks_pb2_grpc import add_ClockServiceServicer_to_server
 from weir.metering.v1.corrections_pb2_grpc import add_CorrectionServiceServicer_to_server
+from weir.metering.v1.event_charges_pb2_grpc import add_EventChargeServiceServicer_to_server
 from weir.metering.v1.late_usage_pb2_grpc import add_LateUsageServiceServicer_to_server
 from weir.metering.v1.metering_pb2_grpc import add_MeteringServiceServicer_to_server
 from weir.metering.v1.meters_pb2_grpc import add_MeterServiceServicer_to_server
@@ -57,6 +60,7 @@ SERVICES = (
     archive_pb2.DESCRIPTOR.services_by_name["ArchiveService"].full_name,
     reconciliation_pb2.DESCRIPTOR.services_by_name["ReconciliationService"].full_name,
     corrections_pb2.DESCRIPTOR.services_by_name["CorrectionService"].full_name,
+    event_charges_pb2.DESCRIPTOR.services_by_name["EventChargeService"].full_name,
     late_usage_pb2.DESCRIPTOR.services_by_name["LateUsageService"].full_name,
     clocks_pb2.DESCRIPTOR.services_by_name["ClockService"].full_name,
 )
@@ -108,6 +112,7 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[int]:
             add_ClockServiceServicer_to_server(ClockServicer(pool), server)
             add_ReconciliationServiceServicer_to_server(ReconciliationServicer(pool), server)
             add_CorrectionServiceServicer_to_server(CorrectionServicer(pool, reader, clock), server)
+            add_EventChargeServiceServicer_to_server(EventChargeServicer(pool), server)
             add_LateUsageServiceServicer_to_server(LateUsageServicer(pool), server)
 
         async with serving(settings.listen, SERVICES, register, verifier, ready) as port:

@@ -144,7 +144,7 @@ UNSUPPORTED = {
     "usage_thresholds": pricing_pb2.PlanVersion(
         usage_thresholds=[UsageThreshold(amount=Money(currency_code="USD", minor_units=1))]
     ),
-    "charges[0].in_advance": pricing_pb2.PlanVersion(charges=[pricing_pb2.Charge(in_advance=True)]),
+    "charges[0].in_advance": pricing_pb2.PlanVersion(charges=[pricing_pb2.Charge(in_advance=True, prorated=True)]),
 }
 
 

@@ -20,6 +20,7 @@ from services.metering import main as metering
 from services.pricing import main as pricing
 from tests.conftest import Database, Keys
 from weir.invoicing.v1 import invoicing_pb2
+from weir.invoicing.v1.advance_fees_pb2_grpc import AdvanceFeeServiceStub
 from weir.invoicing.v1.changes_pb2_grpc import PlanChangeServiceStub
 from weir.invoicing.v1.coupons_pb2_grpc import AppliedCouponServiceStub
 from weir.invoicing.v1.credit_notes_pb2_grpc import CreditNoteServiceStub
@@ -42,6 +43,7 @@ from weir.pricing.v1.pricing_pb2_grpc import PricingServiceStub
 from weir.pricing.v1.simulation_pb2_grpc import SimulationServiceStub
 
 if TYPE_CHECKING:
+    from weir.invoicing.v1.advance_fees_pb2_grpc import AdvanceFeeServiceAsyncStub
     from weir.invoicing.v1.changes_pb2_grpc import PlanChangeServiceAsyncStub
     from weir.invoicing.v1.coupons_pb2_grpc import AppliedCouponServiceAsyncStub
     from weir.invoicing.v1.credit_notes_pb2_grpc import CreditNoteServiceAsyncStub
@@ -106,6 +108,7 @@ class Tenant:
     credit_notes: "CreditNoteServiceAsyncStub"
     changes: "PlanChangeServiceAsyncStub"
     fixed_charges: "FixedChargeServiceAsyncStub"
+    advance_fees: "AdvanceFeeServiceAsyncStub"
     add_ons: "AddOnServiceAsyncStub"
     corrections: "CorrectionServiceAsyncStub"
     pauses: "PauseServiceAsyncStub"
@@ -252,6 +255,7 @@ class World:
             CreditNoteServiceStub(self._channel(f"127.0.0.1:{self.invoicing_port}", key)),
             PlanChangeServiceStub(self._channel(f"127.0.0.1:{self.invoicing_port}", key)),
             FixedChargeServiceStub(self._channel(f"127.0.0.1:{self.invoicing_port}", key)),
+            AdvanceFeeServiceStub(self._channel(f"127.0.0.1:{self.invoicing_port}", key)),
             AddOnServiceStub(self._channel(self.settings.pricing_target, key)),
             CorrectionServiceStub(self._channel(self.settings.metering_target, key)),
             PauseServiceStub(self._channel(f"127.0.0.1:{self.invoicing_port}", key)),

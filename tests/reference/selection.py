@@ -5,18 +5,13 @@ An entry is a kind, or the beginning of an id, with what it waits for. `--cases 
 
 from tests.reference.cases import Case
 
-IN_ADVANCE = "charges in advance: usage that is billed as it happens"
 DRAFTS = "grace periods: drafts that are finalized later or by request"
 PROGRESSIVE = "progressive billing: invoices at usage thresholds"
 ONE_OFF = "one-off invoices"
 WALLETS = "wallets"
 
 LATER = {
-    "sc-pia-04": IN_ADVANCE,
-    "sc-pia-06": IN_ADVANCE,
-    "sc-pia-07": IN_ADVANCE,
-    "sc-pia-09": IN_ADVANCE,
-    "sc-adv-02": f"{IN_ADVANCE}, without an invoice until they are paid (regroup_paid_fees)",
+    "sc-adv-02": "charges in advance of recurring meters; fees on an invoice when they are paid",
     "sc-commit-12": "nothing: decision 35 says why a day that has not begun commits to nothing",
     "sc-cn-03": f"{ONE_OFF}; refunds",
     "sc-upgrade-fc-03": "units paid in advance that the next plan has too",

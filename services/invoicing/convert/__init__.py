@@ -4,6 +4,13 @@ from services.invoicing.convert.adjustments import adjustment_in
 from services.invoicing.convert.coupons import applied_coupon_out, coupon_in, override_in
 from services.invoicing.convert.credit_notes import applied_out, note_in, note_out
 from services.invoicing.convert.customers import customer_change_in, customer_in, customer_out
+from services.invoicing.convert.event_charges import (
+    charged_out,
+    event_charges_in,
+    event_charges_query,
+    rated_step_in,
+    step_out,
+)
 from services.invoicing.convert.fixed_charges import fixed_units_out, is_next_period_in, unit_changes_out
 from services.invoicing.convert.invoices import (
     invoice_out,
@@ -37,11 +44,14 @@ __all__ = [
     "billing_run_out",
     "billing_step_out",
     "change_in",
+    "charged_out",
     "clock_out",
     "coupon_in",
     "customer_change_in",
     "customer_in",
     "customer_out",
+    "event_charges_in",
+    "event_charges_query",
     "fixed_units_out",
     "instant_in",
     "invoice_out",
@@ -60,11 +70,13 @@ __all__ = [
     "plan_version_in",
     "previewed_out",
     "quantities_in",
+    "rated_step_in",
     "rated_usage_in",
     "rating_in",
     "replay_out",
     "revision_in",
     "sold_version_in",
+    "step_out",
     "subscription_in",
     "subscription_out",
     "taxes_in",

@@ -111,6 +111,7 @@ def line_out(number: int, line: Line, discounts: Iterable[Discount] = ()) -> inv
         unit_amount="" if line.unit_amount is None else plain(line.unit_amount),
         is_adjusted=line.is_adjusted,
         prior_watermark=line.prior_watermark or 0,
+        transaction_id=line.transaction_id or "",
         source=_source_out(line.source) if line.source else None,
         discounts=[_share_out(each, each.shares[number - 1]) for each in discounts if number - 1 in each.shares],
         tax_inclusive=line.is_tax_inclusive,

@@ -90,8 +90,15 @@ def _interval_name(message: pricing_pb2.PlanVersion) -> str:
 def _unsupported(message: pricing_pb2.PlanVersion) -> list[str]:
     """The fields that invoices have no lines for."""
     found = [name for name in ("usage_thresholds",) if getattr(message, name)]
+    is_committed = message.HasField("minimum_commitment")  # which does not know what was billed on other invoices
+    found += [
+        f"fixed_charges[{i}].in_advance" for i, it in enumerate(message.fixed_charges) if it.in_advance and is_committed
+    ]
     for index, charge in enumerate(message.charges):
-        found += [f"charges[{index}].in_advance"] * charge.in_advance
+        if charge.in_advance and (
+            charge.prorated or charge.accumulation or charge.HasField("time_of_day") or message.phases or is_committed
+        ):
+            found.append(f"charges[{index}].in_advance")
     return found
 
 
@@ -110,6 +117,8 @@ def _charge_in(message: pricing_pb2.Charge) -> Charge:
         ),
         takes_amounts=any(each.WhichOneof("price") == "dynamic" for each in prices),
         tax_codes=tuple(message.tax_codes),
+        in_advance=message.in_advance,
+        is_invoiceable=not message.HasField("invoiceable") or message.invoiceable,
     )
 
 

@@ -70,14 +70,14 @@ def _query(
         period=period_out(period.start, period.end),
         full_period=period_out(whole.start, whole.end) if is_part else None,
         time_zone=question.time_zone if is_part else "",
-        parts=[_part_out(part) for part in split.parts],
+        parts=[part_out(part) for part in split.parts],
         group_by=split.group_keys,
         first_events=split.first_events,
         prorated=split.prorated,
     )
 
 
-def _part_out(part: UsagePart) -> metering_pb2.UsagePart:
+def part_out(part: UsagePart) -> metering_pb2.UsagePart:
     filters = [metering_pb2.DimensionFilter(property=name, values=values) for name, values in part.filters]
     return metering_pb2.UsagePart(code=part.code, filters=filters)
 

@@ -138,4 +138,5 @@ def _begun(found: Subscription, before: Phase | None, change: PlanChange, at: da
         in_advance=change.plan.has_advance_fee,
         is_paused=old.is_paused,
         has_advance_units=change.plan.has_advance_units,
+        has_advance_usage=bool(change.plan.advance_charges),
     )

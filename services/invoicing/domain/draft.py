@@ -12,7 +12,7 @@ from services.invoicing.domain.invoice import Invoice, State
 from services.invoicing.domain.line import Line, LineKind
 from services.invoicing.domain.settlement import Settlement
 
-_KEPT = {LineKind.LATE_USAGE, LineKind.FIXED_CHARGE, LineKind.COMMITMENT}
+_KEPT = {LineKind.LATE_USAGE, LineKind.FIXED_CHARGE, LineKind.ADVANCE_USAGE, LineKind.COMMITMENT}
 """No usage that is recorded later changes these, but for what is missing to commitments, which is reckoned again."""
 
 

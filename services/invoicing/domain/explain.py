@@ -41,6 +41,9 @@ def sentences(invoice: Invoice, position: int, rating: Rating | None, schedule: 
 def _computed(line: Line, rating: Rating | None, currency: str, schedule: Schedule | None) -> Iterator[str]:
     if line.units is not None:
         yield from _units_of(line, rating, currency)
+    elif rating and line.kind is LineKind.ADVANCE_USAGE:
+        yield from _event(line, rating)
+        yield from _usage(line, rating, currency)
     elif rating and line.kind is LineKind.FIXED_CHARGE:
         yield from _fixed(rating, currency)
     elif rating:
@@ -116,7 +119,7 @@ def _usage(line: Line, rating: Rating, currency: str) -> Iterator[str]:
     )
     if rating.full_quantity is not None:
         yield f"For the days on which they were there, that is {_units(rating.quantity)}."
-    if rating.quantity_before is not None:
+    if rating.quantity_before is not None and line.kind is not LineKind.ADVANCE_USAGE:
         yield f"Tiers go on over the contract, in which {_units(rating.quantity_before)} were used before."
     if not rating.tiers:
         yield "Corrections outweigh usage, which costs nothing."
@@ -133,6 +136,14 @@ def _late(line: Line, rating: Rating) -> Iterator[str]:
     yield (
         f"{rating.amount - line.amount} were billed for it before, by the events recorded up to position"
         f" {line.prior_watermark}; this line is the difference."
+    )
+
+
+def _event(line: Line, rating: Rating) -> Iterator[str]:
+    yield (
+        f"Event {line.transaction_id} was charged when it was recorded: it brought usage from"
+        f" {_units(rating.quantity_before or Decimal(0))} to {_units(rating.quantity)}. What follows is the price of"
+        " all usage with it; the line is that less the price of all usage without it."
     )
 
 

@@ -22,6 +22,7 @@ class State(StrEnum):
 class InvoiceKind(StrEnum):
     SUBSCRIPTION = "subscription"
     ONE_OFF = "one_off"
+    ADVANCE_USAGE = "advance_usage"
 
 
 class PaymentStatus(StrEnum):

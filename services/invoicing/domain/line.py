@@ -20,6 +20,7 @@ class LineKind(StrEnum):
     FIXED_CHARGE = "fixed_charge"
     COMMITMENT = "commitment"
     ADD_ON = "add_on"
+    ADVANCE_USAGE = "advance_usage"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +50,11 @@ class RatedUsage:
 class Line:
     """Rounded once; `unrounded_amount` is in major units.
 
-    A base fee and what is missing to a commitment have a `proration`; usage and fixed charges have a `rating`
-    (the serialized RatedCharge of pricing), usage a `watermark` (the point in metering's log up to
-    which events are on this line); late usage also the
-    `prior_watermark` that its period was billed at: its amount is what the usage comes to at the one less what it came
-    to at the other. A line without a `source` is for no subscription. `tax_codes` are its own; if it has none, it bears
-    the customer's.
+    A base fee and what is missing to a commitment have a `proration`; usage and fixed charges have a `rating` (the
+    serialized RatedCharge of pricing), usage a `watermark` (the point in metering's log up to which events are on this
+    line); late usage also the `prior_watermark` that its period was billed at: its amount is what the usage comes to at
+    the one less what it came to at the other. Usage in advance is that of an event, `transaction_id`. A line without a
+    `source` is for no subscription. `tax_codes` are its own; if it has none, it bears the customer's.
 
     `units` at `unit_amount`, in major units, are what an add-on costs, or what somebody has made of the line of a
     draft: then it `is_adjusted`. Adjusted units without an amount are priced by the plan. A name may be adjusted, too.
@@ -77,6 +77,7 @@ class Line:
     units: Decimal | None = None
     unit_amount: Decimal | None = None
     is_adjusted: bool = False
+    transaction_id: str | None = None
 
     @property
     def plan_code(self) -> str:

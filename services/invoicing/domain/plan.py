@@ -38,13 +38,22 @@ WHOLE = Split()
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """`takes_amounts` says that it is priced by what the events carry, not by what they count."""
+    """`takes_amounts` says that it is priced by what the events carry, not by what they count. One that is `in_advance`
+    is charged event by event, at once on an invoice if it `is_invoiceable`.
+    """
 
     code: str
     meter_code: str
     split: Split = WHOLE
     takes_amounts: bool = False
     tax_codes: tuple[str, ...] = ()
+    in_advance: bool = False
+    is_invoiceable: bool = True
+
+    @property
+    def is_per_event(self) -> bool:
+        """Whether single events matter to the price."""
+        return self.takes_amounts or self.split.first_events > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +124,16 @@ class PlanVersion:
         return any(each.in_advance for each in self.fixed_charges)
 
     @property
+    def advance_charges(self) -> tuple[Charge, ...]:
+        return tuple(each for each in self.charges if each.in_advance)
+
+    @property
     def by_split(self) -> Mapping[Split, list[Charge]]:
-        """The charges that one question about usage serves."""
+        """The charges in arrears that one question about usage serves."""
         found: dict[Split, list[Charge]] = {}
         for charge in self.charges:
-            found.setdefault(charge.split, []).append(charge)
+            if not charge.in_advance:
+                found.setdefault(charge.split, []).append(charge)
         return found
 
 

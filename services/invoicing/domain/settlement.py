@@ -128,6 +128,7 @@ def lines_of(
     """The base fee first, then `usage`, which has the plan's charges in order. Usage that is nothing and costs nothing
     has no line. Raises FailedPrecondition AMOUNT_TOO_LARGE.
     """
+    in_advance = {each.code for each in plan.advance_charges}
     lines = (
         *_base_fee(source, plan, settles, schedule),
         *(
@@ -146,6 +147,7 @@ def lines_of(
                 is_tax_inclusive=plan.is_tax_inclusive,
             )
             for each in usage
+            if each.code not in in_advance
             if settles.usage is not None and (each.quantity or each.amount.minor_units)
         ),
     )

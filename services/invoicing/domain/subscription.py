@@ -55,6 +55,7 @@ class Phase:
     on_unused_fee: UnusedFee = UnusedFee.CREDIT
     is_paused: bool = False
     has_advance_units: bool = False
+    has_advance_usage: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -433,6 +434,7 @@ def begun(
         fee_start_time=start_time + plan.trial,
         in_advance=plan.has_advance_fee,
         has_advance_units=plan.has_advance_units,
+        has_advance_usage=bool(plan.advance_charges),
     )
     whole = schedule(plan.billing_interval, billing_time, start_time, zone(customer.time_zone))
     made = Subscription(

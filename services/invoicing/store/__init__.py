@@ -3,6 +3,7 @@
 from libs.common.postgres import Conn
 from services.invoicing.store import (
     activations,
+    advance_fees,
     applied_coupons,
     balances,
     clocks,
@@ -36,6 +37,7 @@ from services.invoicing.store import (
 
 __all__ = [
     "activations",
+    "advance_fees",
     "applied_coupons",
     "balances",
     "check",

@@ -17,7 +17,7 @@ SOURCE = "subscription_id, phase_number, plan_code, plan_version"
 _LINE = (
     f"kind, code, description, {SOURCE}, period_start, period_end, amount_minor, unrounded_amount, tax_codes,"
     " fee_minor, days, period_days, rating, watermark, prior_watermark, meter_code, is_tax_inclusive, units,"
-    " unit_amount, is_adjusted"
+    " unit_amount, is_adjusted, transaction_id"
 )
 
 
@@ -29,7 +29,7 @@ async def insert(conn: Conn, tenant_id: str, lines: Iterable[tuple[str, int, Lin
         "tenant_id, invoice_id, position, kind, code, description, subscription_id, phase_number, plan_code,"
         " plan_version, period_start, period_end, amount_minor, unrounded_amount, tax_codes, fee_minor, days,"
         " period_days, rating, watermark, prior_watermark, meter_code, is_tax_inclusive, units, unit_amount,"
-        " is_adjusted",
+        " is_adjusted, transaction_id",
         ((tenant_id, invoice_id, position, *_line_values(line)) for invoice_id, position, line in lines),
     )
 
@@ -187,6 +187,7 @@ def _line_values(line: Line) -> tuple[Any, ...]:
         line.units,
         line.unit_amount,
         line.is_adjusted,
+        line.transaction_id,
     )
 
 
@@ -220,6 +221,7 @@ def _line(row: asyncpg.Record, currency: str) -> Line:
         units=row["units"],
         unit_amount=row["unit_amount"],
         is_adjusted=row["is_adjusted"],
+        transaction_id=row["transaction_id"],
     )
 
 

@@ -21,7 +21,7 @@ from services.metering.domain.proration import Frame
 from services.metering.domain.rounding import nearest
 from services.metering.domain.tally import Tally, quantity
 from services.metering.domain.unique_count import Stay, active_count, effective, stays
-from services.metering.domain.usage import EventUnits, EventUsage, Group, Question, Usage
+from services.metering.domain.usage import EventCharge, EventUnits, EventUsage, Group, Question, Usage
 
 ZERO, ONE = Decimal(0), Decimal(1)
 PRORATED_VALUE_DIGITS = 12
@@ -62,6 +62,25 @@ def event_usage(meter: Meter, question: Question, transaction_id: str, cells: It
                 prorated_units = charge.prorated_units if question.prorated else None
                 return EventUsage(meter.code, part, group, charge.units, prorated_units, charge.running, charge.mark)
     return None
+
+
+def event_charges(meter: Meter, question: Question, cells: Iterable[Cell], since: int) -> list[EventCharge]:
+    """Of the events that count only after `since`, in the order of recording."""
+    found = []
+    for (part, group), piece in _pieces(question, cells).items():
+        before = ZERO
+        for number, charge in enumerate(_charges(meter, question.frame, piece.events), 1):
+            event, value = charge.event, EXACT.subtract(charge.running, before)
+            before = charge.running
+            if event.sequence > since:
+                prorated = charge.prorated_units if question.prorated else None
+                usage = EventUsage(meter.code, part, group, charge.units, prorated, charge.running, charge.mark)
+                found.append(
+                    EventCharge(
+                        event.transaction_id, event.event_time, event.sequence, number, value, event.amount, usage
+                    )
+                )
+    return sorted(found, key=lambda each: (each.sequence, each.event_time, each.transaction_id))
 
 
 def _pieces(question: Question, cells: Iterable[Cell]) -> Mapping[tuple[str, Group], _Piece]:

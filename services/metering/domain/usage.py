@@ -109,6 +109,21 @@ class EventUsage:
     mark: Decimal
 
 
+@dataclass(frozen=True, slots=True)
+class EventCharge:
+    """What an event is charged for, as the `number`th of its part and group, of which it changes the quantity by
+    `value`. It counts from `sequence` on.
+    """
+
+    transaction_id: str
+    event_time: datetime
+    sequence: int
+    number: int
+    value: Decimal
+    amount: Decimal | None
+    usage: EventUsage
+
+
 def check(question: Question, meters: Mapping[str, Meter]) -> None:
     """Raises InvalidArgument when a question does not suit its meters."""
     for code in question.meter_codes:

@@ -41,7 +41,7 @@ from services.metering.store.meters import (
     update_meter,
 )
 from services.metering.store.snapshot import snapshot
-from services.metering.store.usage import read_event_usage, read_head, read_usage
+from services.metering.store.usage import read_event_charges, read_event_usage, read_head, read_usage
 
 __all__ = [
     "Request",
@@ -72,6 +72,7 @@ __all__ = [
     "move_test_clock",
     "number_series",
     "open_backfill",
+    "read_event_charges",
     "read_event_usage",
     "read_head",
     "read_usage",

@@ -15,10 +15,10 @@ from libs.common.postgres import Conn
 from libs.common.wire import DECIMAL
 from services.metering.domain.buckets import covered_period
 from services.metering.domain.events import CountedEvent
-from services.metering.domain.measuring import Cell, event_usage, usages
+from services.metering.domain.measuring import Cell, event_charges, event_usage, usages
 from services.metering.domain.meters import Aggregation, Meter
 from services.metering.domain.tally import Latest, Tally
-from services.metering.domain.usage import EMPTY_LOG, Answers, EventUsage, Question, Usage, check
+from services.metering.domain.usage import EMPTY_LOG, Answers, EventCharge, EventUsage, Question, Usage, check
 from services.metering.store.archive import find_gaps, require_events
 from services.metering.store.meters import filters_json, find_meters
 from services.metering.store.rollups import read_cells
@@ -182,15 +182,37 @@ async def read_event_usage(
     Raises as `read_usage` does.
     """
     async with snapshot(conn):
+        whole, cells = await _single_events(conn, tenant_id, question, await read_head(conn))
+    return [event_usage(meter, question, transaction_id, each) for meter, each in zip(whole, cells, strict=True)]
+
+
+async def read_event_charges(
+    conn: Conn, tenant_id: str, question: Question, since: int, watermark: int | None
+) -> tuple[list[EventCharge], int]:
+    """What the events recorded after `since` are charged for in advance, by meter, up to `watermark`, or the head of
+    the log; and which that is. Raises as `read_usage` does.
+    """
+    async with snapshot(conn):
         head = await read_head(conn)
-        whole = await _asks(conn, tenant_id, [replace(question, charged_in_advance=True)], head)
-        asks = [_Ask(each.question, version) for each in whole for version in each.versions]
-        await require_events(conn, tenant_id, [ask.needs for ask in asks], await find_gaps(conn))
-        cells = iter(await _cells(conn, tenant_id, asks, [ALL] * len(asks), head))
-    return [
-        event_usage(each.meter, question, transaction_id, [cell for _ in each.versions for cell in next(cells)])
-        for each in whole
+        at = min(watermark or head, head)
+        meters, cells = await _single_events(conn, tenant_id, question, at)
+    found = [
+        charge
+        for meter, each in zip(meters, cells, strict=True)
+        for charge in event_charges(meter, question, each, since)
     ]
+    return found, head if watermark is None else at
+
+
+async def _single_events(
+    conn: Conn, tenant_id: str, question: Question, watermark: int
+) -> tuple[list[Meter], list[list[Cell]]]:
+    """The question's meters, and the cells of each, with the events that are charged in advance; in a snapshot."""
+    whole = await _asks(conn, tenant_id, [replace(question, charged_in_advance=True)], watermark)
+    asks = [_Ask(each.question, version) for each in whole for version in each.versions]
+    await require_events(conn, tenant_id, [ask.needs for ask in asks], await find_gaps(conn))
+    cells = iter(await _cells(conn, tenant_id, asks, [ALL] * len(asks), watermark))
+    return [each.meter for each in whole], [[cell for _ in each.versions for cell in next(cells)] for each in whole]
 
 
 async def read_head(conn: Conn) -> int:

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from tests.reference.cases import Json, Unsupported
 from tests.reference.comparison import differences
+from tests.reference.scenario.advance_fees import advance_fee_views
 from tests.reference.scenario.books import Books, credit_note_view
 from tests.reference.scenario.invoices import fee_views, invoice_view
 from tests.reference.scenario.moments import stated_like
@@ -33,6 +34,11 @@ async def wrong(clients: Clients, books: Books, check: Json) -> list[str]:
             if found is None:
                 return [f"{path}: there is none"]
             observed = await _view(clients, books, found, expected)
+    if (which := expected.pop("fee", None)) is not None:
+        path += f", {which} fee"
+        if not (fees := await advance_fee_views(clients, books.subscription.id)):
+            return [f"{path}: there is none"]
+        observed = _chosen(fees, which) or {}
     for key, whose in SUBSCRIPTIONS.items():
         if key in expected:
             observed[key] = books.subscription_view(whose)

@@ -14,6 +14,7 @@ from services.invoicing.worker import Biller
 from tests.conftest import Database, Keys
 from tests.invoicing.world import World, deployed
 from weir.invoicing.v1 import invoicing_pb2
+from weir.invoicing.v1.advance_fees_pb2_grpc import AdvanceFeeServiceStub
 from weir.invoicing.v1.changes_pb2_grpc import PlanChangeServiceStub
 from weir.invoicing.v1.coupons_pb2_grpc import AppliedCouponServiceStub
 from weir.invoicing.v1.credit_notes_pb2_grpc import CreditNoteServiceStub
@@ -25,6 +26,7 @@ from weir.pricing.v1.coupons_pb2_grpc import CouponServiceStub
 from weir.pricing.v1.pricing_pb2_grpc import PricingServiceStub
 
 if TYPE_CHECKING:
+    from weir.invoicing.v1.advance_fees_pb2_grpc import AdvanceFeeServiceAsyncStub
     from weir.invoicing.v1.changes_pb2_grpc import PlanChangeServiceAsyncStub
     from weir.invoicing.v1.coupons_pb2_grpc import AppliedCouponServiceAsyncStub
     from weir.invoicing.v1.credit_notes_pb2_grpc import CreditNoteServiceAsyncStub
@@ -48,6 +50,7 @@ class Clients:
     invoicing: "InvoicingServiceAsyncStub"
     changes: "PlanChangeServiceAsyncStub"
     fixed_charges: "FixedChargeServiceAsyncStub"
+    advance_fees: "AdvanceFeeServiceAsyncStub"
     credit_notes: "CreditNoteServiceAsyncStub"
     applied_coupons: "AppliedCouponServiceAsyncStub"
     metering: "MeteringServiceAsyncStub"
@@ -94,6 +97,7 @@ def _clients(
         invoicing=InvoicingServiceStub(billing),
         changes=PlanChangeServiceStub(billing),
         fixed_charges=FixedChargeServiceStub(billing),
+        advance_fees=AdvanceFeeServiceStub(billing),
         credit_notes=CreditNoteServiceStub(billing),
         applied_coupons=AppliedCouponServiceStub(billing),
         metering=MeteringServiceStub(metering),

@@ -1,0 +1,120 @@
+"""Usage in advance is charged when it is recorded: a sweep that follows metering's log.
+
+Where each subscription stands in the log is a row. Whoever moves it writes the fees of the events in between, in one
+transaction: two workers, a kill and a duplicate charge nothing twice, and nothing is left out.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import grpc
+import structlog
+
+from libs.common.clock import Clock
+from libs.common.errors import BillingError
+from libs.common.ids import new_id
+from libs.common.money import Money
+from libs.common.postgres import Pool
+from services.invoicing import convert, store
+from services.invoicing.domain.advance_fee import ZERO, Advance, AdvanceFee, Step, advances, fee, steps
+from services.invoicing.domain.line import Line
+from services.invoicing.domain.period import LATEST, Period
+from services.invoicing.domain.subscription import Subscription
+from services.invoicing.peers import LateQuestion, Peers
+
+log = structlog.get_logger()
+
+_AHEAD = timedelta(hours=1)
+"""More than metering lets events be ahead of the clock."""
+
+
+async def charge_all(pool: Pool, peers: Peers, clock: Clock) -> bool:
+    """Charge what was recorded since the last time. True if any was."""
+    async with pool.acquire() as conn:
+        followed = await store.advance_fees.followed(conn)
+    charged = False
+    for tenant_id, subscriptions in followed.items():
+        try:
+            charged |= await _charge_tenant(pool, peers, clock, tenant_id, dict(subscriptions))
+        except (BillingError, grpc.aio.AioRpcError) as error:
+            log.warning("charging waits for a peer", tenant=tenant_id, cause=str(error))
+    return charged
+
+
+async def _charge_tenant(pool: Pool, peers: Peers, clock: Clock, tenant_id: str, since: dict[str, int]) -> bool:
+    questions = [LateQuestion(each, watermark, LATEST) for each, watermark in since.items()]
+    changed, watermark = await peers.late_usage(tenant_id, questions, 0)
+    if not changed:
+        return False
+    async with pool.acquire() as conn:
+        found = await store.subscriptions.by_ids(conn, tenant_id, changed)
+    charged = False
+    for each in found.values():
+        try:
+            charged |= await _charge(pool, peers, clock, tenant_id, each, changed[each.id], since[each.id], watermark)
+        except (BillingError, grpc.aio.AioRpcError) as error:
+            log.warning("usage in advance not charged", tenant=tenant_id, subscription=each.id, cause=str(error))
+    return charged
+
+
+async def _charge(
+    pool: Pool,
+    peers: Peers,
+    clock: Clock,
+    tenant_id: str,
+    of: Subscription,
+    first_time: datetime,
+    since: int,
+    watermark: int,
+) -> bool:
+    async with pool.acquire() as conn:
+        now = (await store.clocks.get(conn, tenant_id)).now(clock())
+        marks = await store.advance_fees.marks(conn, tenant_id, of.id)
+    plans = [(each, await peers.plan_version(tenant_id, each.plan_code, each.plan_version)) for each in of.phases]
+    span = Period(first_time, max(now, first_time) + _AHEAD)
+    fees: list[AdvanceFee] = []
+    for advance in advances(of, plans, span):
+        its_marks = {
+            (part, group): mark
+            for (source, code, period, part, group), mark in marks.items()
+            if (source, code, period.start) == (advance.source, advance.charge.code, advance.period.start)
+        }
+        events = await peers.event_charges(tenant_id, advance, watermark, since)
+        fees += await charged(peers, tenant_id, advance, list(steps(events, since, its_marks)), watermark)
+    fees.sort(key=lambda each: (each.step.event.sequence, each.step.event.event_time, each.step.event.transaction_id))
+    at_once = [each for each in fees if each.of.charge.is_invoiceable and each.amount.minor_units]
+    async with pool.acquire() as conn, conn.transaction():
+        now = (await store.clocks.hold(conn, tenant_id)).now(clock())
+        if not await store.advance_fees.move(conn, tenant_id, of.id, since, watermark):
+            return False
+        await store.advance_fees.insert(conn, tenant_id, fees, clock())
+        if at_once:
+            await store.advance_fees.invoice(conn, tenant_id, new_id("inv", clock()), of, at_once, now)
+    log.info("charged usage in advance", tenant=tenant_id, subscription=of.id, fees=len(fees))
+    return bool(fees)
+
+
+async def charged(peers: Peers, tenant_id: str, of: Advance, taken: Sequence[Step], watermark: int) -> list[AdvanceFee]:
+    """A fee for each step: one question to pricing for all of a charge."""
+    plan = await peers.plan_version(tenant_id, of.source.plan_code, of.source.plan_version)
+    rated = await peers.rate_steps(tenant_id, plan, of, taken)
+    return [fee(of, plan, step, *pair, watermark) for step, pair in zip(taken, rated, strict=True)]
+
+
+async def charged_again(peers: Peers, tenant_id: str, line: Line) -> Money:
+    """What a line comes to, computed again: its event is read at its watermark, beyond what was charged before it."""
+    assert line.source is not None, "usage is a subscription's"
+    assert line.rating is not None, "usage is rated"
+    assert line.watermark is not None, "usage has a watermark"
+    plan = await peers.plan_version(tenant_id, line.source.plan_code, line.source.plan_version)
+    charge = next(each for each in plan.advance_charges if each.code == line.code)
+    of, rating = Advance(line.source, charge, line.period), convert.rating_in(line.rating)
+    events = await peers.event_charges(tenant_id, of, line.watermark, 0)
+    marks = {(rating.part, rating.group): rating.quantity_before or ZERO}
+    found = [i for i, each in enumerate(events) if each.transaction_id == line.transaction_id]
+    if not found:
+        return Money(0, line.amount.currency)
+    at = found[-1]
+    taken = list(steps(events[: at + 1], events[at].sequence - 1, marks))[-1:]
+    [again] = await charged(peers, tenant_id, of, taken, line.watermark)
+    return again.amount

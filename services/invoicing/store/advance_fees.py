@@ -1,0 +1,204 @@
+"""What events were charged in advance, and up to where each subscription's are."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
+
+import asyncpg
+
+from libs.common.money import Money
+from libs.common.paging import Page
+from libs.common.postgres import Conn
+from services.invoicing.domain.advance_fee import AdvanceFee, Charged, Group, Key
+from services.invoicing.domain.invoice import issue_date
+from services.invoicing.domain.line import Line, LineKind, Source
+from services.invoicing.domain.period import Period
+from services.invoicing.domain.settlement import Portion
+from services.invoicing.domain.subscription import Subscription
+from services.invoicing.store import lines
+
+_LINE = (
+    "subscription_id, phase_number, plan_code, plan_version, charge_code, transaction_id, period_start, period_end,"
+    " description, currency, amount_minor, unrounded_amount, rating, watermark, tax_codes, meter_code, is_tax_inclusive"
+)
+
+
+async def followed(conn: Conn) -> Mapping[str, Sequence[tuple[str, int]]]:
+    """By tenant, the subscriptions with charges in advance, and up to which watermark their events are charged."""
+    rows = await conn.fetch(
+        "SELECT s.tenant_id, s.id, s.charged_watermark"
+        " FROM (SELECT DISTINCT tenant_id, subscription_id FROM subscription_phase WHERE has_advance_usage) p"
+        " JOIN subscription s ON s.tenant_id = p.tenant_id AND s.id = p.subscription_id"
+        " WHERE NOT s.is_closed OR s.late_check_time IS NOT NULL"
+    )
+    found: dict[str, list[tuple[str, int]]] = {}
+    for row in rows:
+        found.setdefault(row["tenant_id"], []).append((row["id"], row["charged_watermark"]))
+    return found
+
+
+async def marks(conn: Conn, tenant_id: str, subscription_id: str) -> Mapping[Key, Decimal]:
+    """The highest quantity that was charged, by what it is of."""
+    rows = await conn.fetch(
+        "SELECT phase_number, plan_code, plan_version, charge_code, period_start, max(period_end) AS period_end, part,"
+        " group_values, max(quantity) AS mark FROM advance_fee WHERE tenant_id = $1 AND subscription_id = $2"
+        " GROUP BY phase_number, plan_code, plan_version, charge_code, period_start, part, group_values",
+        tenant_id,
+        subscription_id,
+    )
+    return {
+        (
+            Source(subscription_id, row["phase_number"], row["plan_code"], row["plan_version"]),
+            row["charge_code"],
+            Period(row["period_start"], row["period_end"]),
+            row["part"],
+            _group_in(row["group_values"]),
+        ): row["mark"]
+        for row in rows
+    }
+
+
+async def move(conn: Conn, tenant_id: str, subscription_id: str, since: int, watermark: int) -> bool:
+    """Whether the events up to `watermark` are this transaction's to charge: nobody has since `since`."""
+    moved = await conn.fetchval(
+        "UPDATE subscription SET charged_watermark = $4 WHERE tenant_id = $1 AND id = $2 AND charged_watermark = $3"
+        " RETURNING true",
+        tenant_id,
+        subscription_id,
+        since,
+        watermark,
+    )
+    return moved is not None
+
+
+async def insert(conn: Conn, tenant_id: str, fees: Iterable[AdvanceFee], now: datetime) -> None:
+    await conn.executemany(
+        "INSERT INTO advance_fee (tenant_id, subscription_id, phase_number, plan_code, plan_version, charge_code,"
+        " transaction_id, sequence, event_time, period_start, period_end, part, group_values, quantity_before,"
+        " quantity, description, currency, amount_minor, unrounded_amount, rating, watermark, tax_codes, meter_code,"
+        " is_tax_inclusive, is_billed, create_time) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,"
+        " $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26)",
+        [
+            (
+                tenant_id,
+                fee.of.source.subscription_id,
+                fee.of.source.phase_number,
+                fee.of.source.plan_code,
+                fee.of.source.plan_version,
+                fee.of.charge.code,
+                fee.step.event.transaction_id,
+                fee.step.event.sequence,
+                fee.step.event.event_time,
+                fee.of.period.start,
+                fee.of.period.end,
+                fee.step.event.part,
+                json.dumps(fee.step.event.group),
+                fee.step.before,
+                fee.step.after,
+                fee.name,
+                fee.amount.currency,
+                fee.amount.minor_units,
+                fee.unrounded_amount,
+                fee.rating,
+                fee.watermark,
+                fee.tax_codes,
+                fee.of.charge.meter_code,
+                fee.is_tax_inclusive,
+                fee.of.charge.is_invoiceable or not fee.amount.minor_units,
+                now,
+            )
+            for fee in fees
+        ],
+    )
+
+
+async def invoice(
+    conn: Conn, tenant_id: str, invoice_id: str, of: Subscription, fees: Sequence[AdvanceFee], now: datetime
+) -> None:
+    """A draft with nothing but `fees`, to be finalized at once; `now` is the tenant's."""
+    subtotal = sum(each.amount.minor_units for each in fees)
+    await conn.execute(
+        "INSERT INTO invoice (tenant_id, id, kind, customer_id, currency, subtotal_minor, tax_minor, total_minor,"
+        " due_time, issue_date, create_time, draft_until, alone_subscription_id, line_count)"
+        " VALUES ($1, $2, 'advance_usage', $3, $4, $5, 0, $5, $6, $7, $6, $6, $8, $9)",
+        tenant_id,
+        invoice_id,
+        of.customer_id,
+        fees[0].amount.currency,
+        subtotal,
+        now,
+        issue_date(now, of.zone),
+        of.id,
+        len(fees),
+    )
+    await lines.insert(conn, tenant_id, [(invoice_id, i, each.line) for i, each in enumerate(fees)])
+
+
+async def put_on(conn: Conn, tenant_id: str, portions: Sequence[Portion]) -> list[Portion]:
+    """The portions that settle a period, with the fees of their subscriptions that wait for an invoice."""
+    settling = {
+        each.settlement.source.subscription_id
+        for each in portions
+        if not (each.settlement.is_opening or each.settlement.is_addition)
+    }
+    rows = await conn.fetch(
+        f"UPDATE advance_fee SET is_billed = true WHERE tenant_id = $1 AND subscription_id = ANY($2::text[])"  # noqa: S608
+        f" AND NOT is_billed RETURNING {_LINE}, serial",
+        tenant_id,
+        list(settling),
+    )
+    waiting: dict[tuple[str, str], list[Line]] = {}
+    for row in sorted(rows, key=lambda row: row["serial"]):
+        waiting.setdefault((row["subscription_id"], row["currency"]), []).append(_line(row))
+    return [
+        replace(
+            each,
+            lines=each.lines + tuple(waiting.pop((each.settlement.source.subscription_id, each.currency), ()))
+            if not (each.settlement.is_opening or each.settlement.is_addition)
+            else each.lines,
+        )
+        for each in portions
+    ]
+
+
+async def page(conn: Conn, tenant_id: str, subscription_id: str, page: Page) -> Sequence[Charged]:
+    """In the order of recording; one more than the page has, if there is one."""
+    rows = await conn.fetch(
+        f"SELECT {_LINE}, serial, event_time, quantity - quantity_before AS units, (SELECT l.invoice_id"  # noqa: S608
+        "  FROM invoice_line l WHERE l.tenant_id = $1 AND l.subscription_id = $2 AND l.kind = 'advance_usage'"
+        "  AND l.code = f.charge_code AND l.transaction_id = f.transaction_id AND l.watermark = f.watermark)"
+        "  AS invoice_id"
+        " FROM advance_fee f WHERE f.tenant_id = $1 AND f.subscription_id = $2 AND f.serial > $3"
+        " ORDER BY f.serial LIMIT $4",
+        tenant_id,
+        subscription_id,
+        int(page.after or 0),
+        page.size + 1,
+    )
+    return [
+        Charged(row["serial"], _line(row), row["event_time"], row["units"], row["invoice_id"] or "") for row in rows
+    ]
+
+
+def _line(row: asyncpg.Record) -> Line:
+    return Line(
+        LineKind.ADVANCE_USAGE,
+        row["charge_code"],
+        row["description"],
+        Source(row["subscription_id"], row["phase_number"], row["plan_code"], row["plan_version"]),
+        Period(row["period_start"], row["period_end"]),
+        Money(row["amount_minor"], row["currency"]),
+        row["unrounded_amount"],
+        tuple(row["tax_codes"]),
+        rating=row["rating"],
+        watermark=row["watermark"],
+        meter_code=row["meter_code"],
+        is_tax_inclusive=row["is_tax_inclusive"],
+        transaction_id=row["transaction_id"],
+    )
+
+
+def _group_in(values: str) -> Group:
+    return tuple((name, value) for name, value in json.loads(values))
