@@ -19,11 +19,16 @@ def add_to(root: typer.Typer) -> None:
 
 
 @invoices.command("list")
-def invoices_list(data: Data, customer: OfCustomer = "", as_json: Json = False) -> None:
+def invoices_list(
+    data: Data,
+    customer: OfCustomer = "",
+    overdue: Annotated[bool, typer.Option("--overdue", help="Only those that were to be paid by now.")] = False,
+    as_json: Json = False,
+) -> None:
     """List invoices, newest first."""
     from cli.commands.invoices import list_invoices
 
-    execute(list_invoices(data, customer, as_json=as_json))
+    execute(list_invoices(data, customer, overdue=overdue, as_json=as_json))
 
 
 @invoices.command("show")
@@ -89,6 +94,19 @@ def invoices_refresh(data: Data, invoice: Invoice, as_json: Json = False) -> Non
     from cli.commands.drafts import refresh_invoice
 
     execute(refresh_invoice(data, invoice, as_json=as_json))
+
+
+@invoices.command("regenerate")
+def invoices_regenerate(
+    data: Data,
+    invoice: Invoice,
+    as_draft: Annotated[bool, typer.Option("--draft", help="Leave it a draft until it is finalized.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Bill again what a voided invoice did, once, with a number of its own."""
+    from cli.commands.drafts import regenerate_invoice
+
+    execute(regenerate_invoice(data, invoice, as_draft=as_draft, as_json=as_json))
 
 
 @invoices.command("finalize")

@@ -38,10 +38,12 @@ from weir.invoicing.v1.lines_pb2 import ListInvoiceLinesRequest
 ID_PREFIX = "inv_"
 
 
-async def list_invoices(data: Path, customer: str, *, as_json: bool) -> None:
+async def list_invoices(data: Path, customer: str, *, overdue: bool, as_json: bool) -> None:
     async with connected_to(data) as services:
         found = await pages(
-            lambda token: services.invoicing.ListInvoices(ListInvoicesRequest(page_token=token, customer_id=customer)),
+            lambda token: services.invoicing.ListInvoices(
+                ListInvoicesRequest(page_token=token, customer_id=customer, payment_overdue=overdue)
+            ),
             "invoices",
         )
     if as_json:
