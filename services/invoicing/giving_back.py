@@ -66,7 +66,6 @@ async def unused_fees(conn: Conn, tenant_id: str, before: Subscription, after: S
     if (unused := unused_days(before, after)) is None:
         return []
     asked: list[NoteRequest] = []
-    before_ending = after.ending_of(before.phase)
     for invoice_id in await store.lines.fees_of(conn, tenant_id, before.id, before.phase_number, unused):
         invoice = await store.invoices.lock(conn, tenant_id, invoice_id)
         if invoice is None or invoice.state is State.VOIDED:
@@ -80,23 +79,31 @@ async def unused_fees(conn: Conn, tenant_id: str, before: Subscription, after: S
             if line.source.phase_number == before.phase_number
         }
         for each in _request(invoice_id, amounts):
-            is_offset = before_ending is UnusedFee.OFFSET
-            asked += _offset(each, invoice, credited) if is_offset else [each]
+            asked += _parts(each, invoice, credited, after.ending_of(before.phase))
     return asked
 
 
-def _offset(asked: NoteRequest, invoice: Invoice, credited: Credited) -> Iterator[NoteRequest]:
-    """Against what is due of the invoice, and the rest credited."""
+def _parts(asked: NoteRequest, invoice: Invoice, credited: Credited, way: UnusedFee) -> Iterator[NoteRequest]:
+    """An offset against what is due of the invoice, or a refund of what was paid beyond the days that are used; and the
+    rest credited.
+    """
 
     def total_of(each: NoteRequest) -> Money:
         return drafted(invoice, credited, each).total
 
+    if way is UnusedFee.CREDIT:
+        yield asked
+        return
     try:
-        due, rest = split(asked, invoice.unpaid, total_of)
+        limit = invoice.unpaid
+        if way is UnusedFee.REFUND:
+            used = total_of(replace(asked, items=())) - total_of(asked)
+            limit = invoice.amount_paid - Money(credited.refunded, used.currency) - used
+        first, rest = split(asked, limit, total_of)
     except NothingToCredit:
         return
-    if due is not None:
-        yield replace(due, kind=Kind.OFFSET)
+    if first is not None:
+        yield replace(first, kind=Kind.REFUND if way is UnusedFee.REFUND else Kind.OFFSET)
     if rest is not None:
         yield rest
 

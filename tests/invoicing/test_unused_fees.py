@@ -139,19 +139,40 @@ async def test_what_was_credited_by_hand_is_not_given_back_again_and_a_void_invo
 async def test_unused_days_are_offset_against_what_is_due_and_the_rest_is_credited(
     world: World, acme: Tenant, paid: int, expected: list[tuple[str, int]]
 ) -> None:
-    """The figures of case sc-term-02."""
+    assert await given_back(world, acme, paid, Terminate.ON_UNUSED_FEE_OFFSET) == expected
+    first, _ = await acme.invoices()
+    assert first.amount_due.minor_units == 9000 - sum(total for kind, total in expected if kind == "OFFSET")
+
+
+async def given_back(
+    world: World, acme: Tenant, paid: int, way: "Terminate.OnUnusedFee.ValueType"
+) -> list[tuple[str, int]]:
+    """Of 90.00, of which 60.00 are used: kinds of notes and their totals."""
     await paid_in_advance(acme, "2025-02-08", 10000)
     [opening] = await bill_until(world, acme, "2025-02-21T00:00:00.000001")
     await pay(world, opening, PAID if paid == 9000 else invoicing_pb2.Invoice.PAYMENT_STATUS_PENDING, paid)
-    request = Terminate(request_id=new_request_id(), id="s", on_unused_fee=Terminate.ON_UNUSED_FEE_OFFSET)
+    request = Terminate(request_id=new_request_id(), id="s", on_unused_fee=way)
     await acme.invoicing.TerminateSubscription(request)
     await world.bill()
     made = await notes(acme)
     kinds = credit_notes_pb2.CreditNote.Kind
-    found = sorted((kinds.Name(each.kind).removeprefix("KIND_"), each.total.minor_units) for each in made)
-    assert found == expected
-    first, _ = await acme.invoices()
-    assert first.amount_due.minor_units == 9000 - sum(total for kind, total in expected if kind == "OFFSET")
+    return sorted((kinds.Name(each.kind).removeprefix("KIND_"), each.total.minor_units) for each in made)
+
+
+@pytest.mark.parametrize(
+    ("paid", "expected"),
+    [
+        (0, [("CREDIT", 3000)]),
+        (6000, [("CREDIT", 3000)]),
+        (7500, [("CREDIT", 1500), ("REFUND", 1500)]),
+        (9000, [("REFUND", 3000)]),
+    ],
+)
+async def test_what_was_paid_beyond_the_used_days_is_refunded_and_the_rest_is_credited(
+    world: World, acme: Tenant, paid: int, expected: list[tuple[str, int]]
+) -> None:
+    """The figures of case sc-term-02."""
+    assert await given_back(world, acme, paid, Terminate.ON_UNUSED_FEE_REFUND) == expected
 
 
 @given(

@@ -37,6 +37,7 @@ _UNUSED_FEES_IN: dict[int, UnusedFee] = {
     changes_pb2.PlanChange.ON_UNUSED_FEE_UNSPECIFIED: UnusedFee.CREDIT,
     changes_pb2.PlanChange.ON_UNUSED_FEE_KEEP: UnusedFee.KEEP,
     changes_pb2.PlanChange.ON_UNUSED_FEE_CREDIT: UnusedFee.CREDIT,
+    changes_pb2.PlanChange.ON_UNUSED_FEE_REFUND: UnusedFee.REFUND,
     changes_pb2.PlanChange.ON_UNUSED_FEE_OFFSET: UnusedFee.OFFSET,
 }
 

@@ -32,6 +32,8 @@ class UnusedFee(StrEnum):
     """A credit note gives them back, with their taxes."""
     OFFSET = "offset"
     """They are taken off what is due of the invoice that charged them; what is beyond that is credited."""
+    REFUND = "refund"
+    """What was paid for them is given back, and the rest credited; what was paid is for the used days first."""
 
 
 @dataclass(frozen=True, slots=True)

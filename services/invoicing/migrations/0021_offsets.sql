@@ -1,8 +1,8 @@
--- Days paid in advance that are not used may be offset against what is still due of their invoice. Where payments has that, it must
+-- Days paid in advance that are not used may be refunded, or offset against what is still due of their invoice. Where payments has that, it must
 -- give it back first, so the offset waits here for a sweep.
 ALTER TABLE subscription_phase
     DROP CONSTRAINT subscription_phase_on_unused_fee_check,
-    ADD CONSTRAINT subscription_phase_on_unused_fee_check CHECK (on_unused_fee IN ('keep', 'credit', 'offset'));
+    ADD CONSTRAINT subscription_phase_on_unused_fee_check CHECK (on_unused_fee IN ('keep', 'credit', 'offset', 'refund'));
 
 CREATE TABLE waiting_offset (
     tenant_id      text        NOT NULL,

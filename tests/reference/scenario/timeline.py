@@ -26,6 +26,7 @@ BILLING_TIMES = {
 UNUSED_FEES = {
     "credit": invoicing_pb2.TerminateSubscriptionRequest.ON_UNUSED_FEE_CREDIT,
     "skip": invoicing_pb2.TerminateSubscriptionRequest.ON_UNUSED_FEE_KEEP,
+    "refund": invoicing_pb2.TerminateSubscriptionRequest.ON_UNUSED_FEE_REFUND,
     "offset": invoicing_pb2.TerminateSubscriptionRequest.ON_UNUSED_FEE_OFFSET,
 }
 LAST_INVOICES = {
