@@ -22,7 +22,6 @@ LATER = {
     "sc-pb-02": f"{PROGRESSIVE}; {DRAFTS}",
     "sc-pb-05": PROGRESSIVE,
     "sc-pb-06": PROGRESSIVE,
-    "sc-term-02": "refunds",
     "sc-oneoff-02": ONE_OFF,
     "sc-wallet": WALLETS,
     "sc-trace-01": WALLETS,

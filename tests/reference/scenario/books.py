@@ -72,7 +72,17 @@ async def read(clients: Clients, now: datetime) -> Books:
     return Books(now, subscriptions.subscriptions, invoices.invoices[::-1], notes.credit_notes[::-1])
 
 
-def credit_note_view(note: CreditNote) -> Json:
+def credit_note_view(note: CreditNote, refund: CreditNote | None = None) -> Json:
+    """With the refund that an invoice has beside it: the cases have one note of both."""
+    view = _note_view(note)
+    if refund is not None:
+        beside = _note_view(refund)
+        sums = ("sub_total_excluding_taxes_amount_cents", "taxes_amount_cents", "total_amount_cents")
+        view |= {key: view[key] + beside[key] for key in (*sums, "refund_amount_cents")}
+    return view
+
+
+def _note_view(note: CreditNote) -> Json:
     is_credit = note.kind == CreditNote.KIND_CREDIT
     [*taxes] = note.taxes
     unrounded = sum((Decimal(each.unrounded_amount) for each in taxes), Decimal(0)) * 100
