@@ -52,10 +52,13 @@ class Process:
 
 
 def processor_seconds(pid: int) -> float:
-    """What a process and all its descendants have used (Linux)."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    """What a process and all its descendants have used (Linux). Of one that has ended, its parent has it."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
     used = sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return used + sum(processor_seconds(int(child)) for child in children)
 
 
