@@ -12,7 +12,7 @@ from services.invoicing import store
 from services.invoicing.crediting import Till, void_invoice
 from services.invoicing.domain.activation import Overdue
 from services.invoicing.domain.invoice import State
-from services.invoicing.domain.subscription import canceled
+from services.invoicing.domain.lifecycle import canceled
 
 log = structlog.get_logger()
 

@@ -9,9 +9,10 @@ from libs.common.wire import amount_in, code_in, request_id_in, text_in
 from libs.common.worker import Alarm
 from services.invoicing import convert, store
 from services.invoicing.domain.fixed_charge import unit_change
+from services.invoicing.domain.lifecycle import closed
 from services.invoicing.domain.plan import FixedCharge, PlanVersion
 from services.invoicing.domain.run import BILL
-from services.invoicing.domain.subscription import Subscription, closed
+from services.invoicing.domain.subscription import Subscription
 from services.invoicing.peers import Peers
 from services.invoicing.subscribing import Context, found_subscription
 from weir.invoicing.v1 import fixed_charges_pb2 as pb

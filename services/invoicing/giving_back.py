@@ -22,7 +22,8 @@ from services.invoicing.domain.credit_note import (
 )
 from services.invoicing.domain.invoice import Invoice, State
 from services.invoicing.domain.line import LineKind
-from services.invoicing.domain.subscription import Subscription, UnusedFee
+from services.invoicing.domain.phase import UnusedFee
+from services.invoicing.domain.subscription import Subscription
 from services.invoicing.domain.unused_fee import split, unused_amount, unused_days
 
 _REQUESTS = uuid.UUID("3f0c3a53-27b5-4d3e-8d7d-0d8a1d6f5a10")

@@ -18,8 +18,9 @@ from services.invoicing import convert, store
 from services.invoicing.billing import preview
 from services.invoicing.convert import subscription_in, subscription_out
 from services.invoicing.convert.activations import payment_timeout_in
+from services.invoicing.domain.lifecycle import activating, begun, closed, ended
 from services.invoicing.domain.run import BILL
-from services.invoicing.domain.subscription import Subscription, activating, begun, closed, ended
+from services.invoicing.domain.subscription import Subscription
 from services.invoicing.giving_back import give_back_unused
 from services.invoicing.late_billing import settlements_of
 from services.invoicing.peers import Peers

@@ -15,13 +15,13 @@ from libs.common.wire import money_out
 from libs.embedded.postgres import Postgres
 from libs.embedded.valkey import Valkey
 from services.invoicing.domain.commitment import commitment_line
+from services.invoicing.domain.lifecycle import begun
 from services.invoicing.domain.line import Source
 from services.invoicing.domain.period import Period
 from services.invoicing.domain.plan import Commitment
 from services.invoicing.domain.proration import Proration
 from services.invoicing.domain.schedule import BillingTime
 from services.invoicing.domain.settlement import settled
-from services.invoicing.domain.subscription import begun
 from tests.conftest import Keys, cloned
 from tests.invoicing.test_coupons import apply, billed, coupon, figures, usd
 from tests.invoicing.test_invoice import CUSTOMER, owed, plan, used

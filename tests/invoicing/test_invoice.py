@@ -12,12 +12,13 @@ from libs.common.money import Money
 from services.invoicing.domain.bill import MAX_SUBTOTAL, Bill, totalled
 from services.invoicing.domain.customer import Customer
 from services.invoicing.domain.invoice import issue_date, number
+from services.invoicing.domain.lifecycle import begun
 from services.invoicing.domain.line import Line, RatedUsage, Source
 from services.invoicing.domain.period import Period, zone
 from services.invoicing.domain.plan import Charge, PlanVersion
 from services.invoicing.domain.schedule import BillingInterval, BillingTime, schedule
 from services.invoicing.domain.settlement import Settled, lines_of, settled
-from services.invoicing.domain.subscription import Subscription, begun
+from services.invoicing.domain.subscription import Subscription
 from services.invoicing.domain.tax import Tax
 
 NOVEMBER = Period(datetime(2023, 11, 1, tzinfo=UTC), datetime(2023, 12, 1, tzinfo=UTC))

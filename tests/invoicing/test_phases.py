@@ -14,11 +14,13 @@ from libs.common.errors import FailedPrecondition
 from libs.common.money import Money
 from services.invoicing.domain.change import Effective, FirstFee, PlanChange, cancelled, changed
 from services.invoicing.domain.customer import Customer
+from services.invoicing.domain.lifecycle import begun, ended
 from services.invoicing.domain.period import Period, day_from, day_of, zone
+from services.invoicing.domain.phase import UnusedFee
 from services.invoicing.domain.plan import PlanVersion
 from services.invoicing.domain.schedule import BillingInterval, BillingTime
 from services.invoicing.domain.settlement import settled
-from services.invoicing.domain.subscription import Subscription, UnusedFee, begun, ended
+from services.invoicing.domain.subscription import Subscription
 from services.invoicing.domain.unused_fee import unused_days
 
 START = datetime(2024, 1, 1, tzinfo=UTC)

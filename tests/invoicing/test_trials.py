@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.invoicing.domain.change import changed
+from services.invoicing.domain.lifecycle import ended
 from services.invoicing.domain.period import Period, day_from, day_of, zone
 from services.invoicing.domain.schedule import BillingInterval, BillingTime
 from services.invoicing.domain.settlement import settled
-from services.invoicing.domain.subscription import ended
 from tests.invoicing.test_phases import (
     CHEAP,
     DEAR,

@@ -6,7 +6,7 @@ from libs.common.errors import InvalidArgument
 from libs.common.money import plain
 from libs.common.wire import timestamp_out
 from services.invoicing.domain.fixed_charge import FixedUnits
-from services.invoicing.domain.subscription import UnitChange
+from services.invoicing.domain.phase import UnitChange
 from weir.invoicing.v1 import fixed_charges_pb2 as pb
 from weir.pricing.v1 import fixed_charges_pb2
 

@@ -8,9 +8,10 @@ from services.invoicing.convert.activations import activation_out
 from services.invoicing.convert.times import instant_in, span_out
 from services.invoicing.domain.activation import ActivationState
 from services.invoicing.domain.change import Effective, FirstFee, PlanChange
+from services.invoicing.domain.phase import Phase, UnusedFee
 from services.invoicing.domain.plan import PlanVersion
 from services.invoicing.domain.schedule import BillingTime
-from services.invoicing.domain.subscription import Phase, Subscription, UnusedFee
+from services.invoicing.domain.subscription import Subscription
 from weir.invoicing.v1 import changes_pb2, invoicing_pb2
 
 _BILLING_TIMES = {

@@ -9,8 +9,9 @@ from typing import TypeAlias
 from libs.common.money import EXACT, Money
 from services.invoicing.domain.line import Line, LineKind, RatedUsage, Source
 from services.invoicing.domain.period import Period
+from services.invoicing.domain.phase import Phase
 from services.invoicing.domain.plan import Charge, PlanVersion
-from services.invoicing.domain.subscription import Phase, Subscription
+from services.invoicing.domain.subscription import Subscription
 
 ZERO = Decimal(0)
 

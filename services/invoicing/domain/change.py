@@ -5,9 +5,11 @@ from datetime import datetime
 from enum import StrEnum
 
 from libs.common.errors import FailedPrecondition
+from services.invoicing.domain.lifecycle import period_billed, require_open
+from services.invoicing.domain.phase import Phase, UnusedFee
 from services.invoicing.domain.plan import PlanVersion
 from services.invoicing.domain.schedule import BillingInterval, BillingTime
-from services.invoicing.domain.subscription import Phase, Subscription, UnusedFee, period_billed, require_open
+from services.invoicing.domain.subscription import Subscription
 
 _PER_YEAR = {
     BillingInterval.WEEKLY: 52,

@@ -11,9 +11,10 @@ from decimal import Decimal
 from libs.common.money import EXACT, Money
 from services.invoicing.domain.line import Line, LineKind, Source
 from services.invoicing.domain.period import Period
+from services.invoicing.domain.phase import Phase
 from services.invoicing.domain.plan import PlanVersion
 from services.invoicing.domain.proration import Proration
-from services.invoicing.domain.subscription import Phase, Subscription
+from services.invoicing.domain.subscription import Subscription
 
 CODE = "minimum_commitment"
 NAME = "Minimum commitment"

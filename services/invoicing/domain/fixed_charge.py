@@ -6,8 +6,9 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from services.invoicing.domain.period import Period, day_from, day_of
+from services.invoicing.domain.phase import Phase, UnitChange
 from services.invoicing.domain.plan import FixedCharge, PlanVersion
-from services.invoicing.domain.subscription import Phase, Subscription, UnitChange
+from services.invoicing.domain.subscription import Subscription
 
 _INSTANT = timedelta(microseconds=1)
 

@@ -5,7 +5,9 @@ from datetime import datetime
 
 from libs.common.errors import FailedPrecondition, InvalidArgument
 from services.invoicing.domain.change import stays
-from services.invoicing.domain.subscription import Phase, Subscription, UnusedFee, period_billed, require_open
+from services.invoicing.domain.lifecycle import period_billed, require_open
+from services.invoicing.domain.phase import Phase, UnusedFee
+from services.invoicing.domain.subscription import Subscription
 
 
 def paused(

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from services.invoicing.domain.period import Period
+from services.invoicing.domain.phase import Phase
 from services.invoicing.domain.plan import Charge, PlanVersion, Split
-from services.invoicing.domain.subscription import Phase, Subscription
+from services.invoicing.domain.subscription import Subscription
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,9 @@ from libs.common.money import Money
 from services.invoicing.domain.credit_note import Item, NoteRequest
 from services.invoicing.domain.line import Line
 from services.invoicing.domain.period import Period, day_from, day_of, day_start, zone
+from services.invoicing.domain.phase import UnusedFee
 from services.invoicing.domain.proration import Proration
-from services.invoicing.domain.subscription import Subscription, UnusedFee
+from services.invoicing.domain.subscription import Subscription
 
 
 def unused_days(before: Subscription, after: Subscription) -> Period | None:

@@ -4,8 +4,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from libs.common.postgres import Conn
+from services.invoicing.domain.phase import Phase, UnusedFee
 from services.invoicing.domain.schedule import BillingInterval, BillingTime
-from services.invoicing.domain.subscription import Phase, UnusedFee
 
 
 async def of(conn: Conn, tenant_id: str, subscription_ids: Sequence[str]) -> Mapping[str, list[Phase]]:

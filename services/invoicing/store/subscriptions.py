@@ -9,9 +9,10 @@ import asyncpg
 from libs.common.paging import Page
 from libs.common.postgres import Conn
 from services.invoicing.domain.period import Period
+from services.invoicing.domain.phase import Phase, UnitChange
 from services.invoicing.domain.run import BillingFailure, OpenRun
 from services.invoicing.domain.schedule import BillingTime
-from services.invoicing.domain.subscription import Phase, Subscription, UnitChange
+from services.invoicing.domain.subscription import Subscription
 from services.invoicing.store import activations, phases, units
 
 _COLUMNS = (

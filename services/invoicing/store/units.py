@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from libs.common.postgres import Conn
-from services.invoicing.domain.subscription import UnitChange
+from services.invoicing.domain.phase import UnitChange
 
 
 async def of(conn: Conn, tenant_id: str, subscription_ids: Sequence[str]) -> Mapping[str, list[UnitChange]]:
