@@ -15,6 +15,7 @@ from tests.reference.scenario import checks
 from tests.reference.scenario.books import Books
 from tests.reference.scenario.play import run
 from tests.reference.scenario.stack import Clients, Stack, running
+from tests.reference.selection import READ_DIFFERENTLY
 from tests.reference.test_runner import broken
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -41,6 +42,14 @@ async def test_scenario(case: Case, stack: Stack) -> None:
         pytest.fail(f"the runner of scenarios does not support {unsupported}", pytrace=False)
     if wrong:
         pytest.fail("\n".join(wrong), pytrace=False)
+
+
+async def test_what_is_read_differently_is_in_the_cases_and_is_another_figure() -> None:
+    cases = {case.id: case for case in read_cases(DEFAULT_FILE)}
+    for case_id, changes in READ_DIFFERENTLY.items():
+        for (after, subject), figures in changes.items():
+            [check] = [each for each in cases[case_id].expect["checks"] if each["after"] == after and subject in each]
+            assert all(check[name] != figure for name, figure in figures.items())
 
 
 async def held(clients: Clients, books: Books, check: Json) -> list[str]:

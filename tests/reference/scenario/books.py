@@ -7,7 +7,7 @@ before the last.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from functools import cached_property
 
 from tests.reference.cases import Json
@@ -72,13 +72,23 @@ async def read(clients: Clients, now: datetime) -> Books:
     return Books(now, subscriptions.subscriptions, invoices.invoices[::-1], notes.credit_notes[::-1])
 
 
-def credit_note_view(note: CreditNote, refund: CreditNote | None = None) -> Json:
-    """With the refund that an invoice has beside it: the cases have one note of both."""
+def credit_note_view(note: CreditNote, notes: Sequence[CreditNote]) -> Json:
+    """`notes` are its invoice's. A credit and a refund beside each other are one note of the cases."""
+    credit = next((each for each in notes if each.kind == CreditNote.KIND_CREDIT), None)
+    refund = next((each for each in notes if each.kind == CreditNote.KIND_REFUND), None)
+    if credit is None or refund is None:
+        return _after(note, [each for each in notes if each.number < note.number])
+    view, beside = _note_view(credit), _note_view(refund)
+    sums = ("sub_total_excluding_taxes_amount_cents", "taxes_amount_cents", "total_amount_cents")
+    return view | {key: view[key] + beside[key] for key in (*sums, "refund_amount_cents")}
+
+
+def _after(note: CreditNote, before: Sequence[CreditNote]) -> Json:
+    """Less what the taxes of notes `before` were rounded by, where it takes the rest and so has others than its own."""
     view = _note_view(note)
-    if refund is not None:
-        beside = _note_view(refund)
-        sums = ("sub_total_excluding_taxes_amount_cents", "taxes_amount_cents", "total_amount_cents")
-        view |= {key: view[key] + beside[key] for key in (*sums, "refund_amount_cents")}
+    if view["taxes_amount_cents"] != view["precise_taxes_amount_cents"].quantize(Decimal(1), ROUND_HALF_UP):
+        view["precise_taxes_amount_cents"] -= sum(_note_view(each)["taxes_rounding_adjustment"] for each in before)
+    view["taxes_rounding_adjustment"] = view["taxes_amount_cents"] - view["precise_taxes_amount_cents"]
     return view
 
 
@@ -91,6 +101,7 @@ def _note_view(note: CreditNote) -> Json:
         "sub_total_excluding_taxes_amount_cents": note.subtotal.minor_units,
         "taxes_amount_cents": note.tax.minor_units,
         "precise_taxes_amount_cents": unrounded,
+        "taxes_rounding_adjustment": note.tax.minor_units - unrounded,
         "total_amount_cents": note.total.minor_units,
         "credit_amount_cents": note.total.minor_units if is_credit else 0,
         "refund_amount_cents": note.total.minor_units if note.kind == CreditNote.KIND_REFUND else 0,

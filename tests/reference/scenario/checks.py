@@ -68,8 +68,7 @@ def _chosen(found: Sequence[T], which: str) -> T | None:
 
 async def _view(clients: Clients, books: Books, found: Any, expected: Json) -> Json:
     if not isinstance(found, Invoice):
-        refunds = (each for each in books.credit_notes if each.kind == each.KIND_REFUND and each.id != found.id)
-        return credit_note_view(found, next((each for each in refunds if each.invoice_id == found.invoice_id), None))
+        return credit_note_view(found, [each for each in books.credit_notes if each.invoice_id == found.invoice_id])
     view = invoice_view(found, books)
     told = [*expected.get("fees", ()), expected.get("true_up_fee") or {}, expected.get("fees_each", {})]
     if any(FEE_TAXES in each for each in told):

@@ -16,6 +16,12 @@ STATUSES = {
     Invoice.STATE_VOIDED: "voided",
 }
 
+TYPES = {
+    Invoice.KIND_SUBSCRIPTION: "subscription",
+    Invoice.KIND_ONE_OFF: "one_off",
+    Invoice.KIND_ADVANCE_USAGE: "subscription",
+}
+
 FEES = {InvoiceLine.KIND_COMMITMENT: "commitment"}
 
 
@@ -35,9 +41,8 @@ def invoice_view(invoice: Invoice, books: Books) -> Json:
         "total_amount_cents": invoice.total.minor_units - credited,
         "applied_tax_codes": [each.code for each in invoice.taxes],
         **_fee_figures(fees),
-        **_boundaries(invoice, books),
-        "invoice_type": "subscription",
-        "invoicing_reason": _reason(invoice, books),
+        "invoice_type": TYPES[invoice.kind],
+        **(_of_period(invoice, books) if invoice.HasField("period") else {}),
     }
 
 
@@ -101,6 +106,10 @@ def _fee_figures(fees: Sequence[Json]) -> Json:
         "commitment_fee_cents": sum(commitments),
         "commitment_fees_count": len(commitments),
     }
+
+
+def _of_period(invoice: Invoice, books: Books) -> Json:
+    return {**_boundaries(invoice, books), "invoicing_reason": _reason(invoice, books)}
 
 
 def _boundaries(invoice: Invoice, books: Books) -> Json:

@@ -8,6 +8,7 @@ from tests.reference.scenario import books, catalog, checks
 from tests.reference.scenario.moments import moment
 from tests.reference.scenario.stack import Clients, NotBilled, Stack
 from tests.reference.scenario.timeline import Play, Refused
+from tests.reference.selection import read_by_weir
 
 Judge = Callable[[Clients, books.Books, Json], Awaitable[list[str]]]
 """Holds a check against the books: what differs, in sentences."""
@@ -35,7 +36,7 @@ async def run(case: Case, stack: Stack, judge: Judge = checks.wrong) -> list[str
                 for check in told:
                     if check["after"] == step["id"]:
                         now = await books.read(clients, play.now)
-                        wrong += await judge(clients, now, check)
+                        wrong += await judge(clients, now, read_by_weir(case, check))
         except (BillingError, NotBilled, Refused) as error:
             return [*wrong, f"{where}: {error}"]
     return wrong

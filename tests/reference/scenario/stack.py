@@ -18,8 +18,10 @@ from weir.invoicing.v1.advance_fees_pb2_grpc import AdvanceFeeServiceStub
 from weir.invoicing.v1.changes_pb2_grpc import PlanChangeServiceStub
 from weir.invoicing.v1.coupons_pb2_grpc import AppliedCouponServiceStub
 from weir.invoicing.v1.credit_notes_pb2_grpc import CreditNoteServiceStub
+from weir.invoicing.v1.drafts_pb2_grpc import DraftServiceStub
 from weir.invoicing.v1.fixed_charges_pb2_grpc import FixedChargeServiceStub
 from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceStub
+from weir.invoicing.v1.one_offs_pb2_grpc import OneOffInvoiceServiceStub
 from weir.metering.v1.metering_pb2_grpc import MeteringServiceStub
 from weir.pricing.v1.addons_pb2_grpc import AddOnServiceStub
 from weir.pricing.v1.coupons_pb2_grpc import CouponServiceStub
@@ -30,8 +32,10 @@ if TYPE_CHECKING:
     from weir.invoicing.v1.changes_pb2_grpc import PlanChangeServiceAsyncStub
     from weir.invoicing.v1.coupons_pb2_grpc import AppliedCouponServiceAsyncStub
     from weir.invoicing.v1.credit_notes_pb2_grpc import CreditNoteServiceAsyncStub
+    from weir.invoicing.v1.drafts_pb2_grpc import DraftServiceAsyncStub
     from weir.invoicing.v1.fixed_charges_pb2_grpc import FixedChargeServiceAsyncStub
     from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceAsyncStub
+    from weir.invoicing.v1.one_offs_pb2_grpc import OneOffInvoiceServiceAsyncStub
     from weir.metering.v1.metering_pb2_grpc import MeteringServiceAsyncStub
     from weir.pricing.v1.addons_pb2_grpc import AddOnServiceAsyncStub
     from weir.pricing.v1.coupons_pb2_grpc import CouponServiceAsyncStub
@@ -53,6 +57,8 @@ class Clients:
     advance_fees: "AdvanceFeeServiceAsyncStub"
     credit_notes: "CreditNoteServiceAsyncStub"
     applied_coupons: "AppliedCouponServiceAsyncStub"
+    drafts: "DraftServiceAsyncStub"
+    one_offs: "OneOffInvoiceServiceAsyncStub"
     metering: "MeteringServiceAsyncStub"
     pricing: "PricingServiceAsyncStub"
     add_ons: "AddOnServiceAsyncStub"
@@ -100,6 +106,8 @@ def _clients(
         advance_fees=AdvanceFeeServiceStub(billing),
         credit_notes=CreditNoteServiceStub(billing),
         applied_coupons=AppliedCouponServiceStub(billing),
+        drafts=DraftServiceStub(billing),
+        one_offs=OneOffInvoiceServiceStub(billing),
         metering=MeteringServiceStub(metering),
         pricing=PricingServiceStub(pricing),
         add_ons=AddOnServiceStub(pricing),

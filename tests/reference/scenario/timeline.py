@@ -9,7 +9,9 @@ from uuid import uuid4
 
 from libs.common.wire import timestamp_out
 from tests.reference.cases import Fields, Json, Unsupported
+from tests.reference.scenario import documents
 from tests.reference.scenario.catalog import Catalog, code_in
+from tests.reference.scenario.documents import invoice_named
 from tests.reference.scenario.moments import just_after, moment
 from tests.reference.scenario.stack import Clients, Stack
 from weir.common.v1.money_pb2 import Money
@@ -42,12 +44,15 @@ class Refused(Exception):
 
 @dataclass(slots=True)
 class Play:
-    """A case being played, as one tenant with one customer. `now` is the tenant's."""
+    """A case being played, as one tenant with one customer. `now` is the tenant's; so many
+    `reports` of payments were made.
+    """
 
     stack: Stack
     clients: Clients
     catalog: Catalog
     now: datetime
+    reports: int = 0
 
     async def begin(self, customer: Json) -> None:
         """The clock is set before anything is there, because a tenant with subscriptions keeps its clock."""
@@ -79,8 +84,7 @@ class Play:
 
 def customer_in(fields: Fields) -> invoicing_pb2.Customer:
     made = invoicing_pb2.Customer(id=CUSTOMER, name=CUSTOMER, time_zone=fields.take("timezone", "UTC"))
-    if fields.take("grace_period_days", 0):
-        raise Unsupported("a grace period")
+    made.grace_period_days = fields.take("grace_period_days", 0)
     fields.close()
     return made
 
@@ -126,35 +130,42 @@ async def _terminate_subscription(play: Play, fields: Fields, at: datetime) -> N
 
 async def _set_payment_status(play: Play, fields: Fields, at: datetime) -> None:
     """Paid in full, or not."""
-    invoice = await _invoice(play, fields.take("invoice"))
+    invoice = await invoice_named(play.clients, fields.take("invoice"))
     status = Invoice.PaymentStatus.Value(f"PAYMENT_STATUS_{fields.take('payment_status').upper()}")
     is_paid = status == Invoice.PAYMENT_STATUS_SUCCEEDED
     await _record(play, invoice, status, invoice.amount_due.minor_units if is_paid else 0)
 
 
 async def _record_payment(play: Play, fields: Fields, at: datetime) -> None:
-    invoice, amount = await _invoice(play, fields.take("invoice")), fields.take("amount_cents")
-    is_paid = amount >= invoice.amount_due.minor_units
-    await _record(
-        play, invoice, Invoice.PAYMENT_STATUS_SUCCEEDED if is_paid else Invoice.PAYMENT_STATUS_PENDING, amount
-    )
+    """A payment of its own: what was paid before stays paid."""
+    invoice, amount = await invoice_named(play.clients, fields.take("invoice")), fields.take("amount_cents")
+    paid = invoice.amount_paid.minor_units + amount
+    is_paid = paid >= invoice.amount_due.minor_units
+    await _record(play, invoice, Invoice.PAYMENT_STATUS_SUCCEEDED if is_paid else Invoice.PAYMENT_STATUS_PENDING, paid)
 
 
-async def _record(play: Play, invoice: Invoice, status: "Invoice.PaymentStatus.ValueType", amount: int) -> None:
+async def _record(play: Play, invoice: Invoice, status: "Invoice.PaymentStatus.ValueType", paid: int) -> None:
     """As payments reports, whose service does not run here; each report is newer than the one before."""
+    play.reports += 1
     request = invoicing_pb2.RecordPaymentRequest(
         invoice_id=invoice.id,
         payment_id="payment",
-        revision=int(play.now.timestamp()),
+        revision=play.reports,
         payment_status=status,
-        amount_paid=Money(currency_code=invoice.total.currency_code, minor_units=amount),
+        amount_paid=Money(currency_code=invoice.total.currency_code, minor_units=paid),
     )
     await play.clients.reports.RecordPayment(request)
 
 
-async def _invoice(play: Play, which: str) -> Invoice:
-    found = (await play.clients.invoicing.ListInvoices(invoicing_pb2.ListInvoicesRequest(page_size=500))).invoices
-    return found[{"first": -1, "last": 0}[which]]
+async def _create_one_off_invoice(play: Play, fields: Fields, at: datetime) -> None:
+    await documents.create_one_off_invoice(play.clients, fields, CUSTOMER)
+
+
+def _of_documents(change: Callable[[Clients, Fields], Awaitable[None]]) -> "Step":
+    async def step(play: Play, fields: Fields, at: datetime) -> None:
+        await change(play.clients, fields)
+
+    return step
 
 
 async def _update_fixed_charge_units(play: Play, fields: Fields, at: datetime) -> None:
@@ -205,7 +216,8 @@ async def _run_billing_clock(play: Play, fields: Fields, at: datetime) -> None:
     """The clock is there already, and everything due is billed."""
 
 
-STEPS: dict[str, Callable[[Play, Fields, datetime], Awaitable[None]]] = {
+Step = Callable[[Play, Fields, datetime], Awaitable[None]]
+STEPS: dict[str, Step] = {
     "create_subscription": _create_subscription,
     "change_plan": _change_plan,
     "terminate_subscription": _terminate_subscription,
@@ -215,4 +227,10 @@ STEPS: dict[str, Callable[[Play, Fields, datetime], Awaitable[None]]] = {
     "apply_coupon": _apply_coupon,
     "run_billing_clock": _run_billing_clock,
     "update_fixed_charge_units": _update_fixed_charge_units,
+    "create_one_off_invoice": _create_one_off_invoice,
+    "create_credit_note": _of_documents(documents.create_credit_note),
+    "refresh_invoice": _of_documents(documents.refresh_invoice),
+    "finalize_invoice": _of_documents(documents.finalize_invoice),
+    "adjust_fee": _of_documents(documents.adjust_fee),
+    "void_invoice": _of_documents(documents.void_invoice),
 }
