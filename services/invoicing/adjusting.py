@@ -8,8 +8,10 @@ from functools import partial
 from libs.common.postgres import Conn, Pool
 from services.invoicing import convert, store
 from services.invoicing.domain.adjustment import Adjustment, adjusted, require_adjustable
-from services.invoicing.domain.draft import committed
-from services.invoicing.domain.line import Line, LineKind, RatedUsage
+from services.invoicing.domain.draft import Draft, committed
+from services.invoicing.domain.line import Line, LineKind, RatedUsage, Source
+from services.invoicing.domain.plan import PlanVersion
+from services.invoicing.domain.settlement import usage_line
 from services.invoicing.domain.subscription import Subscription
 from services.invoicing.peers import Peers
 from services.invoicing.refreshing import missing_of, plans_of, subscriptions_of
@@ -22,11 +24,13 @@ async def replace_line(
     tenant_id: str,
     invoice_id: str,
     find: Callable[[Sequence[Line]], int],
+    unused_code: str,
     change: Callable[[Line], Awaitable[Line]],
     record: Callable[[Conn], Awaitable[bool]],
 ) -> None:
-    """Change the line of a draft at the position that `find` says. Whoever is first where two change a draft, the other
-    looks at it again. `record` says, in the transaction that saves the line, whether that was not done before.
+    """Change the line of a draft at the position that `find` says. A charge with the `unused_code`, if there is one,
+    has a line of 0 units where it has none. Whoever is first where two change a draft, the other looks at it again.
+    `record` says, in the transaction that saves the line, whether that was not done before.
     """
     while True:
         async with pool.acquire() as conn:
@@ -34,15 +38,46 @@ async def replace_line(
             subscriptions = await subscriptions_of(conn, tenant_id, found)
         if not found:
             return
-        missing = partial(missing_of, subscriptions, await plans_of(peers, tenant_id, found))
+        plans = await plans_of(peers, tenant_id, found)
+        missing = partial(missing_of, subscriptions, plans)
         [draft] = found
-        position = find(draft.lines)
-        line = await change(draft.lines[position])
-        lines = committed(draft, (*draft.lines[:position], line, *draft.lines[position + 1 :]), missing)
+        before = await _with_unused(peers, tenant_id, draft, unused_code, subscriptions, plans)
+        position = find(before)
+        line = await change(before[position])
+        lines = committed(draft, (*before[:position], line, *before[position + 1 :]), missing)
         async with pool.acquire() as conn, conn.transaction():
             if await store.refreshes.save(conn, tenant_id, draft, lines, draft.watermark, is_last=False):
                 await record(conn)
                 return
+
+
+async def _with_unused(
+    peers: Peers,
+    tenant_id: str,
+    draft: Draft,
+    code: str,
+    subscriptions: Mapping[str, Subscription],
+    plans: Mapping[Source, PlanVersion],
+) -> tuple[Line, ...]:
+    """The draft's lines, with those of 0 units of the charges with the code, unless one of them has a line."""
+    if not code or any(line.code == code for line in draft.lines):
+        return draft.lines
+    asked = [
+        (each.source, each.usage, subscriptions[each.source.subscription_id])
+        for each in draft.settlements
+        if each.usage and any(charge.code == code and not charge.in_advance for charge in plans[each.source].charges)
+    ]
+    questions = []
+    for source, period, owner in asked:
+        phase = owner.numbered(source.phase_number)
+        plan = plans[source].in_month(owner.contract_month(phase, period.start))
+        questions.append((plan, (), owner.days_in(phase, period)))
+    rated = await peers.rate(tenant_id, questions)
+    unused = (
+        usage_line(source, plans[source], period, next(each for each in usages if each.code == code), draft.watermark)
+        for (source, period, _), usages in zip(asked, rated, strict=True)
+    )
+    return (*draft.lines, *unused)
 
 
 async def adjust(

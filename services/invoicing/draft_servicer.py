@@ -81,7 +81,8 @@ class DraftServicer(DraftServiceServicer):
                 subscriptions = await store.subscriptions.by_ids(conn, tenant_id, ids)
             return await adjust(self._peers, tenant_id, line, asked, subscriptions)
 
-        await self._replace_line(tenant_id, invoice_id, request, change)
+        unused_code = "" if asked.units is None or request.line_number else request.line_code
+        await self._replace_line(tenant_id, invoice_id, request, change, unused_code)
         return pb.AdjustLineResponse(invoice=convert.invoice_out(await self._shown(tenant_id, invoice_id)))
 
     async def ResetLine(self, request: pb.ResetLineRequest, context: Context) -> pb.ResetLineResponse:
@@ -102,6 +103,7 @@ class DraftServicer(DraftServiceServicer):
         invoice_id: str,
         request: pb.AdjustLineRequest | pb.ResetLineRequest,
         change: Callable[[Line], Awaitable[Line]],
+        unused_code: str = "",
     ) -> None:
         request_id, request_hash = request_id_in(request.request_id), fingerprint(request)
         code, number = text_in(request.line_code, "line_code", required=not request.line_number), request.line_number
@@ -119,7 +121,7 @@ class DraftServicer(DraftServiceServicer):
         async def record(conn: Conn) -> bool:
             return await self._record(conn, tenant_id, invoice_id, request_id, request_hash)
 
-        await replace_line(self._pool, self._peers, tenant_id, invoice_id, find, change, record)
+        await replace_line(self._pool, self._peers, tenant_id, invoice_id, find, unused_code, change, record)
 
     async def FinalizeInvoice(self, request: pb.FinalizeInvoiceRequest, context: Context) -> pb.FinalizeInvoiceResponse:
         tenant_id, invoice_id = caller().tenant_id, text_in(request.id, "id")

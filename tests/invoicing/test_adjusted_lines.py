@@ -86,6 +86,37 @@ async def test_units_alone_are_priced_by_the_plan_and_a_base_fee_is_taken_so_man
         assert (await acme.invoicing.ExplainLine(request)).reproduced
 
 
+async def test_a_charge_that_was_not_used_has_a_line_once_it_has_units(world: World, acme: Tenant) -> None:
+    await acme.meter("requests")
+    await acme.meter("tokens", "tokens")
+    await acme.plan("api", CALLS, TOKENS, base_fee=12900)
+    await acme.start_clock("2023-11-01")
+    await acme.customer("globex", grace_period_days=10)
+    await acme.subscribe("globex-1", "globex", "api", "2023-11-01")
+    await walk(world, acme, "2023-12-05")
+    [draft] = await acme.invoices()
+    assert [line.code for line in draft.lines] == ["base"]
+    for wrong in ({"description": "Words"}, {"units": "1", "line_number": 2}):
+        with pytest.raises(NotFound) as missing:
+            await adjust(acme, draft, "tokens", **wrong)
+        assert missing.value.reason == "LINE_NOT_FOUND"
+    await asyncio.gather(
+        *(adjust(acme, draft, "calls", units="3", unit_amount="150") for _ in range(2)),
+        adjust(acme, draft, "tokens", units="3000000"),
+    )
+    expected = {"base": ("Base fee", 12900), "calls": ("Calls", 45000), "tokens": ("Tokens", 650)}
+    assert await amounts(acme) == expected
+    assert (await refresh(acme, draft.id)).line_count == 3
+    assert await amounts(acme) == expected
+    request = drafts_pb2.ResetLineRequest(request_id=new_request_id(), invoice_id=draft.id, line_code="calls")
+    assert (await acme.drafts.ResetLine(request)).invoice.line_count == 2
+    final = await finalize(acme, draft.id)
+    assert final.total.minor_units == 12900 + 650
+    await require_reproduced(acme)
+    explain = invoicing_pb2.ExplainLineRequest(invoice_id=final.id, line_code="tokens")
+    assert (await acme.invoicing.ExplainLine(explain)).reproduced
+
+
 async def test_a_reset_line_is_what_it_would_have_been(acme: Tenant, draft: Invoice) -> None:
     before = await amounts(acme)
     await adjust(acme, draft, "calls", units="0", unit_amount="1")

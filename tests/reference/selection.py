@@ -14,7 +14,6 @@ WALLETS = "wallets"
 LATER = {
     "sc-adv-02": "charges in advance of recurring meters; fees on an invoice when they are paid",
     "sc-upgrade-fc-03": "units paid in advance that the next plan has too: what is left of them is not deducted there",
-    "sc-adjust-02": "lines that are added to a draft, for charges without usage",
     "sc-void-01": "credit notes of invoices that are voided: what is void is not owed, and gives nothing back",
     "sc-pb-02": PROGRESSIVE,
     "sc-pb-05": PROGRESSIVE,

@@ -132,20 +132,7 @@ def lines_of(
     lines = (
         *_base_fee(source, plan, settles, schedule),
         *(
-            Line(
-                LineKind.USAGE,
-                each.code,
-                each.name,
-                source,
-                settles.usage,
-                each.amount,
-                each.unrounded_amount,
-                plan.tax_codes_of(each.code),
-                rating=each.rating,
-                watermark=watermark,
-                meter_code=each.meter_code,
-                is_tax_inclusive=plan.is_tax_inclusive,
-            )
+            usage_line(source, plan, settles.usage, each, watermark)
             for each in usage
             if each.code not in in_advance
             if settles.usage is not None and (each.quantity or each.amount.minor_units)
@@ -153,6 +140,23 @@ def lines_of(
     )
     require_statable(lines)
     return lines
+
+
+def usage_line(source: Source, plan: PlanVersion, period: Period, rated: RatedUsage, watermark: int) -> Line:
+    return Line(
+        LineKind.USAGE,
+        rated.code,
+        rated.name,
+        source,
+        period,
+        rated.amount,
+        rated.unrounded_amount,
+        plan.tax_codes_of(rated.code),
+        rating=rated.rating,
+        watermark=watermark,
+        meter_code=rated.meter_code,
+        is_tax_inclusive=plan.is_tax_inclusive,
+    )
 
 
 def require_statable(lines: Iterable[Line]) -> None:

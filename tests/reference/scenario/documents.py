@@ -9,7 +9,7 @@ from tests.reference.scenario.stack import Clients
 from weir.common.v1.money_pb2 import Money
 from weir.invoicing.v1 import credit_notes_pb2, drafts_pb2, invoicing_pb2
 from weir.invoicing.v1.credit_notes_pb2 import CreditNote
-from weir.invoicing.v1.invoicing_pb2 import Invoice, InvoiceLine
+from weir.invoicing.v1.invoicing_pb2 import Invoice
 from weir.invoicing.v1.one_offs_pb2 import CreateOneOffInvoiceRequest, OneOffItem
 
 
@@ -59,17 +59,15 @@ async def finalize_invoice(clients: Clients, fields: Fields) -> None:
         await clients.drafts.FinalizeInvoice(drafts_pb2.FinalizeInvoiceRequest(request_id=str(uuid4()), id=invoice.id))
 
 
-async def adjust_fee(clients: Clients, fields: Fields) -> None:
-    """The only one of its kind."""
+async def adjust_fee(clients: Clients, fields: Fields, charge_code: str) -> None:
+    """That of the only charge, also where it was not used."""
     invoice = await invoice_named(clients, fields.take("invoice"))
     if (fee := fields.take("fee")) != "charge":
         raise Unsupported(f"{fields.path}.fee {fee!r}")
-    [line] = [each for each in invoice.lines if each.kind == InvoiceLine.KIND_USAGE]
     request = drafts_pb2.AdjustLineRequest(
         request_id=str(uuid4()),
         invoice_id=invoice.id,
-        line_code=line.code,
-        line_number=line.number,
+        line_code=charge_code,
         units=str(fields.take("units")),
         unit_amount=fields.take("unit_precise_amount"),
         description=fields.take("invoice_display_name", ""),

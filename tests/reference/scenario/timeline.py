@@ -161,6 +161,11 @@ async def _create_one_off_invoice(play: Play, fields: Fields, at: datetime) -> N
     await documents.create_one_off_invoice(play.clients, fields, CUSTOMER)
 
 
+async def _adjust_fee(play: Play, fields: Fields, at: datetime) -> None:
+    [charge] = [each for _, version in play.catalog.plans for each in version.charges]
+    await documents.adjust_fee(play.clients, fields, charge.code)
+
+
 def _of_documents(change: Callable[[Clients, Fields], Awaitable[None]]) -> "Step":
     async def step(play: Play, fields: Fields, at: datetime) -> None:
         await change(play.clients, fields)
@@ -231,6 +236,6 @@ STEPS: dict[str, Step] = {
     "create_credit_note": _of_documents(documents.create_credit_note),
     "refresh_invoice": _of_documents(documents.refresh_invoice),
     "finalize_invoice": _of_documents(documents.finalize_invoice),
-    "adjust_fee": _of_documents(documents.adjust_fee),
+    "adjust_fee": _adjust_fee,
     "void_invoice": _of_documents(documents.void_invoice),
 }
