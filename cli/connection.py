@@ -10,14 +10,17 @@ import grpc
 
 from cli.stack.endpoint import Endpoint, read_endpoint
 from libs.common.rpc.client import channel
+from weir.invoicing.v1.advance_fees_pb2_grpc import AdvanceFeeServiceStub
 from weir.invoicing.v1.billing_previews_pb2_grpc import BillingPreviewServiceStub
 from weir.invoicing.v1.changes_pb2_grpc import PlanChangeServiceStub
 from weir.invoicing.v1.coupons_pb2_grpc import AppliedCouponServiceStub
 from weir.invoicing.v1.credit_notes_pb2_grpc import CreditNoteServiceStub
 from weir.invoicing.v1.customers_pb2_grpc import CustomerServiceStub
 from weir.invoicing.v1.drafts_pb2_grpc import DraftServiceStub
+from weir.invoicing.v1.fixed_charges_pb2_grpc import FixedChargeServiceStub
 from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceStub
 from weir.invoicing.v1.lines_pb2_grpc import InvoiceLineServiceStub
+from weir.invoicing.v1.one_offs_pb2_grpc import OneOffInvoiceServiceStub
 from weir.invoicing.v1.pauses_pb2_grpc import PauseServiceStub
 from weir.invoicing.v1.replays_pb2_grpc import ReplayServiceStub
 from weir.metering.v1.alerts_pb2_grpc import AlertServiceStub
@@ -39,14 +42,17 @@ from weir.pricing.v1.pricing_pb2_grpc import PricingServiceStub
 from weir.pricing.v1.simulation_pb2_grpc import SimulationServiceStub
 
 if TYPE_CHECKING:
+    from weir.invoicing.v1.advance_fees_pb2_grpc import AdvanceFeeServiceAsyncStub
     from weir.invoicing.v1.billing_previews_pb2_grpc import BillingPreviewServiceAsyncStub
     from weir.invoicing.v1.changes_pb2_grpc import PlanChangeServiceAsyncStub
     from weir.invoicing.v1.coupons_pb2_grpc import AppliedCouponServiceAsyncStub
     from weir.invoicing.v1.credit_notes_pb2_grpc import CreditNoteServiceAsyncStub
     from weir.invoicing.v1.customers_pb2_grpc import CustomerServiceAsyncStub
     from weir.invoicing.v1.drafts_pb2_grpc import DraftServiceAsyncStub
+    from weir.invoicing.v1.fixed_charges_pb2_grpc import FixedChargeServiceAsyncStub
     from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceAsyncStub
     from weir.invoicing.v1.lines_pb2_grpc import InvoiceLineServiceAsyncStub
+    from weir.invoicing.v1.one_offs_pb2_grpc import OneOffInvoiceServiceAsyncStub
     from weir.invoicing.v1.pauses_pb2_grpc import PauseServiceAsyncStub
     from weir.invoicing.v1.replays_pb2_grpc import ReplayServiceAsyncStub
     from weir.metering.v1.alerts_pb2_grpc import AlertServiceAsyncStub
@@ -152,6 +158,18 @@ class Connection:
     @property
     def drafts(self) -> "DraftServiceAsyncStub":
         return DraftServiceStub(self._channel("invoicing"))
+
+    @property
+    def one_offs(self) -> "OneOffInvoiceServiceAsyncStub":
+        return OneOffInvoiceServiceStub(self._channel("invoicing"))
+
+    @property
+    def fixed_charges(self) -> "FixedChargeServiceAsyncStub":
+        return FixedChargeServiceStub(self._channel("invoicing"))
+
+    @property
+    def advance_fees(self) -> "AdvanceFeeServiceAsyncStub":
+        return AdvanceFeeServiceStub(self._channel("invoicing"))
 
     @property
     def billing_previews(self) -> "BillingPreviewServiceAsyncStub":

@@ -9,6 +9,11 @@ from cli.arguments.options import Data, Json, OfCustomer, execute
 subscriptions = typer.Typer(help="Who has which plan.")
 
 Id = Annotated[str, typer.Argument(metavar="ID")]
+KeepFee = Annotated[bool, typer.Option("--keep-fee", help="Keep a base fee for days that are not used, not credit it.")]
+RefundFee = Annotated[bool, typer.Option("--refund-fee", help="Give back what was paid of it, and credit the rest.")]
+OffsetFee = Annotated[
+    bool, typer.Option("--offset-fee", help="Take it off what is due of its invoice, and credit the rest.")
+]
 
 
 def add_to(root: typer.Typer) -> None:
@@ -58,27 +63,17 @@ def subscriptions_terminate(
     at: Annotated[
         str, typer.Option("--at", metavar="TIME", help="First instant no longer billed; now if not given.")
     ] = "",
-    keep_fee: Annotated[bool, typer.Option("--keep-fee", help="Keep a base fee that is paid beyond the end.")] = False,
-    offset_fee: Annotated[
-        bool, typer.Option("--offset-fee", help="Take it off what is due of its invoice, and credit only the rest.")
-    ] = False,
+    keep_fee: KeepFee = False,
+    refund_fee: RefundFee = False,
+    offset_fee: OffsetFee = False,
     skip_invoice: Annotated[bool, typer.Option("--skip-invoice", help="Never bill what is not billed yet.")] = False,
     as_json: Json = False,
 ) -> None:
     """Say when a subscription ends. What was used until then is billed."""
-    from cli.commands.subscriptions import terminate_subscription
+    from cli.commands.subscriptions import terminate_subscription, unused_fee
 
-    execute(
-        terminate_subscription(
-            data,
-            subscription_id,
-            at,
-            keep_fee=keep_fee,
-            offset_fee=offset_fee,
-            skip_invoice=skip_invoice,
-            as_json=as_json,
-        )
-    )
+    fee = unused_fee(keep=keep_fee, refund=refund_fee, offset=offset_fee)
+    execute(terminate_subscription(data, subscription_id, at, fee, skip_invoice=skip_invoice, as_json=as_json))
 
 
 @subscriptions.command("show")
@@ -110,14 +105,17 @@ def subscriptions_change(
             help="The new base fee of the running period: its days, none, or a whole one for a period that begins now.",
         ),
     ] = "prorate",
-    keep_fee: Annotated[bool, typer.Option("--keep-fee", help="Keep an old base fee that is paid beyond it.")] = False,
+    keep_fee: KeepFee = False,
+    refund_fee: RefundFee = False,
+    offset_fee: OffsetFee = False,
     preview: Annotated[bool, typer.Option("--preview", help="Show what it would bill, and change nothing.")] = False,
     as_json: Json = False,
 ) -> None:
     """Change a subscription's plan. What was used until then is billed by the old one."""
-    from cli.commands.subscriptions import change_plan, plan_change, preview_change
+    from cli.commands.subscriptions import change_plan, plan_change, preview_change, unused_fee
 
-    change = plan_change(plan, version, when, proration, keep_fee=keep_fee)
+    fee = unused_fee(keep=keep_fee, refund=refund_fee, offset=offset_fee)
+    change = plan_change(plan, version, when, proration, fee)
     if preview:
         execute(preview_change(data, subscription_id, change, as_json=as_json))
     else:
@@ -130,15 +128,16 @@ def subscriptions_pause(
     subscription_id: Id,
     at: Annotated[str, typer.Option("--at", metavar="TIME", help="First instant of the pause; now if not given.")] = "",
     until: Annotated[str, typer.Option("--until", metavar="TIME", help="First instant after it, if it is known.")] = "",
-    keep_fee: Annotated[
-        bool, typer.Option("--keep-fee", help="Keep a base fee that is paid beyond its start.")
-    ] = False,
+    keep_fee: KeepFee = False,
+    refund_fee: RefundFee = False,
+    offset_fee: OffsetFee = False,
     as_json: Json = False,
 ) -> None:
     """Charge no base fee for a while. Usage is billed as ever."""
-    from cli.commands.subscriptions import pause_subscription
+    from cli.commands.subscriptions import pause_subscription, unused_fee
 
-    execute(pause_subscription(data, subscription_id, at, until, keep_fee=keep_fee, as_json=as_json))
+    fee = unused_fee(keep=keep_fee, refund=refund_fee, offset=offset_fee)
+    execute(pause_subscription(data, subscription_id, at, until, fee, as_json=as_json))
 
 
 @subscriptions.command("resume")

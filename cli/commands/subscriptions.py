@@ -76,18 +76,18 @@ async def create_subscription(
 
 
 async def terminate_subscription(
-    data: Path, subscription_id: str, at: str, *, keep_fee: bool, offset_fee: bool, skip_invoice: bool, as_json: bool
+    data: Path,
+    subscription_id: str,
+    at: str,
+    fee: "PlanChange.OnUnusedFee.ValueType",
+    *,
+    skip_invoice: bool,
+    as_json: bool,
 ) -> None:
-    """Raises WrongUsage."""
-    if keep_fee and offset_fee:
-        raise WrongUsage("--offset-fee: a fee that is kept is not taken off anything")
     request = TerminateSubscriptionRequest(request_id=new_request_id(), id=subscription_id)
+    request.on_unused_fee = TerminateSubscriptionRequest.OnUnusedFee.Value(PlanChange.OnUnusedFee.Name(fee))
     if at:
         request.end_time.CopyFrom(timestamp(typed_time(at, "--at")))
-    if keep_fee:
-        request.on_unused_fee = TerminateSubscriptionRequest.ON_UNUSED_FEE_KEEP
-    if offset_fee:
-        request.on_unused_fee = TerminateSubscriptionRequest.ON_UNUSED_FEE_OFFSET
     if skip_invoice:
         request.last_invoice = TerminateSubscriptionRequest.LAST_INVOICE_SKIP
     async with connected_to(data) as services:
@@ -99,15 +99,13 @@ async def terminate_subscription(
 
 
 async def pause_subscription(
-    data: Path, subscription_id: str, at: str, until: str, *, keep_fee: bool, as_json: bool
+    data: Path, subscription_id: str, at: str, until: str, fee: "PlanChange.OnUnusedFee.ValueType", *, as_json: bool
 ) -> None:
-    request = PauseSubscriptionRequest(request_id=new_request_id(), id=subscription_id)
+    request = PauseSubscriptionRequest(request_id=new_request_id(), id=subscription_id, on_unused_fee=fee)
     if at:
         request.pause_time.CopyFrom(timestamp(typed_time(at, "--at")))
     if until:
         request.resume_time.CopyFrom(timestamp(typed_time(until, "--until")))
-    if keep_fee:
-        request.on_unused_fee = PlanChange.ON_UNUSED_FEE_KEEP
     async with connected_to(data) as services:
         changed = (await services.pauses.PauseSubscription(request)).subscription
     _print_phases(changed, as_json=as_json)
@@ -137,13 +135,29 @@ def _print_phases(found: Subscription, *, as_json: bool) -> None:
     print_table(("phase", "plan", "from", "base fee from"), [_phase_row(each) for each in found.phases], nothing="")
 
 
-def plan_change(plan: str, version: int, when: str, proration: str, *, keep_fee: bool) -> PlanChange:
+def unused_fee(*, keep: bool, refund: bool, offset: bool) -> "PlanChange.OnUnusedFee.ValueType":
+    """Of a change, a pause or an end; credited unless one is asked for. Raises WrongUsage."""
+    asked = [
+        value
+        for value, is_asked in (
+            (PlanChange.ON_UNUSED_FEE_KEEP, keep),
+            (PlanChange.ON_UNUSED_FEE_REFUND, refund),
+            (PlanChange.ON_UNUSED_FEE_OFFSET, offset),
+        )
+        if is_asked
+    ]
+    if len(asked) > 1:
+        raise WrongUsage("only one of --keep-fee, --refund-fee and --offset-fee can be done with a fee")
+    return asked[0] if asked else PlanChange.ON_UNUSED_FEE_CREDIT
+
+
+def plan_change(
+    plan: str, version: int, when: str, proration: str, fee: "PlanChange.OnUnusedFee.ValueType"
+) -> PlanChange:
     """As it was typed. Raises WrongUsage."""
     if proration not in _PRORATIONS:
         raise WrongUsage(f"--proration: {proration} is none of {', '.join(_PRORATIONS)}")
-    change = PlanChange(plan_code=plan, plan_version=version, proration=_PRORATIONS[proration])
-    if keep_fee:
-        change.on_unused_fee = PlanChange.ON_UNUSED_FEE_KEEP
+    change = PlanChange(plan_code=plan, plan_version=version, proration=_PRORATIONS[proration], on_unused_fee=fee)
     if when in _WHEN:
         change.effective = _WHEN[when]
     else:

@@ -89,8 +89,9 @@ async def test_a_subscription_waits_for_its_payment_or_offsets_what_is_not_used(
     assert (made["state"], made["activation"]["expire_time"]) == ("STATE_INCOMPLETE", "2024-01-12T00:01:00Z")
     code, _, err = await weir(*waiting, "--plan", "basic")
     assert (code, "ACTIVATION_WITHOUT_INVOICE" in err) == (1, True)
-    assert (await weir("terminate", "s", "--offset-fee"))[0] == 0
     assert (await weir("terminate", "s", "--offset-fee", "--keep-fee"))[0] == 2
+    assert (await weir("pause", "s", "--refund-fee"))[0] == 0
+    assert (await weir("terminate", "s", "--offset-fee"))[0] == 0
 
 
 @pytest.mark.parametrize("arguments", [("--when", "someday"), ("--proration", "half")])

@@ -9,6 +9,12 @@ from libs.common.money import EXACT, Money
 from services.invoicing.domain.bill import MAX_SUBTOTAL
 from services.invoicing.domain.line import Line, LineKind, RatedUsage
 
+_NOT_ADJUSTABLE = {
+    LineKind.LATE_USAGE: "usage that came late",
+    LineKind.FIXED_CHARGE: "a fixed charge, whose units the subscription has",
+    LineKind.ADVANCE_USAGE: "an event that was charged when it was recorded",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Adjustment:
@@ -35,11 +41,9 @@ def priced(units: Decimal, unit_amount: Decimal, currency: str) -> tuple[Money, 
 
 
 def require_adjustable(line: Line) -> None:
-    """Raises FailedPrecondition LINE_NOT_ADJUSTABLE: what came late is a difference, which has no units."""
-    if line.kind is LineKind.LATE_USAGE:
-        raise FailedPrecondition(
-            "LINE_NOT_ADJUSTABLE", f"line {line.code} is for usage that came late: it can't be adjusted"
-        )
+    """Raises FailedPrecondition LINE_NOT_ADJUSTABLE: refreshing a draft makes no such line again."""
+    if (what := _NOT_ADJUSTABLE.get(line.kind)) is not None:
+        raise FailedPrecondition("LINE_NOT_ADJUSTABLE", f"line {line.code} is for {what}: it can't be adjusted")
 
 
 def adjusted(line: Line, asked: Adjustment, repriced: RatedUsage | None) -> Line:
