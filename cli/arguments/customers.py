@@ -28,6 +28,10 @@ Tax = Annotated[
     typer.Option(metavar="CODE", help="A tax of the customer's; may be repeated, all that there are then."),
 ]
 
+NumberPrefix = Annotated[
+    str | None, typer.Option(metavar="PREFIX", help="Number its invoices PREFIX-CCC-III, not with all others.")
+]
+
 
 def add_to(root: typer.Typer) -> None:
     root.add_typer(customers, name="customers")
@@ -63,12 +67,13 @@ def customers_create(
     skip_zero: SkipZero = None,
     metadata: Metadata = None,
     tax: Tax = None,
+    number_prefix: NumberPrefix = None,
     as_json: Json = False,
 ) -> None:
     """Make a customer."""
     from cli.commands.customers import create_customer, given
 
-    fields = given(name, email, time_zone, currency, locale, net_term, grace, skip_zero, metadata, tax)
+    fields = given(name, email, time_zone, currency, locale, net_term, grace, skip_zero, metadata, tax, number_prefix)
     execute(create_customer(data, customer_id, fields, as_json=as_json))
 
 
@@ -86,12 +91,13 @@ def customers_update(
     skip_zero: SkipZero = None,
     metadata: Metadata = None,
     tax: Tax = None,
+    number_prefix: NumberPrefix = None,
     as_json: Json = False,
 ) -> None:
     """Change what is given of a customer."""
     from cli.commands.customers import given, update_customer
 
-    fields = given(name, email, time_zone, currency, locale, net_term, grace, skip_zero, metadata, tax)
+    fields = given(name, email, time_zone, currency, locale, net_term, grace, skip_zero, metadata, tax, number_prefix)
     execute(update_customer(data, customer_id, fields, as_json=as_json))
 
 

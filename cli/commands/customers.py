@@ -40,6 +40,7 @@ async def show_customer(data: Path, customer_id: str, *, as_json: bool) -> None:
         ("days to pay", str(found.net_payment_term_days)),
         ("days in draft", str(found.grace_period_days)),
         ("invoices of nothing", "skipped" if skips else "finalized"),
+        ("numbers", f"{found.number_prefix}-CCC-III" if found.number_prefix else "the tenant's"),
         ("taxes", ", ".join(found.tax_codes) or "-"),
         *((each.type, each.value) for each in found.tax_ids),
         *(sorted(found.metadata.items())),
@@ -86,6 +87,7 @@ def given(
     skip_zero: bool | None,
     metadata: Sequence[str] | None,
     taxes: Sequence[str] | None,
+    number_prefix: str | None,
 ) -> dict[str, object]:
     """The fields of a customer that were typed."""
     choices = Customer.ZERO_AMOUNT_INVOICES_FINALIZE, Customer.ZERO_AMOUNT_INVOICES_SKIP
@@ -99,6 +101,7 @@ def given(
         "grace_period_days": grace,
         "zero_amount_invoices": None if skip_zero is None else choices[skip_zero],
         "tax_codes": taxes,
+        "number_prefix": number_prefix,
         "metadata": None if metadata is None else dict(map(_pair, metadata)),
     }
     return {field: value for field, value in fields.items() if value is not None}

@@ -12,6 +12,7 @@ from services.invoicing.crediting import use_credits
 from services.invoicing.domain.bill import Fee, Totals, totalled
 from services.invoicing.domain.coupon import AppliedCoupon, left_of
 from services.invoicing.domain.discount import discounted
+from services.invoicing.domain.invoice import customer_number, number
 from services.invoicing.domain.tax import Taxes
 from services.invoicing.peers import Peers
 from services.invoicing.prepaid import PrepaidCredit, draw_all
@@ -94,12 +95,26 @@ async def _freeze(conn: Conn, tenant_id: str, drafts: Sequence[Due], now: dateti
     if not drafts:
         return
     billing_clock = await store.clocks.hold(conn, tenant_id)
-    sequences = await store.drafts.take_sequences(conn, tenant_id, len(drafts))
-    numbered = list(zip(drafts, sequences, strict=True))
+    sequences = await store.numbers.take_sequences(conn, tenant_id, len(drafts))
+    numbered = list(zip(drafts, sequences, await _numbers(conn, tenant_id, drafts, sequences), strict=True))
     await store.drafts.finalize(conn, tenant_id, numbered, billing_clock.now(now), now)
     run_ids = [draft.run_id for draft in drafts if draft.run_id]
     await store.runs.count_finalized(conn, tenant_id, run_ids, billing_clock.test_now)
     log.info("finalized", tenant=tenant_id, first=sequences[0], last=sequences[-1])
+
+
+async def _numbers(conn: Conn, tenant_id: str, drafts: Sequence[Due], sequences: Sequence[int]) -> list[str]:
+    own = [draft.customer_id for draft in drafts if draft.number_prefix]
+    counted = await store.numbers.take_customer_sequences(conn, tenant_id, own) if own else {}
+    counters = {customer_id: (each, iter(its)) for customer_id, (each, its) in counted.items()}
+    found = []
+    for draft, sequence in zip(drafts, sequences, strict=True):
+        if draft.number_prefix:
+            customer_sequence, its_sequences = counters[draft.customer_id]
+            found.append(customer_number(draft.number_prefix, customer_sequence, next(its_sequences)))
+        else:
+            found.append(number(draft.issue_date, sequence))
+    return found
 
 
 def _codes(draft: Due, fees: Sequence[Fee]) -> set[str]:

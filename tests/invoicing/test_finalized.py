@@ -1,17 +1,20 @@
 """A finalized invoice: numbered without gaps, never changed, explained, and told how its payment goes."""
 
 import asyncio
+import re
 
 import asyncpg
 import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
 
 from libs.common.errors import FailedPrecondition, InvalidArgument, NotFound
 from libs.common.money import Money
 from libs.common.wire import money_out
-from tests.invoicing.world import REQUESTS, TOKENS, Tenant, World
-from weir.invoicing.v1 import invoicing_pb2
+from tests.invoicing.world import REQUESTS, TOKENS, Tenant, World, new_request_id
+from weir.invoicing.v1 import customers_pb2, invoicing_pb2
 
 Invoice = invoicing_pb2.Invoice
+SKIP = invoicing_pb2.Customer.ZERO_AMOUNT_INVOICES_SKIP
 
 _MORE = (
     "INSERT INTO invoice_line (tenant_id, invoice_id, position, kind, code, description, period_start, period_end,"
@@ -117,19 +120,18 @@ async def test_a_line_can_not_slip_in_while_its_invoice_is_being_finalized(world
             await slipping
 
 
-async def test_numbers_have_no_gaps_though_finalizers_race_and_fail(world: World, acme: Tenant) -> None:
-    await acme.plan("basic")
-    await acme.start_clock("2023-11-01")
-    await acme.customer("globex")
-    for i in range(8):
-        await acme.subscribe(f"globex-{i}", "globex", "basic", "2023-11-01")
-    await acme.advance("2024-06-01")
+async def fail_sometimes(world: World) -> None:
+    """When an invoice is frozen."""
     async with world.database() as conn:
         await conn.execute(
             "CREATE FUNCTION fail_sometimes() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
             " IF random() < 0.05 AND NEW.state = 'finalized' THEN RAISE EXCEPTION 'chance'; END IF; RETURN NEW; END $$;"
             " CREATE TRIGGER chance BEFORE UPDATE ON invoice FOR EACH ROW EXECUTE FUNCTION fail_sometimes()"
         )
+
+
+async def bill_stubbornly(world: World) -> None:
+    """With three workers that go on whatever happens."""
 
     async def stubborn_worker() -> None:
         async with world.worker(chunk_size=3) as biller:
@@ -141,8 +143,80 @@ async def test_numbers_have_no_gaps_though_finalizers_race_and_fail(world: World
                     continue
 
     await asyncio.gather(*(stubborn_worker() for _ in range(3)))
+
+
+async def test_numbers_have_no_gaps_though_finalizers_race_and_fail(world: World, acme: Tenant) -> None:
+    await acme.plan("basic")
+    await acme.start_clock("2023-11-01")
+    await acme.customer("globex")
+    for i in range(8):
+        await acme.subscribe(f"globex-{i}", "globex", "basic", "2023-11-01")
+    await acme.advance("2024-06-01")
+    await fail_sometimes(world)
+    await bill_stubbornly(world)
     numbers = sorted(each.number[-6:] for each in await acme.invoices())
     assert numbers == [f"{i:06}" for i in range(1, 57)]
+
+
+async def test_customers_have_numbers_of_their_own_without_gaps_though_finalizers_race_and_fail(
+    world: World, acme: Tenant
+) -> None:
+    """The tenant's sequence goes through all of them. A prefix may change: the sequences go on."""
+    await acme.plan("basic")
+    await acme.start_clock("2023-11-01")
+    for customer_id, prefix in (("globex", "GLX"), ("initech", "I-2"), ("hooli", ""), ("umbrella", "GLX")):
+        await acme.customer(customer_id, number_prefix=prefix)
+        for i in range(2):
+            await acme.subscribe(f"{customer_id}-{i}", customer_id, "basic", "2023-11-01")
+    await fail_sometimes(world)
+    await acme.advance("2024-03-01")
+    await bill_stubbornly(world)
+    renamed = invoicing_pb2.Customer(id="globex", number_prefix="NEW")
+    request = customers_pb2.UpdateCustomerRequest(
+        request_id=new_request_id(), customer=renamed, update_mask=FieldMask(paths=["number_prefix"])
+    )
+    await acme.customers.UpdateCustomer(request)
+    await acme.advance("2024-04-01")
+    await bill_stubbornly(world)
+    numbers: dict[str, list[str]] = {}
+    for each in await acme.invoices():
+        numbers.setdefault(each.customer_id, []).append(each.number)
+    own = {customer_id: sorted(found, key=lambda it: it[-3:]) for customer_id, found in numbers.items()}
+    hooli = own.pop("hooli")
+    assert len(set(hooli)) == 10
+    assert all(re.fullmatch(r"INV-20\d{4}-\d{6}", each) for each in hooli)
+    by_customer = {customer_id: {each.split("-")[-2] for each in found} for customer_id, found in own.items()}
+    assert sorted(by_customer.values(), key=min) == [{"001"}, {"002"}, {"003"}]
+    for customer_id, first, last in (("globex", "GLX", "NEW"), ("initech", "I-2", "I-2"), ("umbrella", "GLX", "GLX")):
+        [sequence] = by_customer[customer_id]
+        assert own[customer_id] == [f"{first if i < 9 else last}-{sequence}-{i:03}" for i in range(1, 11)]
+    async with world.database() as conn:
+        sequences = await conn.fetch("SELECT sequence FROM invoice ORDER BY sequence")
+    assert [row["sequence"] for row in sequences] == list(range(1, 41))
+
+
+async def test_a_draft_takes_no_number_from_its_customer(world: World, acme: Tenant) -> None:
+    await acme.plan("basic")
+    await acme.start_clock("2023-11-01")
+    await acme.customer("globex", number_prefix="GLX", grace_period_days=3, zero_amount_invoices=SKIP)
+    await acme.plan("free", base_fee=0)
+    await acme.subscribe("free", "globex", "free", "2023-11-01")
+    await acme.subscribe("s", "globex", "basic", "2023-11-01")
+    await acme.advance("2023-12-01")
+    await world.bill()
+    assert [each.number for each in await acme.invoices()] == ["", ""]
+    async with world.database() as conn:
+        assert await conn.fetchval("SELECT count(*) FROM customer_counter") == 0
+    await acme.advance("2023-12-04")
+    await world.bill()
+    assert sorted(each.number for each in await acme.invoices()) == ["", "GLX-001-001"]
+
+
+@pytest.mark.parametrize("prefix", ["INV", "glx", "GLX-", "-G", "G--X", "A" * 21, "G X"])
+async def test_a_prefix_that_makes_no_good_number_is_refused(acme: Tenant, prefix: str) -> None:
+    with pytest.raises(InvalidArgument) as refused:
+        await acme.customer("globex", number_prefix=prefix)
+    assert refused.value.reason == "NUMBER_PREFIX_MALFORMED"
 
 
 async def test_every_line_is_explained_and_reproduced(world: World, acme: Tenant) -> None:

@@ -10,6 +10,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from libs.common.errors import InvalidArgument
 from libs.common.wire import code_in, currency_in, text_in, timestamp_out
 from services.invoicing.domain.customer import Address, Customer
+from services.invoicing.domain.invoice import TENANT_PREFIX
 from services.invoicing.domain.period import is_time_zone
 from weir.invoicing.v1 import invoicing_pb2
 
@@ -18,8 +19,10 @@ MAX_GRACE_PERIOD_DAYS = 365
 MAX_METADATA_KEYS = 50
 MAX_TAX_CODES = 100
 MAX_TAX_IDS = 10
+MAX_NUMBER_PREFIX = 20
 
 _LOCALE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,4}", re.ASCII)
+_NUMBER_PREFIX = re.compile(r"[A-Z0-9]+(-[A-Z0-9]+)*", re.ASCII)
 _COUNTRY = re.compile(r"[A-Z]{2}", re.ASCII)
 _SKIPS = {
     invoicing_pb2.Customer.ZERO_AMOUNT_INVOICES_UNSPECIFIED: False,
@@ -39,6 +42,7 @@ _MASKED = {
     "zero_amount_invoices": "skips_zero_amounts",
     "metadata": "metadata",
     "tax_codes": "tax_codes",
+    "number_prefix": "number_prefix",
 }
 """What a caller sets: the contract's field, and the domain's."""
 
@@ -61,6 +65,7 @@ def customer_in(message: invoicing_pb2.Customer, create_time: datetime) -> Custo
         skips_zero_amounts=_skips_in(message.zero_amount_invoices),
         metadata=_metadata_in(message.metadata),
         tax_codes=_tax_codes_in(message.tax_codes),
+        number_prefix=_number_prefix_in(message.number_prefix),
     )
 
 
@@ -101,6 +106,7 @@ def customer_out(customer: Customer) -> invoicing_pb2.Customer:
         zero_amount_invoices=skips if customer.skips_zero_amounts else finalizes,
         metadata=customer.metadata,
         tax_codes=customer.tax_codes,
+        number_prefix=customer.number_prefix,
         erase_time=timestamp_out(customer.erase_time),
     )
 
@@ -117,6 +123,19 @@ def _locale_in(value: str) -> str:
     if value and not _LOCALE.fullmatch(value):
         raise InvalidArgument(
             "LOCALE_MALFORMED", f"{value[:64]!r} is not a language tag such as de-CH", field="customer.locale"
+        )
+    return value
+
+
+def _number_prefix_in(value: str) -> str:
+    """Those of the tenant's own numbers are never given."""
+    is_wellformed = len(value) <= MAX_NUMBER_PREFIX and _NUMBER_PREFIX.fullmatch(value)
+    if value and (not is_wellformed or value == TENANT_PREFIX):
+        raise InvalidArgument(
+            "NUMBER_PREFIX_MALFORMED",
+            f"{value[:64]!r} is not up to {MAX_NUMBER_PREFIX} capital letters, digits and single hyphens between them,"
+            f" other than {TENANT_PREFIX}",
+            field="customer.number_prefix",
         )
     return value
 

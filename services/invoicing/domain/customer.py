@@ -27,7 +27,8 @@ class Customer:
 
     `tax_codes` are the taxes on lines that no plan, charge or request names any for.
     `currency` is that of one-off invoices that name none, "" without one. `tax_ids` are numbers by type. Invoices that
-    come to nothing are finalized, unless the customer `skips_zero_amounts`.
+    come to nothing are finalized, unless the customer `skips_zero_amounts`. With a `number_prefix` the customer's
+    invoices have numbers of their own.
     """
 
     id: str
@@ -45,6 +46,7 @@ class Customer:
     metadata: Mapping[str, str] = field(default_factory=dict)
     erase_time: datetime | None = None
     tax_codes: tuple[str, ...] = ()
+    number_prefix: str = ""
 
 
 def updated(old: Customer, new: Customer, *, has_subscriptions: bool) -> Customer:

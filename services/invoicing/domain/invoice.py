@@ -11,6 +11,8 @@ from services.invoicing.domain.line import Source
 from services.invoicing.domain.period import Period, day_start, local_date
 from services.invoicing.domain.settlement import Settlement
 
+TENANT_PREFIX = "INV"
+
 
 class State(StrEnum):
     DRAFT = "draft"
@@ -137,4 +139,11 @@ def overdue_from(due: date, tz: ZoneInfo) -> datetime:
 
 def number(issued: date, sequence: int) -> str:
     """For example INV-202312-000042. `sequence` counts the tenant's invoices from 1 and does not restart."""
-    return f"INV-{issued:%Y%m}-{sequence:06d}"
+    return f"{TENANT_PREFIX}-{issued:%Y%m}-{sequence:06d}"
+
+
+def customer_number(prefix: str, customer_sequence: int, sequence: int) -> str:
+    """For example GLX-007-042. `sequence` counts the invoices of the tenant's 7th customer with a prefix that were
+    numbered so, from 1. No prefix is TENANT_PREFIX: the two kinds of numbers never meet.
+    """
+    return f"{prefix}-{customer_sequence:03d}-{sequence:03d}"

@@ -19,17 +19,17 @@ from services.invoicing.domain.period import zone
 
 _SET = (
     "name, email, time_zone, currency, locale, address, tax_ids, net_payment_term_days, grace_period_days,"
-    " skips_zero_amounts, metadata, erase_time, tax_codes"
+    " skips_zero_amounts, metadata, erase_time, tax_codes, number_prefix"
 )
 _COLUMNS = f"id, create_time, {_SET}"
-_PLACES = ", ".join(f"${i}" for i in range(3, 16))
+_PLACES = ", ".join(f"${i}" for i in range(3, 17))
 
 
 async def insert(conn: Conn, tenant_id: str, customer: Customer, request_id: UUID, request_hash: bytes) -> bool:
     """False when the id or the request_id is taken."""
     made = await conn.fetchval(
         f"INSERT INTO customer (tenant_id, id, {_SET}, create_time, request_id, request_hash)"
-        f" VALUES ($1, $2, {_PLACES}, $16, $17, $18) ON CONFLICT DO NOTHING RETURNING true",
+        f" VALUES ($1, $2, {_PLACES}, $17, $18, $19) ON CONFLICT DO NOTHING RETURNING true",
         tenant_id,
         customer.id,
         *_values(customer),
@@ -152,6 +152,7 @@ def _values(customer: Customer) -> tuple[Any, ...]:
         json.dumps(customer.metadata),
         customer.erase_time,
         customer.tax_codes,
+        customer.number_prefix,
     )
 
 

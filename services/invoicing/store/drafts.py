@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from libs.common.postgres import Conn
 from services.invoicing.domain.bill import Totals
 from services.invoicing.domain.draft import draft_until
-from services.invoicing.domain.invoice import InvoiceKind, due_date, number, overdue_from
+from services.invoicing.domain.invoice import InvoiceKind, due_date, overdue_from
 from services.invoicing.domain.period import zone
 from services.invoicing.domain.settlement import InvoiceKey, Portion, by_invoice
 from services.invoicing.store import customers, discounts, lines, settlements
@@ -45,6 +45,7 @@ class Due:
     is_one_off: bool
     net_payment_term_days: int
     tz: ZoneInfo
+    number_prefix: str
 
 
 async def collect(
@@ -164,7 +165,7 @@ async def _taken(conn: Conn, tenant_id: str, ids: Sequence[str], now: datetime, 
         "  AND i.kind = 'subscription' AND (r.id = i.billing_run_id OR r.as_of >= $3)"
         "  ORDER BY r.id <> i.billing_run_id, r.as_of LIMIT 1),"
         "  i.billing_run_id) AS run_id, i.customer_id, i.currency, i.issue_date, c.tax_codes, c.skips_zero_amounts,"
-        " i.kind, c.net_payment_term_days, c.time_zone"
+        " i.kind, c.net_payment_term_days, c.time_zone, c.number_prefix"
         " FROM invoice i JOIN customer c ON c.tenant_id = i.tenant_id AND c.id = i.customer_id"
         f" WHERE i.tenant_id = $1 AND i.id = ANY($2::text[]) AND {condition}"
         " ORDER BY i.due_time, i.id FOR UPDATE OF i SKIP LOCKED",
@@ -184,6 +185,7 @@ async def _taken(conn: Conn, tenant_id: str, ids: Sequence[str], now: datetime, 
             is_one_off=row["kind"] == InvoiceKind.ONE_OFF,
             net_payment_term_days=row["net_payment_term_days"],
             tz=zone(row["time_zone"]),
+            number_prefix=row["number_prefix"],
         )
         for row in rows
     ]
@@ -208,26 +210,13 @@ async def total(conn: Conn, tenant_id: str, totals: Mapping[str, Totals]) -> Non
     )
 
 
-async def take_sequences(conn: Conn, tenant_id: str, count: int) -> range:
-    """The next `count` sequences of the tenant. Nobody else gets any until the transaction ends; if it fails, the next
-    one gets these: there are no gaps.
-    """
-    last: int = await conn.fetchval(
-        "INSERT INTO invoice_counter (tenant_id, last_sequence) VALUES ($1, $2) ON CONFLICT (tenant_id)"
-        " DO UPDATE SET last_sequence = invoice_counter.last_sequence + $2 RETURNING last_sequence",
-        tenant_id,
-        count,
-    )
-    return range(last - count + 1, last + 1)
-
-
 async def finalize(
-    conn: Conn, tenant_id: str, numbered: Sequence[tuple[Due, int]], finalize_time: datetime, now: datetime
+    conn: Conn, tenant_id: str, numbered: Sequence[tuple[Due, int, str]], finalize_time: datetime, now: datetime
 ) -> None:
-    """Finalize the locked drafts (draft, sequence). With nothing due they are paid; payments is told of the
+    """Finalize the locked drafts (draft, sequence, number). With nothing due they are paid; payments is told of the
     others.
     """
-    due_dates = [due_date(draft.issue_date, draft.net_payment_term_days) for draft, _ in numbered]
+    due_dates = [due_date(draft.issue_date, draft.net_payment_term_days) for draft, _, _ in numbered]
     await conn.execute(
         "UPDATE invoice i SET state = 'finalized', sequence = n.sequence, number = n.number, finalize_time = $5,"
         " due_date = n.due_date, overdue_from = n.overdue_from,"
@@ -237,13 +226,13 @@ async def finalize(
         "  AS n (id, sequence, number, due_date, overdue_from)"
         " WHERE i.tenant_id = $1 AND i.id = n.id AND i.state = 'draft'",
         tenant_id,
-        [draft.id for draft, _ in numbered],
-        [sequence for _, sequence in numbered],
-        [number(draft.issue_date, sequence) for draft, sequence in numbered],
+        [draft.id for draft, _, _ in numbered],
+        [sequence for _, sequence, _ in numbered],
+        [number for _, _, number in numbered],
         finalize_time,
         now,
         due_dates,
-        [overdue_from(due, draft.tz) for due, (draft, _) in zip(due_dates, numbered, strict=True)],
+        [overdue_from(due, draft.tz) for due, (draft, _, _) in zip(due_dates, numbered, strict=True)],
     )
 
 
