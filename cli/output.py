@@ -38,7 +38,14 @@ def print_list(name: str, messages: Sequence[Message]) -> None:
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str = "") -> Table:
     """A column whose name begins with ">" is aligned to the right."""
-    made = Table(title=title or None, title_justify="left", box=None, header_style="bold", pad_edge=False)
+    made = Table(
+        title=title or None,
+        title_justify="left",
+        box=None,
+        header_style="bold",
+        pad_edge=False,
+        min_width=len(title) or None,
+    )
     for column in columns:
         made.add_column(column.removeprefix(">"), justify="right" if column.startswith(">") else "left")
     for row in rows:
@@ -67,7 +74,9 @@ def instant(value: Timestamp) -> str:
 
 
 def period(value: money_pb2.Period) -> str:
-    """ "2023-11-01 to 2023-12-01" where both are midnight in UTC."""
+    """ "2023-11-01 to 2023-12-01" where both are midnight in UTC; "-" where it is not set."""
+    if not value.HasField("start_time"):
+        return "-"
     start, end = instant(value.start_time), instant(value.end_time)
     if start.endswith(MIDNIGHT) and end.endswith(MIDNIGHT):
         return f"{start.removesuffix(MIDNIGHT)} to {end.removesuffix(MIDNIGHT)}"

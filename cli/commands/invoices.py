@@ -1,6 +1,7 @@
 """`weir invoices`."""
 
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 
 from rich.padding import Padding
@@ -36,6 +37,8 @@ from weir.invoicing.v1.invoicing_pb2 import (
 from weir.invoicing.v1.lines_pb2 import ListInvoiceLinesRequest
 
 ID_PREFIX = "inv_"
+_ADDITIONS = {InvoiceLine.KIND_FIXED_CHARGE, InvoiceLine.KIND_ADVANCE_USAGE}
+"""Lines that bill what came to a quantity that was there before."""
 
 
 async def list_invoices(data: Path, customer: str, *, overdue: bool, as_json: bool) -> None:
@@ -157,7 +160,9 @@ async def find_invoice(services: Connection, number_or_id: str) -> Invoice:
 
 def invoice_table(invoice: Invoice) -> Table:
     """An invoice for people: its lines, what they add up to, and how its payment stands."""
-    title = f"{invoice.number or invoice.id or 'preview'}   {invoice.customer_id}   {period(invoice.period)}"
+    named = [invoice.number or invoice.id or "preview", invoice.customer_id]
+    if invoice.HasField("period"):
+        named.append(period(invoice.period))
     rows = [(each.code, _quantity(each), each.description, amount(each.amount)) for each in invoice.lines]
     rows.append(("", "", "subtotal", amount(invoice.subtotal)))
     rows += [("", "", f"coupon {each.name}", amount(each.amount, -1)) for each in invoice.discounts]
@@ -180,12 +185,17 @@ def invoice_table(invoice: Invoice) -> Table:
         rows.append(("", "", "offset", amount(invoice.offset, -1)))
     if invoice.amount_due != invoice.total:
         rows.append(("", "", "amount due", amount(invoice.amount_due)))
-    return table(("line", ">quantity", "", ">amount"), rows, title=title)
+    return table(("line", ">quantity", "", ">amount"), rows, title="   ".join(named))
 
 
 def _quantity(line: InvoiceLine) -> str:
+    if line.units:
+        return quantity(line.units)
     if line.HasField("proration"):
         return f"{line.proration.days} of {line.proration.period_days} days"
+    if line.kind in _ADDITIONS:
+        added = Decimal(line.rating.quantity) - Decimal(line.rating.quantity_before or 0)
+        return f"{max(added, Decimal(0)):,f}"
     return quantity(line.rating.quantity)
 
 

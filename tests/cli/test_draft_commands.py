@@ -75,8 +75,13 @@ async def test_items_are_billed_at_once(weir: Weir) -> None:
     bought = ("invoices", "create", "globex", "--add-on", "seat=3", "--item", "Work = hard=2x1.25")
     code, out, err = await weir(*bought)
     assert (code, err) == (0, "")
-    assert "INV-202401-000001" in out
-    assert "32.50 USD" in out
+    assert [line.split() for line in out.splitlines()[:4]] == [
+        ["INV-202401-000001", "globex"],
+        ["line", "quantity", "amount"],
+        ["seat", "3", "Seat", "30.00", "USD"],
+        ["item", "2", "Work", "=", "hard", "2.50", "USD"],
+    ]
+    assert " - " in (await weir("invoices", "list"))[1]
     made = (await weir.json(*bought, "--item", "Note=5"))["invoice"]
     assert [line["description"] for line in made["lines"]] == ["Seat", "Work = hard", "Note"]
     assert made["total"]["minor_units"] == "3750"
@@ -111,6 +116,11 @@ async def test_units_are_changed_and_what_was_charged_in_advance_is_listed(weir:
     await weir.world.bill()
     code, out, _ = await weir("subscriptions", "advance-fees", "s")
     assert (code, "12.00 USD" in out, "inv_" in out) == (0, True, True)
+    await use(weir.world.tenant("acme"), "2024-01-02", "2")
+    await weir.world.bill()
+    last = (await weir.json("subscriptions", "advance-fees", "s"))["advance_fees"][-1]
+    shown = (await weir("invoices", "show", last["invoice_id"]))[1]
+    assert ["calls", "2", "Calls", "6.00", "USD"] in [line.split() for line in shown.splitlines()]
 
 
 @pytest.mark.parametrize("item", ["Work", "=3", "Work=x3", "Work=3x", "Work=-3"])
