@@ -176,6 +176,9 @@ async def test_customers_have_numbers_of_their_own_without_gaps_though_finalizer
         request_id=new_request_id(), customer=renamed, update_mask=FieldMask(paths=["number_prefix"])
     )
     await acme.customers.UpdateCustomer(request)
+    for customer_id in ("vandelay", "wonka"):
+        await acme.customer(customer_id, number_prefix="GLX")
+        await acme.subscribe(customer_id, customer_id, "basic", "2024-03-01")
     await acme.advance("2024-04-01")
     await bill_stubbornly(world)
     numbers: dict[str, list[str]] = {}
@@ -186,13 +189,14 @@ async def test_customers_have_numbers_of_their_own_without_gaps_though_finalizer
     assert len(set(hooli)) == 10
     assert all(re.fullmatch(r"INV-20\d{4}-\d{6}", each) for each in hooli)
     by_customer = {customer_id: {each.split("-")[-2] for each in found} for customer_id, found in own.items()}
-    assert sorted(by_customer.values(), key=min) == [{"001"}, {"002"}, {"003"}]
+    assert sorted(by_customer.values(), key=min) == [{"001"}, {"002"}, {"003"}, {"004"}, {"005"}]
+    assert {*own.pop("vandelay"), *own.pop("wonka")} == {"GLX-004-001", "GLX-005-001"}
     for customer_id, first, last in (("globex", "GLX", "NEW"), ("initech", "I-2", "I-2"), ("umbrella", "GLX", "GLX")):
         [sequence] = by_customer[customer_id]
         assert own[customer_id] == [f"{first if i < 9 else last}-{sequence}-{i:03}" for i in range(1, 11)]
     async with world.database() as conn:
         sequences = await conn.fetch("SELECT sequence FROM invoice ORDER BY sequence")
-    assert [row["sequence"] for row in sequences] == list(range(1, 41))
+    assert [row["sequence"] for row in sequences] == list(range(1, 43))
 
 
 async def test_a_draft_takes_no_number_from_its_customer(world: World, acme: Tenant) -> None:
