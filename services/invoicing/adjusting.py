@@ -5,12 +5,14 @@ from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 
+from libs.common.errors import FailedPrecondition
 from libs.common.postgres import Conn, Pool
 from services.invoicing import convert, store
 from services.invoicing.domain.adjustment import Adjustment, adjusted, require_adjustable
 from services.invoicing.domain.draft import Draft, committed
 from services.invoicing.domain.line import Line, LineKind, RatedUsage, Source
 from services.invoicing.domain.plan import PlanVersion
+from services.invoicing.domain.progressive import takes_off
 from services.invoicing.domain.settlement import usage_line
 from services.invoicing.domain.subscription import Subscription
 from services.invoicing.peers import Peers
@@ -43,6 +45,7 @@ async def replace_line(
         [draft] = found
         before = await _with_unused(peers, tenant_id, draft, unused_code, subscriptions, plans)
         position = find(before)
+        _require_not_billed_before(before[position], before)
         line = await change(before[position])
         lines = committed(draft, (*before[:position], line, *before[position + 1 :]), missing)
         async with pool.acquire() as conn, conn.transaction():
@@ -78,6 +81,15 @@ async def _with_unused(
         for (source, period, _), usages in zip(asked, rated, strict=True)
     )
     return (*draft.lines, *unused)
+
+
+def _require_not_billed_before(line: Line, lines: Sequence[Line]) -> None:
+    """Raises FailedPrecondition LINE_NOT_ADJUSTABLE for usage of which some was billed progressively."""
+    off = (each for each in lines if each.kind is LineKind.PROGRESSIVE_CREDIT)
+    if line.kind is LineKind.PROGRESSIVE_CREDIT or any(takes_off(each, line, key_of) for each in off):
+        raise FailedPrecondition(
+            "LINE_NOT_ADJUSTABLE", f"usage of {line.code} was billed before in part: it can't be adjusted"
+        )
 
 
 async def adjust(

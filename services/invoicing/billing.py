@@ -18,6 +18,7 @@ from services.invoicing.domain.invoice import Invoice, PaymentStatus, State, iss
 from services.invoicing.domain.late_usage import Correction
 from services.invoicing.domain.line import RatedUsage, Source, bearing
 from services.invoicing.domain.plan import PlanVersion
+from services.invoicing.domain.progressive import taken_off
 from services.invoicing.domain.question import usage_question
 from services.invoicing.domain.settlement import (
     InvoiceKey,
@@ -33,8 +34,9 @@ from services.invoicing.domain.standing import Standing
 from services.invoicing.domain.subscription import Subscription
 from services.invoicing.domain.tax import Taxes
 from services.invoicing.fixed_billing import fixed_lines
-from services.invoicing.late_billing import Late, SettlementsOf, late_of
+from services.invoicing.late_billing import History, Late, late_of
 from services.invoicing.peers import Peers
+from services.invoicing.slices import key_of
 
 _NOTHING_LATE = Late((), (), frozenset())
 
@@ -66,7 +68,7 @@ class Refused:
 
 
 async def bill_all(
-    peers: Peers, tenant_id: str, due: Sequence[Subscription], settlements_of: SettlementsOf
+    peers: Peers, tenant_id: str, due: Sequence[Subscription], history: History
 ) -> tuple[list[Billed], list[Refused]]:
     """Bill a chunk with one question to metering for its usage, one for what came late, and one to pricing.
 
@@ -74,15 +76,15 @@ async def bill_all(
     Unavailable or ResourceExhausted, the fault of no subscription.
     """
     try:
-        return await _bill_together(peers, tenant_id, due, settlements_of), []
+        return await _bill_together(peers, tenant_id, due, history), []
     except (Unavailable, ResourceExhausted):
         raise
     except (BillingError, grpc.aio.AioRpcError) as error:
         if len(due) == 1:
             return [], [_refused(due[0], error)]
     middle = len(due) // 2
-    billed, refused = await bill_all(peers, tenant_id, due[:middle], settlements_of)
-    more_billed, more_refused = await bill_all(peers, tenant_id, due[middle:], settlements_of)
+    billed, refused = await bill_all(peers, tenant_id, due[:middle], history)
+    more_billed, more_refused = await bill_all(peers, tenant_id, due[middle:], history)
     return billed + more_billed, refused + more_refused
 
 
@@ -90,7 +92,7 @@ async def preview(
     peers: Peers,
     tenant_id: str,
     due: Sequence[Subscription],
-    settlements_of: SettlementsOf,
+    history: History,
     standing: Standing,
     now: datetime,
 ) -> list[Invoice]:
@@ -99,7 +101,7 @@ async def preview(
 
     Raises what keeps one from being billed.
     """
-    portions = by_invoice(each.portion for each in await _bill_together(peers, tenant_id, due, settlements_of))
+    portions = by_invoice(each.portion for each in await _bill_together(peers, tenant_id, due, history))
     codes = {code for group in portions.values() for each in group for line in each.lines for code in line.tax_codes}
     taxes = await peers.taxes(tenant_id, codes | {*standing.tax_codes})
     return drafts_of(portions, taxes, standing, now)
@@ -137,9 +139,7 @@ def _draft(key: InvoiceKey, portions: Sequence[Portion], taxes: Taxes, standing:
     )
 
 
-async def _bill_together(
-    peers: Peers, tenant_id: str, due: Sequence[Subscription], settlements_of: SettlementsOf
-) -> list[Billed]:
+async def _bill_together(peers: Peers, tenant_id: str, due: Sequence[Subscription], history: History) -> list[Billed]:
     plans = [await peers.plan_version(tenant_id, each.phase.plan_code, each.phase.plan_version) for each in due]
     settles = [settled(each) for each in due]
     questions = [
@@ -154,7 +154,7 @@ async def _bill_together(
     )
     fixed = await fixed_lines(peers, tenant_id, due, plans)
     closing = {each.id: each for each in reversed(due) if each.is_closing}  # the first of each
-    late, watermark = await late_of(peers, tenant_id, list(closing.values()), watermark, settlements_of)
+    late, watermark = await late_of(peers, tenant_id, list(closing.values()), watermark, history)
     billed = []
     for each, plan, part, usage, its_fixed in zip(due, plans, settles, usages, fixed, strict=True):
         portion = _portion(each, plan, part, usage, watermark)
@@ -165,10 +165,21 @@ async def _bill_together(
             source = portion.settlement.source
             missing = commitment_line(each, each.phase, part.usage, plan, source, portion.lines)
         portion = replace(portion, lines=(*portion.lines, *((missing,) if missing else ()), *its_late.lines))
+        portion, corrections = await _less_billed(portion, each, history)
         require_statable(portion.lines)
         at = watermark if each.is_closing else 0
-        billed.append(Billed(each, portion, at, its_late.corrections, its_late.to_refresh))
+        billed.append(Billed(each, portion, at, (*its_late.corrections, *corrections), its_late.to_refresh))
     return billed
+
+
+async def _less_billed(portion: Portion, due: Subscription, history: History) -> tuple[Portion, list[Correction]]:
+    """Less what progressive invoices billed of the period, and what they billed too much."""
+    progress = await history.progress(due) if portion.settlement.usage else None
+    if progress is None:
+        return portion, []
+    off, corrections = taken_off(progress, portion.lines, key_of)
+    settlement = replace(portion.settlement, is_fixed=True)
+    return replace(portion, settlement=settlement, lines=(*portion.lines, *off)), corrections
 
 
 def _portion(

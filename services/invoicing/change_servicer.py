@@ -17,7 +17,7 @@ from services.invoicing.domain.plan import PlanVersion
 from services.invoicing.domain.run import BILL
 from services.invoicing.domain.subscription import Subscription
 from services.invoicing.giving_back import give_back_unused, unused_balances
-from services.invoicing.late_billing import settlements_of
+from services.invoicing.late_billing import History
 from services.invoicing.peers import Peers
 from services.invoicing.subscribing import Context, found_subscription
 from weir.invoicing.v1 import changes_pb2 as pb
@@ -107,7 +107,7 @@ class PlanChangeServicer(PlanChangeServiceServicer):
         async with self._pool.acquire() as conn, conn.transaction():
             standing = await store.standings.of_customer(conn, tenant_id, made.customer_id)
             standing = standing.with_balances(await unused_balances(conn, tenant_id, steps))
-        return await preview(self._peers, tenant_id, due, settlements_of(self._pool, tenant_id), standing, now)
+        return await preview(self._peers, tenant_id, due, History(self._pool, tenant_id), standing, now)
 
     async def _change(self, tenant_id: str, subscription_id: str, message: pb.PlanChange) -> PlanChange:
         plan_code, version = plan_asked_in(message)

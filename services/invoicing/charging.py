@@ -17,6 +17,7 @@ from libs.common.money import Money
 from libs.common.postgres import Pool
 from services.invoicing import convert, store
 from services.invoicing.domain.advance_fee import ZERO, Advance, AdvanceFee, Step, advances, fee, steps
+from services.invoicing.domain.invoice import InvoiceKind
 from services.invoicing.domain.line import Line
 from services.invoicing.domain.period import LATEST, Period
 from services.invoicing.domain.subscription import Subscription
@@ -89,7 +90,9 @@ async def _charge(
             return False
         await store.advance_fees.insert(conn, tenant_id, fees, clock())
         if at_once:
-            await store.advance_fees.invoice(conn, tenant_id, new_id("inv", clock()), of, at_once, now)
+            lines = [each.line for each in at_once]
+            kind = InvoiceKind.ADVANCE_USAGE
+            await store.immediate.insert(conn, tenant_id, new_id("inv", clock()), kind, of, lines, now)
     log.info("charged usage in advance", tenant=tenant_id, subscription=of.id, fees=len(fees))
     return bool(fees)
 

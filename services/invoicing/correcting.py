@@ -10,6 +10,7 @@ from services.invoicing.domain.credit_note import Credited, Item, Kind, NoteRequ
 from services.invoicing.domain.invoice import Invoice, State
 from services.invoicing.domain.late_usage import Correction, credited
 from services.invoicing.domain.line import LineKind
+from services.invoicing.domain.progressive import net
 from services.invoicing.giving_back import note
 from services.invoicing.slices import key_of
 
@@ -59,10 +60,8 @@ def _credited(
         correction.source, correction.period, correction.key, Money(min(left, max(rest, 0)), invoice.bill.currency)
     )
     usage = [i for i, line in enumerate(lines) if line.kind in (LineKind.USAGE, LineKind.LATE_USAGE)]
-    billed = [
-        (lines[i], Money(lines[i].amount.minor_units - notes.lines.get(i, 0) - taken.get(i, 0), invoice.bill.currency))
-        for i in usage
-    ]
+    noted = {i: Money(notes.lines.get(i, 0) + taken.get(i, 0), invoice.bill.currency) for i in usage}
+    billed = [(lines[i], net(lines[i], lines, key_of) - noted[i]) for i in usage]
     return [(usage[at], amount.minor_units) for at, amount in credited(wanted, billed, key_of)]
 
 

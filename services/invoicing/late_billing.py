@@ -1,28 +1,36 @@
 """Usage that came after the bill: found when the next period is billed, and billed with it (law 6)."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 from libs.common.postgres import Pool
 from services.invoicing import store
 from services.invoicing.domain.late_usage import Correction, Slice, late_usage
 from services.invoicing.domain.line import Line
+from services.invoicing.domain.progressive import Progress
 from services.invoicing.domain.settlement import SettledUsage
 from services.invoicing.domain.subscription import Subscription
 from services.invoicing.peers import LateQuestion, Peers
 from services.invoicing.slices import key_of, rated_slices
 
-SettlementsOf: TypeAlias = Callable[[Sequence[str]], Awaitable[Mapping[str, Sequence[SettledUsage]]]]
-"""The usage that has been settled of subscriptions, by their ids."""
 
+@dataclass(frozen=True, slots=True)
+class History:
+    """What was billed of a tenant's subscriptions."""
 
-def settlements_of(pool: Pool, tenant_id: str) -> SettlementsOf:
-    async def read(subscription_ids: Sequence[str]) -> Mapping[str, Sequence[SettledUsage]]:
-        async with pool.acquire() as conn:
-            return await store.settlements.usage_of(conn, tenant_id, subscription_ids)
+    pool: Pool
+    tenant_id: str
 
-    return read
+    async def settlements(self, subscription_ids: Sequence[str]) -> Mapping[str, Sequence[SettledUsage]]:
+        async with self.pool.acquire() as conn:
+            return await store.settlements.usage_of(conn, self.tenant_id, subscription_ids)
+
+    async def progress(self, of: Subscription) -> Progress | None:
+        """Of its current period."""
+        if not of.phase.has_thresholds:
+            return None
+        async with self.pool.acquire() as conn:
+            return await store.progressive.progress(conn, self.tenant_id, of)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +45,7 @@ class Late:
 
 
 async def late_of(
-    peers: Peers, tenant_id: str, due: Sequence[Subscription], watermark: int, settlements_of: SettlementsOf
+    peers: Peers, tenant_id: str, due: Sequence[Subscription], watermark: int, history: History
 ) -> tuple[dict[str, Late], int]:
     """Of those in `due` that have some, by id: what has changed of what is billed, between the watermark that
     each is billed at and `watermark`, or now (0); and that watermark.
@@ -53,7 +61,7 @@ async def late_of(
     if not first_times:
         return {}, watermark
     subscriptions = {each.id: each for each in due if each.id in first_times}
-    settlements = await settlements_of(list(subscriptions))
+    settlements = await history.settlements(list(subscriptions))
     changed = {
         found.id: [
             each for each in settlements[found.id] if first_times[found.id] < each.period.end <= found.billed_until

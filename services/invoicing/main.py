@@ -74,6 +74,7 @@ from weir.pricing.v1.addons_pb2_grpc import AddOnServiceStub
 from weir.pricing.v1.coupons_pb2_grpc import CouponServiceStub
 from weir.pricing.v1.pricing_pb2_grpc import PricingServiceStub
 from weir.pricing.v1.taxes_pb2_grpc import TaxServiceStub
+from weir.pricing.v1.thresholds_pb2_grpc import ThresholdServiceStub
 
 NAME = "invoicing"
 SERVICES = (
@@ -180,6 +181,7 @@ async def calling_peers(settings: Settings, clock: Clock) -> AsyncIterator[Peers
             TaxServiceStub(pricing),
             CouponServiceStub(pricing),
             AddOnServiceStub(pricing),
+            ThresholdServiceStub(pricing),
             EventChargeServiceStub(metering),
             PaymentsServiceStub(payments),
             RefundServiceStub(payments),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from libs.common.credentials import Issuer
 from libs.common.errors import FailedPrecondition
+from libs.common.money import Money
 from libs.common.rpc.client import credential
 from libs.common.wire import money_out, timestamp_out
 from services.invoicing import convert
@@ -26,7 +27,7 @@ from services.invoicing.domain.question import UsageQuestion
 from services.invoicing.domain.tax import Taxes
 from weir.metering.v1 import archive_pb2, clocks_pb2, late_usage_pb2, metering_pb2
 from weir.payments.v1 import payments_pb2, refunds_pb2
-from weir.pricing.v1 import addons_pb2, coupons_pb2, pricing_pb2, taxes_pb2
+from weir.pricing.v1 import addons_pb2, coupons_pb2, pricing_pb2, taxes_pb2, thresholds_pb2
 
 if TYPE_CHECKING:
     from weir.metering.v1.archive_pb2_grpc import ArchiveServiceAsyncStub
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from weir.pricing.v1.coupons_pb2_grpc import CouponServiceAsyncStub
     from weir.pricing.v1.pricing_pb2_grpc import PricingServiceAsyncStub
     from weir.pricing.v1.taxes_pb2_grpc import TaxServiceAsyncStub
+    from weir.pricing.v1.thresholds_pb2_grpc import ThresholdServiceAsyncStub
 
 PLAN_VERSIONS_KEPT = 4096
 METERS_KEPT = 4096
@@ -80,6 +82,7 @@ class Peers:
         taxes: "TaxServiceAsyncStub",
         coupons: "CouponServiceAsyncStub",
         add_ons: "AddOnServiceAsyncStub",
+        thresholds: "ThresholdServiceAsyncStub",
         event_charges: "EventChargeServiceAsyncStub",
         payments: "PaymentsServiceAsyncStub",
         refunds: "RefundServiceAsyncStub",
@@ -93,6 +96,7 @@ class Peers:
         self._taxes = taxes
         self._coupons = coupons
         self._add_ons = add_ons
+        self._thresholds = thresholds
         self._event_charges = event_charges
         self._payments = payments
         self._refunds = refunds
@@ -303,6 +307,22 @@ class Peers:
             [convert.rated_usage_in(charge) for charge in next(answers).fixed_charges] if units else []
             for _, units in questions
         ]
+
+    async def passes_threshold(
+        self, tenant_id: str, plan_code: str, version: int, current: Money, billed: Money, invoiced: Money
+    ) -> bool:
+        """Whether usage has passed a threshold since it was `billed` progressively: `current` is that of a period, with
+        what of it was billed, `invoiced` that of the periods before.
+        """
+        request = thresholds_pb2.QueryPassedThresholdsRequest(
+            plan_code=plan_code,
+            version=version,
+            current_usage=money_out(current),
+            progressively_billed=money_out(billed),
+            invoiced_usage=money_out(invoiced),
+        )
+        response = await self._thresholds.QueryPassedThresholds(request, metadata=self._key(tenant_id))
+        return bool(response.thresholds)
 
     async def event_charges(self, tenant_id: str, of: Advance, watermark: int, since: int) -> list[EventCharge]:
         """What events add to a charge in advance, in the order of recording: those after `since`, or all where the

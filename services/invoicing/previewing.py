@@ -11,7 +11,7 @@ from services.invoicing.billing import Billed, Refused, bill_all, drafts_of
 from services.invoicing.domain.invoice import Invoice
 from services.invoicing.domain.settlement import Portion, by_invoice
 from services.invoicing.domain.subscription import Subscription
-from services.invoicing.late_billing import settlements_of
+from services.invoicing.late_billing import History
 from services.invoicing.peers import Peers
 
 CHUNK = 500
@@ -63,7 +63,7 @@ class RunPreview:
         portions: list[Portion] = []
         refused: list[Refused] = []
         while due:
-            billed, more = await bill_all(self.peers, self.tenant_id, due, settlements_of(self.pool, self.tenant_id))
+            billed, more = await bill_all(self.peers, self.tenant_id, due, History(self.pool, self.tenant_id))
             portions += (each.portion for each in billed if each.makes_invoice)
             refused += more
             due = [after for each in billed if (after := _saved(each)).due_time <= self.as_of]

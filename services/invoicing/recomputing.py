@@ -10,6 +10,7 @@ from services.invoicing.charging import charged_again
 from services.invoicing.domain.adjustment import priced, priced_fee
 from services.invoicing.domain.commitment import base_fee, missing_to, reconciled
 from services.invoicing.domain.line import Line, LineKind, RatedUsage, Source
+from services.invoicing.domain.progressive import takes_off
 from services.invoicing.domain.proration import Proration
 from services.invoicing.domain.subscription import Subscription
 from services.invoicing.fixed_billing import fixed_again
@@ -27,6 +28,11 @@ async def recomputed(
         for i, line in enumerate(lines)
         if not _is_commitment(line)
     }
+    amounts |= {
+        i: _taken_off(line, amounts[i], lines, amounts)
+        for i, line in enumerate(lines)
+        if line.kind is LineKind.PROGRESSIVE_CREDIT
+    }
     again = [replace(lines[i], amount=amount) for i, amount in amounts.items()]
     return [
         amounts[i] if i in amounts else await _commitment(peers, tenant_id, line, subscriptions, again)
@@ -36,9 +42,17 @@ async def recomputed(
 
 def computed_from(line: Line, lines: Sequence[Line]) -> list[Line]:
     """Those of an invoice's lines that a line's amount is a matter of, then itself."""
+    if line.kind is LineKind.PROGRESSIVE_CREDIT:
+        return [*(each for each in lines if takes_off(line, each, key_of)), line]
     if not _is_commitment(line):
         return [line]
     return [*reconciled(lines, _source(line), line.period), line]
+
+
+def _taken_off(line: Line, billed: Money, lines: Sequence[Line], amounts: Mapping[int, Money]) -> Money:
+    """Of what was `billed` before, no more than there is now."""
+    now = (amounts[i].minor_units for i, each in enumerate(lines) if takes_off(line, each, key_of))
+    return Money(-min(billed.minor_units, sum(now)), billed.currency)
 
 
 def _is_commitment(line: Line) -> bool:

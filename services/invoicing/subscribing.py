@@ -22,7 +22,7 @@ from services.invoicing.domain.lifecycle import activating, begun, closed, ended
 from services.invoicing.domain.run import BILL
 from services.invoicing.domain.subscription import Subscription
 from services.invoicing.giving_back import give_back_unused
-from services.invoicing.late_billing import settlements_of
+from services.invoicing.late_billing import History
 from services.invoicing.peers import Peers
 from weir.invoicing.v1 import invoicing_pb2 as pb
 from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceServicer
@@ -127,8 +127,8 @@ class SubscriptionMethods(InvoicingServiceServicer):
             standing = await store.standings.of_customer(conn, tenant_id, found.customer_id)
             together = [found] if found.invoiced_alone else await store.subscriptions.due_with(conn, tenant_id, found)
         steps = [step for each in together for step in each.due_at(found.due_time)]
-        settlements = settlements_of(self._pool, tenant_id)
-        drafts = await preview(self._peers, tenant_id, steps, settlements, standing, clock.now(self._clock()))
+        history = History(self._pool, tenant_id)
+        drafts = await preview(self._peers, tenant_id, steps, history, standing, clock.now(self._clock()))
         draft = next(each for each in drafts if any(it.source.subscription_id == found.id for it in each.settlements))
         return pb.PreviewInvoiceResponse(invoice=convert.invoice_out(draft))
 

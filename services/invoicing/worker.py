@@ -38,11 +38,12 @@ from services.invoicing.domain.run import (
 )
 from services.invoicing.finalizing import finalize, finalize_sealed
 from services.invoicing.giving_back import give_back_unused, is_fee_final
-from services.invoicing.late_billing import settlements_of
+from services.invoicing.late_billing import History
 from services.invoicing.offsetting import offset_waiting
 from services.invoicing.peers import Peers
 from services.invoicing.prepaid import PrepaidCredit
 from services.invoicing.prepaid import give_back as give_back_prepaid
+from services.invoicing.progressive_billing import bill_passed
 from services.invoicing.replaying import begin_replays, replay_some
 from services.invoicing.telling import tell_billed, tell_clocks
 from services.invoicing.walking import step
@@ -100,6 +101,7 @@ class Biller:
         activating = await decide(self._pool, self._till, self._clock)
         offsetting = await offset_waiting(self._pool, self._till, self._clock)
         charged = await charge_all(self._pool, self._peers, self._clock)
+        passed = await bill_passed(self._pool, self._peers, self._clock)
         await self._start_runs()
         async with self._pool.acquire() as conn:
             runs = await store.runs.open_runs(conn)
@@ -113,7 +115,7 @@ class Biller:
         progress += [await self._step(tenant_id) for tenant_id in await self._tenants_walking()]
         async with self._pool.acquire() as conn:
             await store.runs.complete(conn, self._clock())
-        return charged or activating or offsetting or any(progress)
+        return charged or passed or activating or offsetting or any(progress)
 
     async def _start_runs(self) -> None:
         async with self._pool.acquire() as conn:
@@ -133,7 +135,7 @@ class Biller:
         if not due:
             return False
         try:
-            billed, refused = await bill_all(self._peers, run.tenant_id, due, settlements_of(self._pool, run.tenant_id))
+            billed, refused = await bill_all(self._peers, run.tenant_id, due, History(self._pool, run.tenant_id))
         except (Unavailable, ResourceExhausted) as error:
             log.warning("billing waits for a peer", tenant=run.tenant_id, run=run.id, cause=str(error))
             retry_time = self._clock() + PEER_AWAY_DELAY

@@ -140,11 +140,15 @@ async def test_a_plan_that_is_not_sold_takes_no_subscription(acme: Tenant) -> No
     assert refused.value.reason == "PLAN_NOT_ACTIVE"
 
 
+THRESHOLDS = [UsageThreshold(amount=Money(currency_code="USD", minor_units=1))]
 UNSUPPORTED = {
-    "usage_thresholds": pricing_pb2.PlanVersion(
-        usage_thresholds=[UsageThreshold(amount=Money(currency_code="USD", minor_units=1))]
-    ),
     "charges[0].in_advance": pricing_pb2.PlanVersion(charges=[pricing_pb2.Charge(in_advance=True, prorated=True)]),
+    "charges[0].prorated": pricing_pb2.PlanVersion(
+        usage_thresholds=THRESHOLDS, charges=[pricing_pb2.Charge(prorated=True)]
+    ),
+    "charges[0].minimum_amount": pricing_pb2.PlanVersion(
+        usage_thresholds=THRESHOLDS, charges=[pricing_pb2.Charge(minimum_amount="1")]
+    ),
 }
 
 
@@ -174,6 +178,7 @@ def test_every_field_of_a_plan_version_is_billed_or_refused_or_says_nothing_of_m
         "minimum_commitment",
         "phases",
         "fixed_charges",
+        "usage_thresholds",
     }
     silent = {"plan_code", "version", "create_time", "state", "entitlements", "subscription_id", "base_version"}
     refused = {field for field in UNSUPPORTED if "[" not in field}
@@ -186,7 +191,8 @@ async def test_a_plan_that_cannot_be_invoiced_takes_no_subscription(acme: Tenant
     version = pricing_pb2.PlanVersion(
         currency_code="USD",
         billing_interval=pricing_pb2.PlanVersion.BILLING_INTERVAL_MONTHLY,
-        usage_thresholds=[UsageThreshold(amount=Money(currency_code="USD", minor_units=1))],
+        usage_thresholds=THRESHOLDS,
+        charges=[pricing_pb2.Charge(code="m", meter_code="m", prorated=True, standard={"unit_price": "1"})],
     )
     await acme.pricing.CreatePlanVersion(
         pricing_pb2.CreatePlanVersionRequest(

@@ -8,16 +8,12 @@ from collections.abc import Mapping
 
 from tests.reference.cases import Case, Json
 
-PROGRESSIVE = "progressive billing: invoices at usage thresholds"
 WALLETS = "wallets"
 
 LATER = {
     "sc-adv-02": "charges in advance of recurring meters; fees on an invoice when they are paid",
     "sc-upgrade-fc-03": "units paid in advance that the next plan has too: what is left of them is not deducted there",
     "sc-void-01": "nothing: decision 34 says why what is void gives nothing back",
-    "sc-pb-02": PROGRESSIVE,
-    "sc-pb-05": PROGRESSIVE,
-    "sc-pb-06": PROGRESSIVE,
     "sc-wallet": WALLETS,
     "sc-trace-01": WALLETS,
 }

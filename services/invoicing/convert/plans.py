@@ -74,6 +74,7 @@ def plan_version_in(message: pricing_pb2.PlanVersion) -> PlanVersion:
             for each in message.phases
         ),
         fixed_charges=tuple(map(_fixed_charge_in, message.fixed_charges)),
+        has_thresholds=bool(message.usage_thresholds),
     )
 
 
@@ -89,7 +90,8 @@ def _interval_name(message: pricing_pb2.PlanVersion) -> str:
 
 def _unsupported(message: pricing_pb2.PlanVersion) -> list[str]:
     """The fields that invoices have no lines for."""
-    found = [name for name in ("usage_thresholds",) if getattr(message, name)]
+    found: list[str] = []
+    is_progressive = bool(message.usage_thresholds)
     is_committed = message.HasField("minimum_commitment")  # which does not know what was billed on other invoices
     found += [
         f"fixed_charges[{i}].in_advance" for i, it in enumerate(message.fixed_charges) if it.in_advance and is_committed
@@ -99,6 +101,10 @@ def _unsupported(message: pricing_pb2.PlanVersion) -> list[str]:
             charge.prorated or charge.accumulation or charge.HasField("time_of_day") or message.phases or is_committed
         ):
             found.append(f"charges[{index}].in_advance")
+        if is_progressive and charge.prorated:  # which is known when the period is over
+            found.append(f"charges[{index}].prorated")
+        if is_progressive and charge.minimum_amount and Decimal(charge.minimum_amount):
+            found.append(f"charges[{index}].minimum_amount")
     return found
 
 

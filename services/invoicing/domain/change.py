@@ -141,4 +141,5 @@ def _begun(found: Subscription, before: Phase | None, change: PlanChange, at: da
         is_paused=old.is_paused,
         has_advance_units=change.plan.has_advance_units,
         has_advance_usage=bool(change.plan.advance_charges),
+        has_thresholds=change.plan.has_thresholds,
     )

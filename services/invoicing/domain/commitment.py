@@ -18,7 +18,7 @@ from services.invoicing.domain.subscription import Subscription
 
 CODE = "minimum_commitment"
 NAME = "Minimum commitment"
-_COUNTED_APART = {LineKind.BASE_FEE, LineKind.LATE_USAGE, LineKind.COMMITMENT}
+_COUNTED_APART = {LineKind.BASE_FEE, LineKind.LATE_USAGE, LineKind.COMMITMENT, LineKind.PROGRESSIVE_CREDIT}
 
 
 def commitment_line(

@@ -12,7 +12,13 @@ from services.invoicing.domain.invoice import Invoice, State
 from services.invoicing.domain.line import Line, LineKind
 from services.invoicing.domain.settlement import Settlement
 
-_KEPT = {LineKind.LATE_USAGE, LineKind.FIXED_CHARGE, LineKind.ADVANCE_USAGE, LineKind.COMMITMENT}
+_KEPT = {
+    LineKind.LATE_USAGE,
+    LineKind.FIXED_CHARGE,
+    LineKind.ADVANCE_USAGE,
+    LineKind.COMMITMENT,
+    LineKind.PROGRESSIVE_CREDIT,
+}
 """No usage that is recorded later changes these, but for what is missing to commitments, which is reckoned again."""
 
 
@@ -40,13 +46,19 @@ def refreshed(
     draft: Draft, fresh: Mapping[Settlement, Iterable[Line]], key_of: Callable[[Line], Hashable]
 ) -> tuple[Line, ...]:
     """What the settlements come to now, with what was adjusted, but for what is missing to commitments. What came late
-    for earlier periods stays: it is billed up to a watermark of its own. `key_of` tells the lines of a subscription
-    apart.
+    for earlier periods stays: it is billed up to a watermark of its own; so does what `is_fixed`. `key_of` tells the
+    lines of a subscription apart.
     """
+    if not draft.settlements:
+        return draft.lines
     lines: list[Line] = []
     for subscription_id, settlements in groupby(draft.settlements, lambda each: each.source.subscription_id):
         its = [line for line in draft.lines if line.source and line.source.subscription_id == subscription_id]
-        now = [line for each in settlements for line in fresh[each]]
+        settled = list(settlements)
+        if any(each.is_fixed for each in settled):
+            lines += its
+            continue
+        now = [line for each in settled for line in fresh[each]]
         lines += kept(now, (line for line in its if line.kind not in _KEPT), key_of)
         lines += (line for line in its if line.kind in _KEPT)
     return tuple(lines)

@@ -50,6 +50,11 @@ def _computed(line: Line, rating: Rating | None, currency: str, schedule: Schedu
         yield from _usage(line, rating, currency)
         if line.kind is LineKind.LATE_USAGE:
             yield from _late(line, rating)
+        elif line.kind is LineKind.PROGRESSIVE_CREDIT:
+            yield (
+                f"{rating.amount} were billed for it when usage had passed a threshold of the plan. As much is taken"
+                " off this invoice, but no more than it bills of the same usage."
+            )
     elif line.proration and schedule:
         yield from _part(line, line.proration, _NOUNS[schedule.interval])
 

@@ -25,6 +25,7 @@ class InvoiceKind(StrEnum):
     SUBSCRIPTION = "subscription"
     ONE_OFF = "one_off"
     ADVANCE_USAGE = "advance_usage"
+    PROGRESSIVE = "progressive"
 
 
 class PaymentStatus(StrEnum):

@@ -96,7 +96,8 @@ def credited(
     """Which of the `billed` lines, each with what is left of it to credit, give a correction back: (index, amount)."""
     left = correction.amount.minor_units
     for index, (line, creditable) in enumerate(billed):
-        if (line.source, line.period) != (correction.source, correction.period) or key_of(line) != correction.key:
+        of = line.source, line.period.start, key_of(line)
+        if of != (correction.source, correction.period.start, correction.key):
             continue
         if (amount := min(left, creditable.minor_units)) > 0:
             yield index, Money(amount, correction.amount.currency)

@@ -21,6 +21,7 @@ class LineKind(StrEnum):
     COMMITMENT = "commitment"
     ADD_ON = "add_on"
     ADVANCE_USAGE = "advance_usage"
+    PROGRESSIVE_CREDIT = "progressive_credit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,8 @@ class Line:
     A base fee and what is missing to a commitment have a `proration`; usage and fixed charges have a `rating` (the
     serialized RatedCharge of pricing), usage a `watermark` (the point in metering's log up to which events are on this
     line); late usage also the `prior_watermark` that its period was billed at: its amount is what the usage comes to at
-    the one less what it came to at the other. Usage in advance is that of an event, `transaction_id`. A line without a
+    the one less what it came to at the other. Usage in advance is that of an event, `transaction_id`. What
+    progressive invoices billed of usage is taken off it: its amount is below 0. A line without a
     `source` is for no subscription. `tax_codes` are its own; if it has none, it bears the customer's.
 
     `units` at `unit_amount`, in major units, are what an add-on costs, or what somebody has made of the line of a

@@ -42,6 +42,7 @@ class Phase:
     is_paused: bool = False
     has_advance_units: bool = False
     has_advance_usage: bool = False
+    has_thresholds: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,7 +85,8 @@ class PlanVersion:
     """`base_fee` is for a whole billing interval, None if there is none, and charged when a period begins if it is
     `in_advance`, otherwise when it has ended. None is for the time of the `trial`, from the subscription's start on.
     Prices contain their taxes if it `is_tax_inclusive`. In the months that `ramps` have, other prices hold; it
-    is as it is in a `contract_month`, if it has one.
+    is as it is in a `contract_month`, if it has one. With `has_thresholds`, usage that passes one has an invoice at
+    once.
     """
 
     plan_code: str
@@ -102,6 +103,7 @@ class PlanVersion:
     commitment: Commitment | None = None
     ramps: tuple["Ramp", ...] = ()
     contract_month: int | None = None
+    has_thresholds: bool = False
 
     def in_month(self, month: int) -> "PlanVersion":
         """With the prices of that month of a contract, counted from 0."""

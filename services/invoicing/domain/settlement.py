@@ -32,7 +32,8 @@ class Settled:
 class Settlement:
     """What an invoice bills a subscription for. No phase has two of one `due_time`, unless one `is_opening`: it charges
     the phase's first base fee in advance; or `is_addition`: it charges units of fixed charges in advance. `fee`
-    is the time that a base fee is charged for, `usage` that whose usage is billed.
+    is the time that a base fee is charged for, `usage` that whose usage is billed. One that `is_fixed` is refreshed on
+    no draft: what comes late is on a later invoice.
     """
 
     source: Source
@@ -42,6 +43,7 @@ class Settlement:
     fee: Period | None = None
     usage: Period | None = None
     is_addition: bool = False
+    is_fixed: bool = False
 
     @property
     def settled(self) -> Settled:

@@ -12,12 +12,9 @@ from libs.common.money import Money
 from libs.common.paging import Page
 from libs.common.postgres import Conn
 from services.invoicing.domain.advance_fee import AdvanceFee, Charged, Group, Key
-from services.invoicing.domain.invoice import issue_date
 from services.invoicing.domain.line import Line, LineKind, Source
 from services.invoicing.domain.period import Period
 from services.invoicing.domain.settlement import Portion
-from services.invoicing.domain.subscription import Subscription
-from services.invoicing.store import lines
 
 _LINE = (
     "subscription_id, phase_number, plan_code, plan_version, charge_code, transaction_id, period_start, period_end,"
@@ -112,28 +109,6 @@ async def insert(conn: Conn, tenant_id: str, fees: Iterable[AdvanceFee], now: da
             for fee in fees
         ],
     )
-
-
-async def invoice(
-    conn: Conn, tenant_id: str, invoice_id: str, of: Subscription, fees: Sequence[AdvanceFee], now: datetime
-) -> None:
-    """A draft with nothing but `fees`, to be finalized at once; `now` is the tenant's."""
-    subtotal = sum(each.amount.minor_units for each in fees)
-    await conn.execute(
-        "INSERT INTO invoice (tenant_id, id, kind, customer_id, currency, subtotal_minor, tax_minor, total_minor,"
-        " due_time, issue_date, create_time, draft_until, alone_subscription_id, line_count)"
-        " VALUES ($1, $2, 'advance_usage', $3, $4, $5, 0, $5, $6, $7, $6, $6, $8, $9)",
-        tenant_id,
-        invoice_id,
-        of.customer_id,
-        fees[0].amount.currency,
-        subtotal,
-        now,
-        issue_date(now, of.zone),
-        of.id,
-        len(fees),
-    )
-    await lines.insert(conn, tenant_id, [(invoice_id, i, each.line) for i, each in enumerate(fees)])
 
 
 async def put_on(conn: Conn, tenant_id: str, portions: Sequence[Portion]) -> list[Portion]:

@@ -118,15 +118,14 @@ async def page(
 
 
 async def invoices_of(conn: Conn, tenant_id: str, source: Source, period: Period) -> Sequence[str]:
-    """The ids of the invoices that have lines for a phase and period, in order."""
+    """The ids of the invoices that have lines for a phase and period, which may have been cut, in order."""
     rows = await conn.fetch(
         "SELECT DISTINCT invoice_id FROM invoice_line WHERE tenant_id = $1 AND subscription_id = $2"
-        " AND phase_number = $3 AND period_start = $4 AND period_end = $5 ORDER BY invoice_id",
+        " AND phase_number = $3 AND period_start = $4 ORDER BY invoice_id",
         tenant_id,
         source.subscription_id,
         source.phase_number,
         period.start,
-        period.end,
     )
     return [row["invoice_id"] for row in rows]
 

@@ -12,7 +12,8 @@ async def of(conn: Conn, tenant_id: str, subscription_ids: Sequence[str]) -> Map
     """By subscription, in their order."""
     rows = await conn.fetch(
         "SELECT subscription_id, number, start_time, plan_code, plan_version, billing_interval, billing_time,"
-        " anchor_time, fee_start_time, in_advance, on_unused_fee, is_paused, has_advance_units, has_advance_usage"
+        " anchor_time, fee_start_time, in_advance, on_unused_fee, is_paused, has_advance_units, has_advance_usage,"
+        " has_thresholds"
         " FROM subscription_phase"
         " WHERE tenant_id = $1 AND subscription_id = ANY($2::text[]) ORDER BY subscription_id, number",
         tenant_id,
@@ -34,6 +35,7 @@ async def of(conn: Conn, tenant_id: str, subscription_ids: Sequence[str]) -> Map
             is_paused=row["is_paused"],
             has_advance_units=row["has_advance_units"],
             has_advance_usage=row["has_advance_usage"],
+            has_thresholds=row["has_thresholds"],
         )
         found[row["subscription_id"]].append(phase)
     return found
@@ -47,8 +49,8 @@ async def replace(conn: Conn, tenant_id: str, subscription_id: str, phases: Sequ
     await conn.executemany(
         "INSERT INTO subscription_phase (tenant_id, subscription_id, number, start_time, plan_code, plan_version,"
         " billing_interval, billing_time, anchor_time, fee_start_time, in_advance, on_unused_fee, is_paused,"
-        " has_advance_units, has_advance_usage)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+        " has_advance_units, has_advance_usage, has_thresholds)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
         [
             (
                 tenant_id,
@@ -66,6 +68,7 @@ async def replace(conn: Conn, tenant_id: str, subscription_id: str, phases: Sequ
                 each.is_paused,
                 each.has_advance_units,
                 each.has_advance_usage,
+                each.has_thresholds,
             )
             for each in phases
         ],

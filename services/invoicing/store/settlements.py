@@ -13,7 +13,8 @@ from services.invoicing.domain.settlement import Portion, SettledUsage, Settleme
 from services.invoicing.store.lines import SOURCE, copy, source_of, source_values
 
 _COLUMNS = (
-    f"{SOURCE}, period_start, period_end, due_time, is_opening, fee_start, fee_end, usage_start, usage_end, is_addition"
+    f"{SOURCE}, period_start, period_end, due_time, is_opening, fee_start, fee_end, usage_start, usage_end,"
+    " is_addition, is_fixed"
 )
 
 
@@ -46,8 +47,8 @@ async def usage_of(conn: Conn, tenant_id: str, subscription_ids: Sequence[str]) 
     """By subscription, in the order of time."""
     found: dict[str, list[SettledUsage]] = {subscription_id: [] for subscription_id in subscription_ids}
     for row in await conn.fetch(
-        f"SELECT {SOURCE}, usage_start, usage_end, i.watermark, "
-        " CASE WHEN i.state = 'draft' AND i.regenerated_from IS NULL THEN i.id END AS draft_id"
+        f"SELECT {SOURCE}, usage_start, usage_end, CASE WHEN s.is_fixed THEN 0 ELSE i.watermark END AS watermark,"
+        " CASE WHEN i.state = 'draft' AND i.regenerated_from IS NULL AND NOT s.is_fixed THEN i.id END AS draft_id"
         " FROM invoice_settlement s JOIN invoice i ON i.tenant_id = s.tenant_id AND i.id = s.invoice_id"
         " WHERE s.tenant_id = $1 AND s.subscription_id = ANY($2::text[]) AND usage_start IS NOT NULL AND NOT is_void"
         " ORDER BY subscription_id, phase_number, usage_start",
@@ -70,6 +71,7 @@ def _values(of: Settlement) -> tuple[Any, ...]:
         *((of.fee.start, of.fee.end) if of.fee else (None, None)),
         *((of.usage.start, of.usage.end) if of.usage else (None, None)),
         of.is_addition,
+        of.is_fixed,
     )
 
 
@@ -82,4 +84,5 @@ def _settlement(row: asyncpg.Record) -> Settlement:
         Period(row["fee_start"], row["fee_end"]) if row["fee_start"] else None,
         Period(row["usage_start"], row["usage_end"]) if row["usage_start"] else None,
         row["is_addition"],
+        row["is_fixed"],
     )

@@ -20,18 +20,22 @@ TYPES = {
     Invoice.KIND_SUBSCRIPTION: "subscription",
     Invoice.KIND_ONE_OFF: "one_off",
     Invoice.KIND_ADVANCE_USAGE: "subscription",
+    Invoice.KIND_PROGRESSIVE: "progressive_billing",
 }
 
+CREDIT = InvoiceLine.KIND_PROGRESSIVE_CREDIT
 FEES = {InvoiceLine.KIND_COMMITMENT: "commitment"}
 
 
 def invoice_view(invoice: Invoice, books: Books) -> Json:
     fees = fee_views(invoice)
+    before = -sum(each.amount.minor_units for each in invoice.lines if each.kind == CREDIT)
     credited = sum(each.amount.minor_units for each in invoice.credits)
     return {
         "status": STATUSES[invoice.state],
         "payment_status": Invoice.PaymentStatus.Name(invoice.payment_status).removeprefix("PAYMENT_STATUS_").lower(),
-        "fees_amount_cents": invoice.subtotal.minor_units,
+        "fees_amount_cents": invoice.subtotal.minor_units + before,
+        "progressive_billing_credit_amount_cents": before,
         "coupons_amount_cents": invoice.discount.minor_units,
         "sub_total_excluding_taxes_amount_cents": invoice.subtotal.minor_units - invoice.discount.minor_units,
         "taxes_amount_cents": invoice.tax.minor_units,
@@ -50,6 +54,8 @@ def fee_views(invoice: Invoice) -> list[Json]:
     """In the order of the lines. What leads to a minimum follows its charge's fee, which the cases have even at 0."""
     views: list[Json] = []
     for line in invoice.lines:
+        if line.kind == CREDIT:
+            continue
         if _is_true_up(line) and not any(_is_parent(each, line) for each in invoice.lines):
             views.append(_fee(InvoiceLine(code=line.code, rating={"meter_code": line.rating.meter_code})))
         views.append(_fee(line))
