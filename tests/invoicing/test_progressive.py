@@ -5,12 +5,17 @@ from typing import Any
 
 import pytest
 
+from libs.common import money as minor
 from libs.common.errors import FailedPrecondition
+from services.invoicing.domain.line import Line, LineKind, Source
+from services.invoicing.domain.period import Period
+from services.invoicing.domain.progressive import net
+from services.invoicing.domain.rating import PartKey
 from tests.invoicing.test_changes import bill_until, change
 from tests.invoicing.test_coupons import apply, coupon
 from tests.invoicing.test_kinds_of_charges import charge, require_replayed, standard, use
 from tests.invoicing.test_lines import amounts
-from tests.invoicing.world import Tenant, World, new_request_id
+from tests.invoicing.world import Tenant, World, new_request_id, utc
 from weir.common.v1.money_pb2 import Money
 from weir.invoicing.v1 import credit_notes_pb2, drafts_pb2, invoicing_pb2
 from weir.metering.v1 import metering_pb2
@@ -86,6 +91,24 @@ async def test_a_threshold_is_billed_once_and_taken_off_the_invoice_of_the_perio
     await require_replayed(acme, invoices)
     for each in invoices:
         await require_explained(acme, each)
+
+
+def test_of_a_line_no_more_is_given_back_than_its_invoice_bills_beyond_what_was_billed_before() -> None:
+    source, period = Source("s", 1, "p", 1), Period(utc("2023-11-01"), utc("2023-12-01"))
+
+    def line(kind: LineKind, code: str, minor_units: int) -> Line:
+        amount = minor.Money(minor_units, "USD")
+        return Line(kind, code, code, source, period, amount, amount.amount, ())
+
+    def key_of(of: Line) -> tuple[str, PartKey]:
+        return of.code, ("", (), None, False)
+
+    lines = [
+        line(LineKind.USAGE, "a", 200),
+        line(LineKind.USAGE, "b", 50),
+        line(LineKind.PROGRESSIVE_CREDIT, "a", -150),
+    ]
+    assert [net(each, lines, key_of).minor_units for each in lines[:2]] == [50, 50]
 
 
 async def test_a_recurring_threshold_is_passed_again_and_again(world: World, acme: Tenant) -> None:
