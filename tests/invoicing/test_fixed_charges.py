@@ -2,7 +2,7 @@
 
 import pytest
 
-from libs.common.errors import Conflict, NotFound
+from libs.common.errors import Conflict, FailedPrecondition, NotFound
 from libs.common.money import Money
 from libs.common.wire import money_out
 from tests.invoicing.test_changes import asked_preview, change, change_to, terminate
@@ -185,3 +185,18 @@ async def test_a_fee_and_units_in_advance_are_on_one_invoice(world: World, acme:
     first = invoices[0]
     assert sorted((each.is_addition, each.is_opening) for each in first.settlements) == [(False, True), (True, False)]
     assert first.issue_date.day == utc("2024-03-01").day
+
+
+async def test_an_add_on_that_is_paid_by_the_day_is_not_charged_again_by_another_plan(
+    world: World, acme: Tenant
+) -> None:
+    """Within a period; where one ends, nothing is left of what was paid."""
+    seats = fixed("seats", "5", in_advance=True, prorated=True)
+    await subscribed(acme, seats)
+    await acme.plan("up", fixed_charges=[seats], base_fee=100)
+    await bill_until(world, acme, "2024-03-10")
+    with pytest.raises(FailedPrecondition) as refused:
+        await change(acme, "up")
+    assert refused.value.reason == "ADD_ON_PAID_IN_ADVANCE"
+    await change(acme, "up", "2024-04-01")
+    assert fees(await bill_until(world, acme, "2024-04-02"))[-1] == [("seats", 5000)]
