@@ -20,8 +20,9 @@ from services.invoicing.domain.advance_fee import ZERO, Advance, AdvanceFee, Ste
 from services.invoicing.domain.invoice import InvoiceKind
 from services.invoicing.domain.line import Line
 from services.invoicing.domain.period import LATEST, Period
+from services.invoicing.domain.question import LateQuestion
 from services.invoicing.domain.subscription import Subscription
-from services.invoicing.peers import LateQuestion, Peers
+from services.invoicing.peers import Peers
 
 log = structlog.get_logger()
 

@@ -8,9 +8,10 @@ from services.invoicing import store
 from services.invoicing.domain.late_usage import Correction, Slice, late_usage
 from services.invoicing.domain.line import Line
 from services.invoicing.domain.progressive import Progress
+from services.invoicing.domain.question import LateQuestion
 from services.invoicing.domain.settlement import SettledUsage
 from services.invoicing.domain.subscription import Subscription
-from services.invoicing.peers import LateQuestion, Peers
+from services.invoicing.peers import Peers
 from services.invoicing.slices import key_of, rated_slices
 
 

@@ -5,12 +5,12 @@ Each call carries a key of the tenant it is for. Raises the peers' errors, and U
 
 import uuid
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeAlias
 
 from libs.common.credentials import Issuer
-from libs.common.errors import FailedPrecondition
+from libs.common.errors import FailedPrecondition, NotFound
 from libs.common.money import Money
 from libs.common.rpc.client import credential
 from libs.common.wire import money_out, timestamp_out
@@ -22,8 +22,8 @@ from services.invoicing.domain.fixed_charge import FixedUnits
 from services.invoicing.domain.invoice import HandOver
 from services.invoicing.domain.line import RatedUsage
 from services.invoicing.domain.one_off import AddOn
-from services.invoicing.domain.plan import PlanVersion
-from services.invoicing.domain.question import UsageQuestion
+from services.invoicing.domain.plan import Charge, PlanVersion
+from services.invoicing.domain.question import LateQuestion, UsageQuestion
 from services.invoicing.domain.tax import Taxes
 from weir.metering.v1 import archive_pb2, clocks_pb2, late_usage_pb2, metering_pb2
 from weir.payments.v1 import payments_pb2, refunds_pb2
@@ -60,15 +60,6 @@ MAX_QUERIES = 10_000
 MAX_RATES = 10_000
 MAX_ADD_ONS = 1_000
 """As many does pricing take at once."""
-
-
-@dataclass(frozen=True, slots=True)
-class LateQuestion:
-    """What has changed of a subscription's usage since a watermark, of the time before an instant?"""
-
-    subscription_id: str
-    since_watermark: int
-    before_time: datetime
 
 
 class Peers:
@@ -130,7 +121,15 @@ class Peers:
                     version=str(plan.version),
                     fields=f"charges.{charge.code}.in_advance",
                 )
-        return plan
+        charges = [replace(each, is_carried=await self._is_carried(tenant_id, each)) for each in plan.charges]
+        return replace(plan, charges=tuple(charges))
+
+    async def _is_carried(self, tenant_id: str, charge: Charge) -> bool:
+        """Of a meter that there is not yet, nothing has gone on from any period."""
+        try:
+            return not charge.split.prorated and (await self._meter(tenant_id, charge.meter_code)).recurring
+        except NotFound:
+            return False
 
     async def plan_version(self, tenant_id: str, plan_code: str, version: int) -> PlanVersion:
         """Asked once and kept: a plan version never changes.
@@ -259,7 +258,7 @@ class Peers:
     async def rate(
         self, tenant_id: str, questions: Sequence[tuple[PlanVersion | None, Quantities, tuple[int, int]]]
     ) -> list[list[RatedUsage]]:
-        """Every charge of each plan version, in its order, for what was used, in so many days of a period's. Nothing is
+        """Every charge of each plan, in its order, for what was used, in so many days of a period's. Nothing is
         asked without a plan, or for one without charges.
         """
         requests = [
@@ -279,7 +278,7 @@ class Peers:
         response = await self._pricing.BatchRate(request, metadata=self._key(tenant_id))
         answers = iter(response.responses)
         return [
-            [convert.rated_usage_in(charge) for charge in next(answers).charges] if plan and plan.charges else []
+            convert.rated_usages_in(plan, next(answers).charges) if plan and plan.charges else []
             for plan, _, _ in questions
         ]
 

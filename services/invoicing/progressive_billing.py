@@ -19,9 +19,10 @@ from services.invoicing.domain.late_usage import Correction
 from services.invoicing.domain.line import Line, Source
 from services.invoicing.domain.period import LATEST
 from services.invoicing.domain.progressive import Progress, taken_off
+from services.invoicing.domain.question import LateQuestion
 from services.invoicing.domain.settlement import Settled, lines_of
 from services.invoicing.domain.subscription import Subscription
-from services.invoicing.peers import LateQuestion, Peers
+from services.invoicing.peers import Peers
 from services.invoicing.slices import key_of, rated_slices
 
 log = structlog.get_logger()

@@ -339,3 +339,36 @@ async def test_reading_keys_preview_and_do_not_change(world: World, acme: Tenant
         with pytest.raises(NotFound) as refused:
             await call
         assert refused.value.reason == "SUBSCRIPTION_NOT_FOUND"
+
+
+@pytest.mark.parametrize("prorated", [False, True])
+async def test_seats_that_both_plans_bill_are_billed_once_in_the_period_of_a_change(
+    world: World, acme: Tenant, prorated: bool
+) -> None:
+    """Whole seats by the phase at the period's end; seats by the day by each phase for its days."""
+    made = metering_pb2.Meter(
+        code="seats", aggregation=metering_pb2.Meter.AGGREGATION_SUM, value_property="n", recurring=True
+    )
+    await acme.metering.CreateMeter(metering_pb2.CreateMeterRequest(request_id=new_request_id(), meter=made))
+    await acme.start_clock("2024-04-01")
+    await acme.customer("globex")
+    for code, price in (("old", "3"), ("new", "30")):
+        charge = pricing_pb2.Charge(code="seats", name="Seats", meter_code="seats", prorated=prorated)
+        charge.standard.unit_price = price
+        await acme.plan(code, charge, base_fee=None)
+    await acme.plan("none", base_fee=None)
+    await acme.subscribe("s", "globex", "old", "2024-04-01")
+    seats = metering_pb2.Event(transaction_id="s", subscription_id="s", code="seats", properties={"n": "10"})
+    seats.timestamp.CopyFrom(timestamp_out(utc("2024-04-01")))
+    await acme.metering.IngestEvents(metering_pb2.IngestEventsRequest(events=[seats]))
+    await bill_until(world, acme, "2024-04-16")
+    await change(acme, "new", effective=PlanChange.EFFECTIVE_NOW)
+    invoices = await bill_until(world, acme, "2024-05-11")
+    await change(acme, "none", effective=PlanChange.EFFECTIVE_NOW)
+    invoices = await bill_until(world, acme, "2024-06-01")
+    amounts = [[line.amount.minor_units for line in each.lines] for each in invoices]
+    assert amounts == (
+        [[1500], [15000], [10000 * 10 * 30 // 310 * 31 // 30], []] if prorated else [[], [30000], [30000], []]
+    )
+    for each in invoices:
+        assert (await acme.invoicing.ReplayInvoice(invoicing_pb2.ReplayInvoiceRequest(id=each.id))).reproduced

@@ -23,7 +23,7 @@ from services.invoicing.convert.invoices import (
 from services.invoicing.convert.one_offs import add_on_in, items_in
 from services.invoicing.convert.plans import latest_version_in, plan_version_in, sold_version_in, taxes_in
 from services.invoicing.convert.previews import previewed_out, totals_out
-from services.invoicing.convert.ratings import other_units, rated_usage_in, rating_in
+from services.invoicing.convert.ratings import other_units, rated_usage_in, rated_usages_in, rating_in
 from services.invoicing.convert.replays import replay_out
 from services.invoicing.convert.runs import billing_run_out, billing_step_out, clock_out
 from services.invoicing.convert.subscriptions import (
@@ -72,6 +72,7 @@ __all__ = [
     "quantities_in",
     "rated_step_in",
     "rated_usage_in",
+    "rated_usages_in",
     "rating_in",
     "replay_out",
     "revision_in",

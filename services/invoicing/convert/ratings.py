@@ -1,9 +1,11 @@
 """What pricing rated."""
 
+from collections.abc import Iterable
 from decimal import Decimal
 
 from libs.common.money import Money, plain
 from services.invoicing.domain.line import RatedUsage
+from services.invoicing.domain.plan import PlanVersion
 from services.invoicing.domain.rating import PricedUnits, RatedTier, Rating, StepKind
 from weir.pricing.v1 import pricing_pb2
 
@@ -13,6 +15,12 @@ _KINDS = {
     pricing_pb2.RatedTier.KIND_EVENT_AMOUNTS: StepKind.EVENT_AMOUNTS,
     pricing_pb2.RatedTier.KIND_LIMIT: StepKind.LIMIT,
 }
+
+
+def rated_usages_in(plan: PlanVersion, messages: Iterable[pricing_pb2.RatedCharge]) -> list[RatedUsage]:
+    """Pricing rates all charges of the version, of which the plan may be without some."""
+    codes = {each.code for each in plan.charges}
+    return [rated_usage_in(each) for each in messages if each.charge_code in codes]
 
 
 def rated_usage_in(message: pricing_pb2.RatedCharge) -> RatedUsage:

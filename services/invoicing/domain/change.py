@@ -156,5 +156,6 @@ def _begun(found: Subscription, before: Phase | None, change: PlanChange, at: da
         is_paused=old.is_paused,
         has_advance_units=change.plan.has_advance_units,
         has_advance_usage=bool(change.plan.advance_charges),
+        carried=change.plan.carried,
         has_thresholds=change.plan.has_thresholds,
     )

@@ -109,6 +109,7 @@ def begun(
         in_advance=plan.has_advance_fee,
         has_advance_units=plan.has_advance_units,
         has_advance_usage=bool(plan.advance_charges),
+        carried=plan.carried,
         has_thresholds=plan.has_thresholds,
     )
     whole = schedule(plan.billing_interval, billing_time, start_time, zone(customer.time_zone))

@@ -1,6 +1,6 @@
 """What invoicing needs to know of a plan version. Pricing owns it."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
@@ -39,7 +39,8 @@ WHOLE = Split()
 @dataclass(frozen=True, slots=True)
 class Charge:
     """`takes_amounts` says that it is priced by what the events carry, not by what they count. One that is `in_advance`
-    is charged event by event, at once on an invoice if it `is_invoiceable`.
+    is charged event by event, at once on an invoice if it `is_invoiceable`. One that `is_carried` bills whole
+    units that go on from period to period: where a period is cut, the phase that goes on with its meter bills them.
     """
 
     code: str
@@ -49,6 +50,7 @@ class Charge:
     tax_codes: tuple[str, ...] = ()
     in_advance: bool = False
     is_invoiceable: bool = True
+    is_carried: bool = False
 
     @property
     def is_per_event(self) -> bool:
@@ -104,6 +106,15 @@ class PlanVersion:
     ramps: tuple["Ramp", ...] = ()
     contract_month: int | None = None
     has_thresholds: bool = False
+
+    @property
+    def carried(self) -> tuple[tuple[str, str], ...]:
+        """(charge, meter) of each charge that is carried."""
+        return tuple((each.code, each.meter_code) for each in self.charges if each.is_carried)
+
+    def without(self, codes: Container[str]) -> "PlanVersion":
+        """Without some of its charges."""
+        return replace(self, charges=tuple(each for each in self.charges if each.code not in codes))
 
     def in_month(self, month: int) -> "PlanVersion":
         """With the prices of that month of a contract, counted from 0."""

@@ -39,10 +39,19 @@ class UsageQuestion:
 def usage_question(of: Subscription, phase: Phase, plan: PlanVersion | None, period: Period) -> UsageQuestion:
     return UsageQuestion(
         subscription_id=of.id,
-        plan=plan and plan.in_month(of.contract_month(phase, period.start)),
+        plan=plan and plan.in_month(of.contract_month(phase, period.start)).without(of.left_to_next(phase, period)),
         period=period,
         full_period=of.schedule_of(phase).period_of(period.start),
         owned=of.owned_days(period),
         start_time=of.start_time,
         time_zone=of.time_zone,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class LateQuestion:
+    """What has changed of a subscription's usage since a watermark, of the time before an instant?"""
+
+    subscription_id: str
+    since_watermark: int
+    before_time: datetime

@@ -126,6 +126,15 @@ class Subscription:
         begun = max(self.schedule_of(phase).period_of(instant).start, self.start_time)
         return months_between(self.start_time, begun, zone(self.time_zone))
 
+    def left_to_next(self, phase: Phase, period: Period) -> frozenset[str]:
+        """The charges that `period` leaves to the phase that cuts it, which goes on with their meters."""
+        following = self._following(phase)
+        cut = following is not None and following.start_time == period.end
+        if following is None or not cut or self.schedule_of(phase).period_of(period.start).end == period.end:
+            return frozenset()
+        meters = {meter for _, meter in following.carried}
+        return frozenset(code for code, meter in phase.carried if meter in meters)
+
     def owned_days(self, period: Period) -> Period | None:
         """What of `period` its days are counted in. The day that it is cut on belongs to what follows, unless nothing
         does: then it counts in full. None where no day is left.
