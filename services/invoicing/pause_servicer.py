@@ -4,6 +4,8 @@ from collections.abc import Callable
 from datetime import datetime
 from uuid import UUID
 
+from google.protobuf.timestamp_pb2 import Timestamp
+
 from libs.common.clock import Clock
 from libs.common.idempotency import fingerprint, require_same
 from libs.common.postgres import Pool
@@ -29,8 +31,8 @@ class PauseServicer(PauseServiceServicer):
     async def PauseSubscription(
         self, request: pb.PauseSubscriptionRequest, context: Context
     ) -> pb.PauseSubscriptionResponse:
-        asked = _time_in(request, "pause_time")
-        resume_at = _time_in(request, "resume_time")
+        asked = _time_in(request.pause_time, request.HasField("pause_time"), "pause_time")
+        resume_at = _time_in(request.resume_time, request.HasField("resume_time"), "resume_time")
         on_unused_fee = convert.unused_fee_in(request.on_unused_fee, "on_unused_fee")
 
         def changed(found: Subscription, now: datetime) -> Subscription:
@@ -42,7 +44,7 @@ class PauseServicer(PauseServiceServicer):
     async def ResumeSubscription(
         self, request: pb.ResumeSubscriptionRequest, context: Context
     ) -> pb.ResumeSubscriptionResponse:
-        asked = _time_in(request, "resume_time")
+        asked = _time_in(request.resume_time, request.HasField("resume_time"), "resume_time")
 
         def changed(found: Subscription, now: datetime) -> Subscription:
             return resumed(found, asked or max(now, found.start_time), now)
@@ -74,5 +76,5 @@ class PauseServicer(PauseServiceServicer):
         return made
 
 
-def _time_in(request: pb.PauseSubscriptionRequest | pb.ResumeSubscriptionRequest, field: str) -> datetime | None:
-    return convert.instant_in(getattr(request, field), True, field) if request.HasField(field) else None  # type: ignore[arg-type]
+def _time_in(message: Timestamp, present: bool, field: str) -> datetime | None:
+    return convert.instant_in(message, present, field) if present else None
