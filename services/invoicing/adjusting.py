@@ -75,7 +75,7 @@ async def _with_unused(
         phase = owner.numbered(source.phase_number)
         plan = plans[source].in_month(owner.contract_month(phase, period.start))
         questions.append((plan, (), owner.days_in(phase, period)))
-    rated = await peers.rate(tenant_id, questions)
+    rated = await peers.pricing.rate(tenant_id, questions)
     unused = (
         usage_line(source, plans[source], period, next(each for each in usages if each.code == code), draft.watermark)
         for (source, period, _), usages in zip(asked, rated, strict=True)
@@ -117,9 +117,9 @@ async def priced_units(
     assert line.source is not None, "usage is of a subscription"
     assert line.rating is not None, "usage is rated"
     source, owner = line.source, subscriptions[line.source.subscription_id]
-    plan = await peers.plan_version(tenant_id, source.plan_code, source.plan_version)
+    plan = await peers.pricing.plan_version(tenant_id, source.plan_code, source.plan_version)
     phase = owner.numbered(source.phase_number)
     days = owner.days_in(phase, line.period)
     plan = plan.in_month(owner.contract_month(phase, line.period.start))
-    [usages] = await peers.rate(tenant_id, [(plan, [convert.other_units(line.code, line.rating, units)], days)])
+    [usages] = await peers.pricing.rate(tenant_id, [(plan, [convert.other_units(line.code, line.rating, units)], days)])
     return next(each for each in usages if key_of(each) == key_of(line))

@@ -103,7 +103,7 @@ async def preview(
     """
     portions = by_invoice(each.portion for each in await _bill_together(peers, tenant_id, due, history))
     codes = {code for group in portions.values() for each in group for line in each.lines for code in line.tax_codes}
-    taxes = await peers.taxes(tenant_id, codes | {*standing.tax_codes})
+    taxes = await peers.pricing.taxes(tenant_id, codes | {*standing.tax_codes})
     return drafts_of(portions, taxes, standing, now)
 
 
@@ -140,15 +140,15 @@ def _draft(key: InvoiceKey, portions: Sequence[Portion], taxes: Taxes, standing:
 
 
 async def _bill_together(peers: Peers, tenant_id: str, due: Sequence[Subscription], history: History) -> list[Billed]:
-    plans = [await peers.plan_version(tenant_id, each.phase.plan_code, each.phase.plan_version) for each in due]
+    plans = [await peers.pricing.plan_version(tenant_id, each.phase.plan_code, each.phase.plan_version) for each in due]
     settles = [settled(each) for each in due]
     questions = [
         usage_question(each, each.phase, plan if part.usage else None, each.current_period)
         for each, plan, part in zip(due, plans, settles, strict=True)
     ]
-    used, watermark = await peers.usage(tenant_id, questions)
+    used, watermark = await peers.metering.usage(tenant_id, questions)
     days = [each.days_in(each.phase, each.current_period) for each in due]
-    usages = await peers.rate(
+    usages = await peers.pricing.rate(
         tenant_id,
         [(asked.plan, quantities, its_days) for asked, quantities, its_days in zip(questions, used, days, strict=True)],
     )

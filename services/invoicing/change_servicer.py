@@ -19,6 +19,7 @@ from services.invoicing.domain.subscription import Subscription
 from services.invoicing.giving_back import give_back_unused, unused_balances
 from services.invoicing.late_billing import History
 from services.invoicing.peers import Peers
+from services.invoicing.selling import latest_version, sold_version
 from services.invoicing.subscribing import Context, found_subscription
 from weir.invoicing.v1 import changes_pb2 as pb
 from weir.invoicing.v1.changes_pb2_grpc import PlanChangeServiceServicer
@@ -112,9 +113,9 @@ class PlanChangeServicer(PlanChangeServiceServicer):
     async def _change(self, tenant_id: str, subscription_id: str, message: pb.PlanChange) -> PlanChange:
         plan_code, version = plan_asked_in(message)
         if version:
-            sold = await self._peers.sold_version(tenant_id, plan_code, version, subscription_id)
+            sold = await sold_version(self._peers, tenant_id, plan_code, version, subscription_id)
             return change_in(message, sold)
-        return change_in(message, await self._peers.latest_version(tenant_id, plan_code))
+        return change_in(message, await latest_version(self._peers, tenant_id, plan_code))
 
     async def _as_of_now(self, conn: Conn, tenant_id: str, subscription_id: str) -> tuple[Subscription, datetime]:
         found = await found_subscription(conn, tenant_id, subscription_id)
@@ -123,4 +124,4 @@ class PlanChangeServicer(PlanChangeServiceServicer):
     async def _present(self, tenant_id: str, found: Subscription, now: datetime) -> PlanVersion:
         """The plan version in effect now."""
         phase = found.phase_at(now)
-        return await self._peers.plan_version(tenant_id, phase.plan_code, phase.plan_version)
+        return await self._peers.pricing.plan_version(tenant_id, phase.plan_code, phase.plan_version)

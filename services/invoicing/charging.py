@@ -45,7 +45,7 @@ async def charge_all(pool: Pool, peers: Peers, clock: Clock) -> bool:
 
 async def _charge_tenant(pool: Pool, peers: Peers, clock: Clock, tenant_id: str, since: dict[str, int]) -> bool:
     questions = [LateQuestion(each, watermark, LATEST) for each, watermark in since.items()]
-    changed, watermark = await peers.late_usage(tenant_id, questions, 0)
+    changed, watermark = await peers.metering.late_usage(tenant_id, questions, 0)
     if not changed:
         return False
     async with pool.acquire() as conn:
@@ -72,7 +72,9 @@ async def _charge(
     async with pool.acquire() as conn:
         now = (await store.clocks.get(conn, tenant_id)).now(clock())
         marks = await store.advance_fees.marks(conn, tenant_id, of.id)
-    plans = [(each, await peers.plan_version(tenant_id, each.plan_code, each.plan_version)) for each in of.phases]
+    plans = [
+        (each, await peers.pricing.plan_version(tenant_id, each.plan_code, each.plan_version)) for each in of.phases
+    ]
     span = Period(first_time, max(now, first_time) + _AHEAD)
     fees: list[AdvanceFee] = []
     for advance in advances(of, plans, span):
@@ -81,7 +83,7 @@ async def _charge(
             for (source, code, period, part, group), mark in marks.items()
             if (source, code, period.start) == (advance.source, advance.charge.code, advance.period.start)
         }
-        events = await peers.event_charges(tenant_id, advance, watermark, since)
+        events = await peers.metering.event_charges(tenant_id, advance, watermark, since)
         fees += await charged(peers, tenant_id, advance, list(steps(events, since, its_marks)), watermark)
     fees.sort(key=lambda each: (each.step.event.sequence, each.step.event.event_time, each.step.event.transaction_id))
     at_once = [each for each in fees if each.of.charge.is_invoiceable and each.amount.minor_units]
@@ -100,8 +102,8 @@ async def _charge(
 
 async def charged(peers: Peers, tenant_id: str, of: Advance, taken: Sequence[Step], watermark: int) -> list[AdvanceFee]:
     """A fee for each step: one question to pricing for all of a charge."""
-    plan = await peers.plan_version(tenant_id, of.source.plan_code, of.source.plan_version)
-    rated = await peers.rate_steps(tenant_id, plan, of, taken)
+    plan = await peers.pricing.plan_version(tenant_id, of.source.plan_code, of.source.plan_version)
+    rated = await peers.pricing.rate_steps(tenant_id, plan, of, taken)
     return [fee(of, plan, step, *pair, watermark) for step, pair in zip(taken, rated, strict=True)]
 
 
@@ -110,10 +112,10 @@ async def charged_again(peers: Peers, tenant_id: str, line: Line) -> Money:
     assert line.source is not None, "usage is a subscription's"
     assert line.rating is not None, "usage is rated"
     assert line.watermark is not None, "usage has a watermark"
-    plan = await peers.plan_version(tenant_id, line.source.plan_code, line.source.plan_version)
+    plan = await peers.pricing.plan_version(tenant_id, line.source.plan_code, line.source.plan_version)
     charge = next(each for each in plan.advance_charges if each.code == line.code)
     of, rating = Advance(line.source, charge, line.period), convert.rating_in(line.rating)
-    events = await peers.event_charges(tenant_id, of, line.watermark, 0)
+    events = await peers.metering.event_charges(tenant_id, of, line.watermark, 0)
     marks = {(rating.part, rating.group): rating.quantity_before or ZERO}
     found = [i for i, each in enumerate(events) if each.transaction_id == line.transaction_id]
     if not found:

@@ -33,7 +33,7 @@ class AppliedCouponServicer(AppliedCouponServiceServicer):
         tenant_id = caller().tenant_id
         request_id, request_hash = request_id_in(request.request_id), fingerprint(request)
         customer_id = text_in(request.customer_id, "customer_id")
-        coupon = await self._peers.coupon(tenant_id, code_in(request.coupon_code, "coupon_code"))
+        coupon = await self._peers.pricing.coupon(tenant_id, code_in(request.coupon_code, "coupon_code"))
         override = override_in(request, coupon)
         async with self._pool.acquire() as conn, conn.transaction():
             if await store.customers.lock(conn, tenant_id, customer_id) is None:

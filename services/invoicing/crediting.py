@@ -55,7 +55,7 @@ class Till:
             async with self.pool.acquire() as conn:
                 invoice = await store.hand_overs.take_back(conn, tenant_id, invoice_id, leased_until)
             if invoice is not None:
-                await self.peers.cancel_payment(invoice)
+                await self.peers.payments.cancel_payment(invoice)
                 async with self.pool.acquire() as conn:
                     await store.hand_overs.given_back(conn, invoice, leased_until)
             return await change()

@@ -50,7 +50,7 @@ async def finalize(
         tax_codes = await store.drafts.complete(conn, tenant_id, tenant_now, CHUNK, only)
     if not tax_codes:
         return fresh
-    taxes = await peers.taxes(tenant_id, {code for codes in tax_codes.values() for code in codes})
+    taxes = await peers.pricing.taxes(tenant_id, {code for codes in tax_codes.values() for code in codes})
     async with pool.acquire() as conn, conn.transaction():
         billing_clock = await store.clocks.hold(conn, tenant_id)
         drafts = await store.drafts.take(conn, tenant_id, list(tax_codes), tenant_now)

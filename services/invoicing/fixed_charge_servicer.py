@@ -38,7 +38,9 @@ class FixedChargeServicer(FixedChargeServiceServicer):
             async with self._pool.acquire() as conn:
                 read = await found_subscription(conn, tenant_id, subscription_id)
                 phase = read.phase_at((await store.clocks.get(conn, tenant_id)).now(self._clock()))
-            charge = _charge(await self._peers.plan_version(tenant_id, phase.plan_code, phase.plan_version), code)
+            charge = _charge(
+                await self._peers.pricing.plan_version(tenant_id, phase.plan_code, phase.plan_version), code
+            )
             async with self._pool.acquire() as conn, conn.transaction():
                 await store.clocks.hold(conn, tenant_id)
                 found = await found_subscription(conn, tenant_id, subscription_id, store.subscriptions.lock)

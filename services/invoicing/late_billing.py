@@ -58,7 +58,7 @@ async def late_of(
     }
     if not questions:
         return {}, watermark
-    first_times, watermark = await peers.late_usage(tenant_id, list(questions.values()), watermark)
+    first_times, watermark = await peers.metering.late_usage(tenant_id, list(questions.values()), watermark)
     if not first_times:
         return {}, watermark
     subscriptions = {each.id: each for each in due if each.id in first_times}
@@ -86,7 +86,7 @@ async def late_of(
         lines: list[Line] = []
         corrections: list[Correction] = []
         for each in found:
-            plan = await peers.plan_version(tenant_id, each.source.plan_code, each.source.plan_version)
+            plan = await peers.pricing.plan_version(tenant_id, each.source.plan_code, each.source.plan_version)
             before, now = (usages[each.source, each.period, at] for at in (each.prior, each.watermark))
             more_lines, more_corrections = late_usage(each, before, now, key_of, plan)
             lines += more_lines

@@ -37,7 +37,7 @@ class InvoiceLineServicer(InvoiceLineServiceServicer):
         codes = head.tax_codes
         if head.state is State.DRAFT:
             its_codes = customers[head.customer_id]
-            codes = (await self._peers.taxes(tenant_id, its_codes)).of_customer(its_codes)
+            codes = (await self._peers.pricing.taxes(tenant_id, its_codes)).of_customer(its_codes)
         lines, token = page.cut(found, lambda each: str(each[0]))
         bear = bearing((line for _, line in lines), codes)
         return pb.ListInvoiceLinesResponse(

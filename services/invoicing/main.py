@@ -27,7 +27,8 @@ from services.invoicing.fixed_charge_servicer import FixedChargeServicer
 from services.invoicing.line_servicer import InvoiceLineServicer
 from services.invoicing.one_off_servicer import OneOffInvoiceServicer
 from services.invoicing.pause_servicer import PauseServicer
-from services.invoicing.peers import Peers
+from services.invoicing.peers import Metering, Payments, Peers, Pricing
+from services.invoicing.peers.keys import Keys
 from services.invoicing.prepaid import PrepaidCredit
 from services.invoicing.replay_servicer import ReplayServicer
 from services.invoicing.report_servicer import CollectionReportServicer
@@ -63,18 +64,6 @@ from weir.invoicing.v1.one_offs_pb2_grpc import add_OneOffInvoiceServiceServicer
 from weir.invoicing.v1.pauses_pb2_grpc import add_PauseServiceServicer_to_server
 from weir.invoicing.v1.replays_pb2_grpc import add_ReplayServiceServicer_to_server
 from weir.invoicing.v1.reports_pb2_grpc import add_CollectionReportServiceServicer_to_server
-from weir.metering.v1.archive_pb2_grpc import ArchiveServiceStub
-from weir.metering.v1.clocks_pb2_grpc import ClockServiceStub
-from weir.metering.v1.event_charges_pb2_grpc import EventChargeServiceStub
-from weir.metering.v1.late_usage_pb2_grpc import LateUsageServiceStub
-from weir.metering.v1.metering_pb2_grpc import MeteringServiceStub
-from weir.payments.v1.payments_pb2_grpc import PaymentsServiceStub
-from weir.payments.v1.refunds_pb2_grpc import RefundServiceStub
-from weir.pricing.v1.addons_pb2_grpc import AddOnServiceStub
-from weir.pricing.v1.coupons_pb2_grpc import CouponServiceStub
-from weir.pricing.v1.pricing_pb2_grpc import PricingServiceStub
-from weir.pricing.v1.taxes_pb2_grpc import TaxServiceStub
-from weir.pricing.v1.thresholds_pb2_grpc import ThresholdServiceStub
 
 NAME = "invoicing"
 SERVICES = (
@@ -172,21 +161,8 @@ async def calling_peers(settings: Settings, clock: Clock) -> AsyncIterator[Peers
         channel(settings.pricing_target) as pricing,
         channel(settings.payments_target) as payments,
     ):
-        yield Peers(
-            MeteringServiceStub(metering),
-            ArchiveServiceStub(metering),
-            ClockServiceStub(metering),
-            LateUsageServiceStub(metering),
-            PricingServiceStub(pricing),
-            TaxServiceStub(pricing),
-            CouponServiceStub(pricing),
-            AddOnServiceStub(pricing),
-            ThresholdServiceStub(pricing),
-            EventChargeServiceStub(metering),
-            PaymentsServiceStub(payments),
-            RefundServiceStub(payments),
-            Issuer(load_private_key(settings.signing_key), clock),
-        )
+        keys = Keys(Issuer(load_private_key(settings.signing_key), clock))
+        yield Peers(Metering(metering, keys), Pricing(pricing, keys), Payments(payments, keys))
 
 
 async def server() -> None:

@@ -50,10 +50,12 @@ class OneOffInvoiceServicer(OneOffInvoiceServiceServicer):
         if made is None:
             if customer is None:
                 raise customer_not_found(customer_id)
-            add_ons = await self._peers.add_ons(tenant_id, {item.add_on_code for item in items if item.add_on_code})
+            add_ons = await self._peers.pricing.add_ons(
+                tenant_id, {item.add_on_code for item in items if item.add_on_code}
+            )
             codes = {code for item in items for code in item.tax_codes}
             codes |= {code for add_on in add_ons.values() for code in add_on.tax_codes}
-            await self._peers.taxes(tenant_id, codes.union(customer.tax_codes))
+            await self._peers.pricing.taxes(tenant_id, codes.union(customer.tax_codes))
             made = await self._make(tenant_id, customer, asked, items, add_ons, request_id, request_hash)
         invoice_id, before = made
         require_same(before, request_hash, request.request_id)

@@ -77,7 +77,7 @@ class RunPreview:
             standings = {each: await store.standings.of_customer(conn, self.tenant_id, each) for each in customers}
         codes = {code for each in portions for line in each.lines for code in line.tax_codes}
         codes |= {code for each in standings.values() for code in each.tax_codes}
-        taxes = await self.peers.taxes(self.tenant_id, codes)
+        taxes = await self.peers.pricing.taxes(self.tenant_id, codes)
         return [
             draft
             for customer_id, its_portions in customers.items()

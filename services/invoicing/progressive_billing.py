@@ -45,7 +45,7 @@ async def bill_passed(pool: Pool, peers: Peers, clock: Clock) -> bool:
 
 async def _bill_tenant(pool: Pool, peers: Peers, clock: Clock, tenant_id: str, since: dict[str, int]) -> bool:
     questions = [LateQuestion(each, watermark, LATEST) for each, watermark in since.items()]
-    changed, watermark = await peers.late_usage(tenant_id, questions, 0)
+    changed, watermark = await peers.metering.late_usage(tenant_id, questions, 0)
     if not changed:
         return False
     async with pool.acquire() as conn:
@@ -76,7 +76,7 @@ async def _bill(
 
 async def _usage(peers: Peers, tenant_id: str, of: Subscription, watermark: int) -> tuple[Line, ...]:
     """What the current period has so far."""
-    plan = await peers.plan_version(tenant_id, of.phase.plan_code, of.phase.plan_version)
+    plan = await peers.pricing.plan_version(tenant_id, of.phase.plan_code, of.phase.plan_version)
     source, period = Source(of.id, of.phase_number, plan.plan_code, plan.version), of.current_period
     asked = source, period, watermark
     rated = await rated_slices(peers, tenant_id, [asked], {of.id: of})
@@ -96,7 +96,7 @@ async def _passes(
     async with pool.acquire() as conn:
         invoiced = max(await store.progressive.invoiced(conn, tenant_id, of.id, currency), 0)
     amounts = (Money(each, currency) for each in (total, progress.highest, invoiced))
-    return await peers.passes_threshold(tenant_id, of.phase.plan_code, of.phase.plan_version, *amounts)
+    return await peers.pricing.passes_threshold(tenant_id, of.phase.plan_code, of.phase.plan_version, *amounts)
 
 
 async def _save(

@@ -33,7 +33,7 @@ async def shown(pool: Pool, peers: Peers, tenant_id: str, invoices: Sequence[Inv
     async with pool.acquire() as conn:
         codes_of = await store.customers.tax_codes(conn, tenant_id, {each.customer_id for each in drafts})
     named = {code for draft in drafts for line in draft.bill.lines for code in line.tax_codes}
-    taxes = await peers.taxes(tenant_id, named.union(*codes_of.values()))
+    taxes = await peers.pricing.taxes(tenant_id, named.union(*codes_of.values()))
     return [
         replace(each, bill=_taxed(each.bill, taxes, taxes.of_customer(codes_of[each.customer_id])))
         if each.state is State.DRAFT

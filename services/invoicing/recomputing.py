@@ -67,7 +67,7 @@ async def _commitment(
     source = _source(line)
     found = subscriptions[source.subscription_id]
     phase = found.numbered(source.phase_number)
-    plan = await peers.plan_version(tenant_id, source.plan_code, source.plan_version)
+    plan = await peers.pricing.plan_version(tenant_id, source.plan_code, source.plan_version)
     assert plan.commitment is not None, "a plan version never changes"
     part = Proration(plan.commitment.amount, *found.days_in(phase, line.period))
     fee = base_fee(found, phase, plan, line.period)
@@ -106,7 +106,7 @@ async def _of_units(
 async def _base_fee(peers: Peers, tenant_id: str, line: Line, subscriptions: Mapping[str, Subscription]) -> Money:
     source = _source(line)
     found = subscriptions[source.subscription_id]
-    plan = await peers.plan_version(tenant_id, source.plan_code, source.plan_version)
+    plan = await peers.pricing.plan_version(tenant_id, source.plan_code, source.plan_version)
     phase = found.numbered(source.phase_number)
     base_fee = plan.in_month(found.contract_month(phase, line.period.start)).base_fee
     assert base_fee is not None, "a plan version never changes"

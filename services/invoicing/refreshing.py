@@ -71,7 +71,7 @@ async def subscriptions_of(conn: Conn, tenant_id: str, drafts: Sequence[Draft]) 
 async def plans_of(peers: Peers, tenant_id: str, drafts: Sequence[Draft]) -> Mapping[Source, PlanVersion]:
     """That which prices each phase on drafts."""
     return {
-        each.source: await peers.plan_version(tenant_id, each.source.plan_code, each.source.plan_version)
+        each.source: await peers.pricing.plan_version(tenant_id, each.source.plan_code, each.source.plan_version)
         for draft in drafts
         for each in draft.settlements
     }
@@ -105,12 +105,12 @@ async def _billed_again(
         usage_question(owner, phase, plans[each.source] if each.usage else None, each.usage or each.period)
         for each, owner, phase in zip(settlements, owners, phases, strict=True)
     ]
-    used, watermark = await peers.usage(tenant_id, questions)
+    used, watermark = await peers.metering.usage(tenant_id, questions)
     days = [
         owner.days_in(phase, each.usage or each.period)
         for each, owner, phase in zip(settlements, owners, phases, strict=True)
     ]
-    usages = await peers.rate(
+    usages = await peers.pricing.rate(
         tenant_id,
         [(asked.plan, quantities, its_days) for asked, quantities, its_days in zip(questions, used, days, strict=True)],
     )

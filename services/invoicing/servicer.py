@@ -33,7 +33,7 @@ class InvoicingServicer(SubscriptionMethods, ClockMethods):
         request_id, request_hash = request_id_in(request.request_id), fingerprint(request)
         customer = convert.customer_in(request.customer, self._clock())
         if customer.tax_codes:
-            await self._peers.taxes(tenant_id, customer.tax_codes)
+            await self._peers.pricing.taxes(tenant_id, customer.tax_codes)
         async with self._pool.acquire() as conn, conn.transaction():
             await store.clocks.ensure(conn, tenant_id)
             if not await store.customers.insert(conn, tenant_id, customer, request_id, request_hash):

@@ -29,7 +29,7 @@ async def rated_slices(
         asking = [await _question(peers, tenant_id, source, period, subscriptions) for source, period, _ in group]
         questions += asking
         # at 0 nothing had been recorded yet
-        used += (await peers.usage(tenant_id, asking, watermark))[0] if watermark else [()] * len(asking)
+        used += (await peers.metering.usage(tenant_id, asking, watermark))[0] if watermark else [()] * len(asking)
     days = [
         subscriptions[source.subscription_id].days_in(
             subscriptions[source.subscription_id].numbered(source.phase_number), period
@@ -37,7 +37,7 @@ async def rated_slices(
         for source, period, _ in slices
     ]
     plans = [each.plan for each in questions]
-    usages = await peers.rate(tenant_id, list(zip(plans, used, days, strict=True)))
+    usages = await peers.pricing.rate(tenant_id, list(zip(plans, used, days, strict=True)))
     return dict(zip(slices, usages, strict=True))
 
 
@@ -56,7 +56,7 @@ async def _question(
     peers: Peers, tenant_id: str, source: Source, period: Period, subscriptions: Mapping[str, Subscription]
 ) -> UsageQuestion:
     found = subscriptions[source.subscription_id]
-    plan = await peers.plan_version(tenant_id, source.plan_code, source.plan_version)
+    plan = await peers.pricing.plan_version(tenant_id, source.plan_code, source.plan_version)
     return usage_question(found, found.numbered(source.phase_number), plan, period)
 
 

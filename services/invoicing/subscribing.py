@@ -24,6 +24,7 @@ from services.invoicing.domain.subscription import Subscription
 from services.invoicing.giving_back import give_back_unused
 from services.invoicing.late_billing import History
 from services.invoicing.peers import Peers
+from services.invoicing.selling import latest_version
 from weir.invoicing.v1 import invoicing_pb2 as pb
 from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceServicer
 
@@ -60,7 +61,7 @@ class SubscriptionMethods(InvoicingServiceServicer):
             return pb.CreateSubscriptionResponse(subscription=subscription_out(subscription))
         if known is None:
             raise customer_not_found(customer_id)
-        plan = await self._peers.latest_version(tenant_id, plan_code)
+        plan = await latest_version(self._peers, tenant_id, plan_code)
         async with self._pool.acquire() as conn, conn.transaction():
             clock = await store.clocks.hold(conn, tenant_id)
             customer = await store.customers.lock(conn, tenant_id, customer_id)

@@ -16,7 +16,7 @@ log = structlog.get_logger()
 async def tell_clock(pool: Pool, peers: Peers, tenant_id: str, furthest: datetime) -> None:
     """That the tenant's test clock goes to `furthest`. If metering does not take it now, the worker tells it."""
     try:
-        await peers.set_test_clock(tenant_id, furthest)
+        await peers.metering.set_test_clock(tenant_id, furthest)
     except (BillingError, grpc.aio.AioRpcError) as error:
         log.warning("metering not told of a clock", tenant=tenant_id, cause=str(error))
         return
@@ -38,7 +38,7 @@ async def tell_billed(pool: Pool, peers: Peers, now: datetime, leased_until: dat
     told = []
     for tenant_id, billed_end in due.items():
         try:
-            await peers.set_billed_until(tenant_id, billed_end)
+            await peers.metering.set_billed_until(tenant_id, billed_end)
             told.append(tenant_id)
         except (BillingError, grpc.aio.AioRpcError) as error:
             log.warning("metering not told what is billed", tenant=tenant_id, cause=str(error))

@@ -242,7 +242,7 @@ class Biller:
     async def _ask_for(self, refund: RefundRequest) -> None:
         """Once payments has it, or never will, it is not asked again."""
         try:
-            await self._peers.create_refund(refund)
+            await self._peers.payments.create_refund(refund)
         except FailedPrecondition as error:
             log.error("refund refused", tenant=refund.tenant_id, note=refund.credit_note_id, cause=str(error))
             async with self._pool.acquire() as conn:
@@ -273,7 +273,7 @@ class Biller:
     async def _ask(self, invoice: HandOver) -> timedelta | None:
         """None once payments has the invoice; otherwise how long to wait before asking again."""
         try:
-            await self._peers.create_payment(invoice)
+            await self._peers.payments.create_payment(invoice)
         except (Unavailable, ResourceExhausted) as error:
             log.warning(
                 "invoice waits for payments", tenant=invoice.tenant_id, invoice=invoice.invoice_id, cause=str(error)
