@@ -25,7 +25,6 @@ from services.invoicing.charging import charge_all
 from services.invoicing.correcting import are_final, give_back
 from services.invoicing.crediting import Till
 from services.invoicing.domain.credit_note import RefundRequest
-from services.invoicing.domain.invoice import HandOver
 from services.invoicing.domain.run import (
     BILL,
     HAND_OVER,
@@ -38,6 +37,7 @@ from services.invoicing.domain.run import (
 )
 from services.invoicing.finalizing import finalize, finalize_sealed
 from services.invoicing.giving_back import give_back_unused, is_fee_final
+from services.invoicing.handing_over import hand_over
 from services.invoicing.late_billing import History
 from services.invoicing.offsetting import offset_waiting
 from services.invoicing.peers import Peers
@@ -50,7 +50,7 @@ from services.invoicing.walking import step
 
 log = structlog.get_logger()
 
-HAND_OVER_CHUNK = 50
+REFUND_CHUNK = 50
 CHUNKS_OF_RUN = 2
 AT_ONCE = 3
 """Chunks under way in a process: while one of a run waits for a peer, another is saved, and one is finalized."""
@@ -221,23 +221,15 @@ class Biller:
         """Ask payments to collect what is finalized, and give back the prepaid credit of what is void."""
         now = self._clock()
         more = self._prepaid is not None and await give_back_prepaid(self._pool, self._prepaid, now, self._lease)
-        async with self._pool.acquire() as conn:
-            due = await store.hand_overs.claim(conn, now, now + self._lease, HAND_OVER_CHUNK)
-        delays = await asyncio.gather(*(self._ask(each) for each in due))
-        now = self._clock()
-        async with self._pool.acquire() as conn:
-            for delay in set(delays):
-                asked = [each for each, its_delay in zip(due, delays, strict=True) if its_delay == delay]
-                await store.hand_overs.set_time(conn, asked, None if delay is None else now + delay)
-        return more or None in delays
+        return await hand_over(self._pool, self._peers.payments, self._clock, self._lease) or more
 
     async def refund(self) -> bool:
         """Ask payments for the refunds of credit notes."""
         now = self._clock()
         async with self._pool.acquire() as conn:
-            due = await store.refunds.claim(conn, now, now + self._lease, HAND_OVER_CHUNK)
+            due = await store.refunds.claim(conn, now, now + self._lease, REFUND_CHUNK)
         await asyncio.gather(*(self._ask_for(each) for each in due))
-        return len(due) == HAND_OVER_CHUNK
+        return len(due) == REFUND_CHUNK
 
     async def _ask_for(self, refund: RefundRequest) -> None:
         """Once payments has it, or never will, it is not asked again."""
@@ -269,22 +261,6 @@ class Biller:
         if self._replay_sample > 0:
             await begin_replays(self._pool, self._clock(), self._replay_sample)
         return await replay_some(self._pool, self._peers, self._clock, self._lease)
-
-    async def _ask(self, invoice: HandOver) -> timedelta | None:
-        """None once payments has the invoice; otherwise how long to wait before asking again."""
-        try:
-            await self._peers.payments.create_payment(invoice)
-        except (Unavailable, ResourceExhausted) as error:
-            log.warning(
-                "invoice waits for payments", tenant=invoice.tenant_id, invoice=invoice.invoice_id, cause=str(error)
-            )
-            return PEER_AWAY_DELAY
-        except (BillingError, grpc.aio.AioRpcError) as error:
-            log.error(
-                "payments refused an invoice", tenant=invoice.tenant_id, invoice=invoice.invoice_id, cause=str(error)
-            )
-            return PAYMENT_REFUSED_DELAY
-        return None
 
 
 async def _some_at_once(work: Sequence[Callable[[], Awaitable[bool]]]) -> list[bool]:

@@ -60,7 +60,7 @@ class Collection:
         """The invoice's payment, canceled as of `asked.version`; None where that can't be done, or not now."""
         async with self.pool.acquire() as conn:
             found = await payments.find_of_invoice(conn, asked.tenant_id, asked.invoice_id)
-            if found is None and await payments.insert(conn, asked, None, None):
+            if found is None and await payments.insert_canceled(conn, asked):
                 return asked
             found = found or await payments.find_of_invoice(conn, asked.tenant_id, asked.invoice_id)
         assert found is not None, "payments are never deleted"

@@ -18,6 +18,7 @@ from libs.common.worker import Alarm, run_worker
 from services.payments import webhook
 from services.payments.accounts import Accounts, Connector
 from services.payments.collection import Collection
+from services.payments.collection_servicer import CollectionServicer
 from services.payments.dispute_servicer import DisputeServicer
 from services.payments.disputing import Disputing
 from services.payments.dunning import Dunning
@@ -47,6 +48,7 @@ from services.payments.worker import Sweeps
 from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceStub
 from weir.invoicing.v1.reports_pb2_grpc import CollectionReportServiceStub
 from weir.payments.v1 import (
+    collections_pb2,
     disputes_pb2,
     dunning_pb2,
     manual_payments_pb2,
@@ -56,6 +58,7 @@ from weir.payments.v1 import (
     receipts_pb2,
     refunds_pb2,
 )
+from weir.payments.v1.collections_pb2_grpc import add_CollectionServiceServicer_to_server
 from weir.payments.v1.disputes_pb2_grpc import add_DisputeServiceServicer_to_server
 from weir.payments.v1.dunning_pb2_grpc import add_DunningServiceServicer_to_server
 from weir.payments.v1.manual_payments_pb2_grpc import add_ManualPaymentServiceServicer_to_server
@@ -68,6 +71,7 @@ from weir.payments.v1.refunds_pb2_grpc import add_RefundServiceServicer_to_serve
 NAME = "payments"
 SERVICES = (
     payments_pb2.DESCRIPTOR.services_by_name["PaymentsService"].full_name,
+    collections_pb2.DESCRIPTOR.services_by_name["CollectionService"].full_name,
     processors_pb2.DESCRIPTOR.services_by_name["ProcessorService"].full_name,
     refunds_pb2.DESCRIPTOR.services_by_name["RefundService"].full_name,
     manual_payments_pb2.DESCRIPTOR.services_by_name["ManualPaymentService"].full_name,
@@ -141,6 +145,7 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[Ports]:
 
         def register(server: grpc.aio.Server) -> None:
             add_PaymentsServiceServicer_to_server(servicer, server)
+            add_CollectionServiceServicer_to_server(CollectionServicer(pool, alarm, clock), server)
             add_RefundServiceServicer_to_server(RefundServicer(pool, alarm, clock), server)
             receiving = Receiving(collection)
             manual = ManualPaymentServicer(pool, receiving, alarm)

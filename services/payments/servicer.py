@@ -1,8 +1,7 @@
 """The RPCs: decode, one transaction, encode. SavePaymentMethod calls the processor after its transaction."""
 
 from collections import defaultdict
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import grpc
@@ -17,7 +16,9 @@ from libs.common.rpc.server import caller
 from libs.common.wire import request_id_in, text_in
 from libs.common.worker import Alarm
 from services.payments import convert
+from services.payments.asking import ask
 from services.payments.collection import Collection
+from services.payments.convert.collections import asked_in, asked_payment_in
 from services.payments.convert.processors import account_id_in, account_in, account_out, credentials_in
 from services.payments.domain.attempt import Attempt
 from services.payments.domain.method import MethodState, PaymentMethod
@@ -107,24 +108,19 @@ class PaymentsServicer(PaymentsServiceServicer):
         return pb.ListPaymentMethodsResponse(payment_methods=map(convert.method_out, shown), next_page_token=token)
 
     async def CreatePayment(self, request: pb.CreatePaymentRequest, context: Context) -> pb.CreatePaymentResponse:
-        request_id, request_hash = request_id_in(request.request_id), fingerprint(request)
-        payment = self._asked(request, PaymentState.PENDING)
+        tenant_id, now = caller().tenant_id, self.clock()
+        asked = asked_in(request, tenant_id, now)
         async with self.pool.acquire() as conn, conn.transaction():
-            await methods.lock_customer(conn, payment.tenant_id, payment.customer_id)
-            if await methods.find_default(conn, payment.tenant_id, payment.customer_id) is None:
-                payment = replace(payment, state=PaymentState.AWAITING_METHOD)
-            if not await payments.insert(conn, payment, request_id, request_hash):
-                recorded = await payments.find_request(conn, payment.tenant_id, request_id)
-                if recorded is not None:
-                    require_same(recorded[1], request_hash, request.request_id)
-                payment = await _payment_of_same_invoice(conn, payment, self.clock())
+            [payment] = await ask(conn, tenant_id, [asked], now)
+            if isinstance(payment, Conflict):
+                raise payment
             answer = await _payment_out(conn, payment)
         if payment.state is PaymentState.PENDING:
             await self.alarm.ring("charge")
         return pb.CreatePaymentResponse(payment=answer)
 
     async def CancelPayment(self, request: pb.CancelPaymentRequest, context: Context) -> pb.CancelPaymentResponse:
-        asked = self._asked(request, PaymentState.CANCELED)
+        asked = asked_payment_in(request, caller().tenant_id, self.clock(), PaymentState.CANCELED)
         if (payment := await self.collection.cancel(asked)) is None:
             raise FailedPrecondition(
                 "PAYMENT_UNDER_WAY",
@@ -133,21 +129,6 @@ class PaymentsServicer(PaymentsServiceServicer):
             )
         async with self.pool.acquire() as conn:
             return pb.CancelPaymentResponse(payment=await _payment_out(conn, payment))
-
-    def _asked(self, request: pb.CreatePaymentRequest | pb.CancelPaymentRequest, state: PaymentState) -> Payment:
-        now = self.clock()
-        return Payment(
-            tenant_id=caller().tenant_id,
-            id=new_id("pay", now),
-            invoice_id=text_in(request.invoice_id, "invoice_id"),
-            invoice_number=text_in(request.invoice_number, "invoice_number"),
-            customer_id=text_in(request.customer_id, "customer_id"),
-            amount=convert.amount_in(request),
-            state=state,
-            revision=1,
-            create_time=now,
-            version=convert.version_in(request.version, least=1 if state is PaymentState.CANCELED else 0),
-        )
 
     async def GetPayment(self, request: pb.GetPaymentRequest, context: Context) -> pb.GetPaymentResponse:
         payment_id = text_in(request.id, "id")
@@ -227,33 +208,6 @@ class PaymentsServicer(PaymentsServiceServicer):
             assert recorded is not None, "the request_id is what was taken"
             require_same(recorded[1], request_hash, request.request_id)
             return recorded[0]
-
-
-async def _payment_of_same_invoice(conn: Conn, asked: Payment, now: datetime) -> Payment:
-    """The invoice's payment; a canceled one goes on as asked, unless that was asked before it was canceled.
-
-    Raises Conflict PAYMENT_DIFFERS when it is not for what is asked.
-    """
-    payment = await payments.lock_of_invoice(conn, asked.tenant_id, asked.invoice_id)
-    assert payment is not None, "the invoice is what was taken"
-    if asked.version < payment.version:
-        return payment
-    if payment.state is PaymentState.CANCELED:
-        going_on = replace(payment, amount=asked.amount, version=asked.version, state=asked.state)
-        if not going_on.due.minor_units:
-            going_on = replace(going_on, state=PaymentState.SUCCEEDED)
-        await payments.set_asked(conn, going_on)
-        due_time = now if going_on.state is PaymentState.PENDING else None
-        await payments.set_state(conn, payment, going_on.state, now, due_time)
-        return going_on
-    if (payment.amount, payment.customer_id) != (asked.amount, asked.customer_id):
-        raise Conflict(
-            "PAYMENT_DIFFERS",
-            f"invoice {asked.invoice_id} has a payment of {payment.amount} by {payment.customer_id}",
-            payment_id=payment.id,
-        )
-    await payments.set_asked(conn, replace(payment, version=asked.version))
-    return payment
 
 
 async def _payment_out(conn: Conn, payment: Payment) -> pb.Payment:

@@ -25,6 +25,7 @@ READS = (
     "Stream",
 )
 REPEATABLE = {
+    "BatchCreatePayments": "each payment has a request_id",
     "CancelPayment": "an older version changes nothing",
     "IngestEvents": "its events carry transaction_ids",
     "IngestEventStream": "its events carry transaction_ids",

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from uuid import UUID
 
 from libs.common.money import Money
 from services.payments.domain.attempt import UNDER_WAY, AttemptState, NotMade, Outcome
@@ -72,6 +73,15 @@ class Payment:
     @property
     def refundable(self) -> Money:
         return self.paid - Money(self.refunded_minor, self.amount.currency)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request to collect an invoice, with the `payment` that is recorded where there is none yet."""
+
+    payment: Payment
+    request_id: UUID
+    request_hash: bytes
 
 
 def after_attempt(

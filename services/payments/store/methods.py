@@ -2,7 +2,7 @@
 
 # ruff: noqa: S608 what is interpolated is the list of columns below
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -34,6 +34,18 @@ def _method(row: asyncpg.Record) -> PaymentMethod:
 async def lock_customer(conn: Conn, tenant_id: str, customer_id: str) -> None:
     """Until the transaction ends, nobody else decides whether this customer has a method to charge."""
     await conn.execute("SELECT pg_advisory_xact_lock(hashtextextended($1 || ' ' || $2, 0))", tenant_id, customer_id)
+
+
+async def lock_customers(conn: Conn, tenant_id: str, customer_ids: Collection[str]) -> None:
+    """As `lock_customer` for each: nobody who locks several gets in another's way, whatever their order is here."""
+    await conn.execute(
+        """
+        SELECT pg_advisory_xact_lock(key) FROM (
+            SELECT DISTINCT hashtextextended($1 || ' ' || id, 0) AS key FROM unnest($2::text[]) AS t (id) ORDER BY key
+        ) AS keys
+        """,
+        tenant_id, list(customer_ids),
+    )  # fmt: skip
 
 
 async def insert(conn: Conn, method: PaymentMethod, due_time: datetime, request_id: UUID, request_hash: bytes) -> bool:
@@ -105,6 +117,18 @@ async def find_default(conn: Conn, tenant_id: str, customer_id: str) -> PaymentM
         tenant_id, customer_id,
     )  # fmt: skip
     return None if row is None else _method(row)
+
+
+async def chargeable(conn: Conn, tenant_id: str, customer_ids: Collection[str]) -> set[str]:
+    """Which of the customers have a method that can be charged."""
+    rows = await conn.fetch(
+        """
+        SELECT DISTINCT customer_id FROM payment_method
+        WHERE tenant_id = $1 AND customer_id = ANY($2::text[]) AND state = 'ACTIVE'
+        """,
+        tenant_id, list(customer_ids),
+    )  # fmt: skip
+    return {row["customer_id"] for row in rows}
 
 
 async def claim_saving(conn: Conn, now: datetime, lease: timedelta, limit: int) -> Sequence[PaymentMethod]:

@@ -13,7 +13,7 @@ from libs.common.money import Money
 from libs.common.paging import Page
 from libs.common.postgres import Conn
 from services.payments.domain.dunning import CampaignState
-from services.payments.domain.payment import Payment, PaymentState
+from services.payments.domain.payment import Asked, Payment, PaymentState
 from services.payments.store import dunning
 
 _COLUMNS = (
@@ -54,29 +54,63 @@ def _payment(row: asyncpg.Record) -> Payment:
     )
 
 
-async def insert(conn: Conn, payment: Payment, request_id: UUID | None, request_hash: bytes | None) -> bool:
-    """A pending payment is due at once."""
-    made = await conn.fetchval(
+async def insert(conn: Conn, asked: Sequence[Asked]) -> set[str]:
+    """All of one tenant; those that are pending are due at once. Ids of the payments that are new."""
+    if not asked:
+        return set()
+    rows = await conn.fetch(
         """
         INSERT INTO payment (tenant_id, id, invoice_id, invoice_number, customer_id, minor_units, currency, state,
                              due_time, report_due_time, create_time, request_id, request_hash, version)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11, $12, $13)
+        SELECT $1, id, invoice_id, invoice_number, customer_id, minor_units, currency, state,
+               CASE WHEN state = 'PENDING' THEN create_time END, create_time, create_time,
+               request_id, request_hash, version
+        FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::text[],
+                    $9::timestamptz[], $10::uuid[], $11::bytea[], $12::bigint[])
+             AS t (id, invoice_id, invoice_number, customer_id, minor_units, currency, state, create_time,
+                   request_id, request_hash, version)
+        ON CONFLICT DO NOTHING RETURNING id
+        """,
+        asked[0].payment.tenant_id,
+        *zip(
+            *(
+                (
+                    each.payment.id, each.payment.invoice_id, each.payment.invoice_number, each.payment.customer_id,
+                    each.payment.amount.minor_units, each.payment.amount.currency, each.payment.state,
+                    each.payment.create_time, each.request_id, each.request_hash, each.payment.version,
+                )
+                for each in asked
+            ),
+            strict=True,
+        ),
+    )  # fmt: skip
+    return {row["id"] for row in rows}
+
+
+async def insert_canceled(conn: Conn, payment: Payment) -> bool:
+    """Of an invoice that was taken back before it was asked for."""
+    made = await conn.fetchval(
+        """
+        INSERT INTO payment (tenant_id, id, invoice_id, invoice_number, customer_id, minor_units, currency, state,
+                             report_due_time, create_time, version)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10)
         ON CONFLICT DO NOTHING RETURNING true
         """,
         payment.tenant_id, payment.id, payment.invoice_id, payment.invoice_number, payment.customer_id,
-        payment.amount.minor_units, payment.amount.currency, payment.state,
-        payment.create_time if payment.state is PaymentState.PENDING else None,
-        payment.create_time, request_id, request_hash, payment.version,
+        payment.amount.minor_units, payment.amount.currency, payment.state, payment.create_time, payment.version,
     )  # fmt: skip
     return made is True
 
 
-async def find_request(conn: Conn, tenant_id: str, request_id: UUID) -> tuple[Payment, bytes] | None:
-    """The payment made by the request, and the request's hash."""
-    row = await conn.fetchrow(
-        f"SELECT {_COLUMNS}, request_hash FROM payment WHERE tenant_id = $1 AND request_id = $2", tenant_id, request_id
-    )
-    return None if row is None else (_payment(row), row["request_hash"])
+async def request_hashes(conn: Conn, tenant_id: str, request_ids: Sequence[UUID]) -> dict[UUID, bytes]:
+    """Of the requests among these that made a payment, by id."""
+    if not request_ids:
+        return {}
+    rows = await conn.fetch(
+        "SELECT request_id, request_hash FROM payment WHERE tenant_id = $1 AND request_id = ANY($2::uuid[])",
+        tenant_id, request_ids,
+    )  # fmt: skip
+    return {row["request_id"]: row["request_hash"] for row in rows}
 
 
 async def find_of_invoice(conn: Conn, tenant_id: str, invoice_id: str) -> Payment | None:
@@ -94,6 +128,20 @@ async def find(conn: Conn, tenant_id: str, payment_id: str) -> Payment | None:
 async def select(conn: Conn, condition: str, *arguments: object) -> Sequence[Payment]:
     """Those that a WHERE of another module of the store finds; it names the tenant."""
     return [_payment(row) for row in await conn.fetch(f"SELECT {_COLUMNS} FROM payment {condition}", *arguments)]
+
+
+async def lock_of_invoices(conn: Conn, tenant_id: str, invoice_ids: Sequence[str]) -> dict[str, Payment]:
+    """Payments by invoice, for this transaction alone to change."""
+    if not invoice_ids:
+        return {}
+    rows = await conn.fetch(
+        f"""
+        SELECT {_COLUMNS} FROM payment WHERE tenant_id = $1 AND invoice_id = ANY($2::text[])
+        ORDER BY invoice_id FOR UPDATE
+        """,
+        tenant_id, invoice_ids,
+    )  # fmt: skip
+    return {row["invoice_id"]: _payment(row) for row in rows}
 
 
 async def lock_of_invoice(conn: Conn, tenant_id: str, invoice_id: str) -> Payment | None:
