@@ -71,6 +71,16 @@ async def state(shop: Shop, payment_id: str) -> tuple[int, str]:
     return payment.amount.minor_units, payments_pb2.Payment.State.Name(payment.state).removeprefix("STATE_")
 
 
+async def waiting(conn: asyncpg.Connection, lock_type: str) -> None:
+    """Until somebody waits for such a lock."""
+    is_waited_for = "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND locktype = $1"
+    for _ in range(1000):
+        if await conn.fetchval(is_waited_for, lock_type):
+            return
+        await asyncio.sleep(0.01)
+    pytest.fail("nobody waits")
+
+
 async def test_many_are_asked_for_at_once_and_any_number_of_times(shop: Shop) -> None:
     await shop.save()
     invoices = [Invoice(f"inv_{n}", 100 + n, "ada" if n % 2 else "bob") for n in range(6)]
@@ -139,8 +149,7 @@ async def test_a_method_saved_while_invoices_are_handed_over_charges_all_of_them
         await conn.execute("LOCK TABLE payment IN SHARE MODE")
         asking = asyncio.create_task(ask(shop, *(Invoice(f"inv_{n}") for n in range(5))))
         saving = asyncio.create_task(shop.save())
-        while await conn.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted") < 1:
-            await asyncio.sleep(0.01)
+        await waiting(conn, "relation")
     await conn.close()
     made = await asking
     await saving
