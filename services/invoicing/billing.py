@@ -33,7 +33,7 @@ from services.invoicing.domain.settlement import (
 from services.invoicing.domain.standing import Standing
 from services.invoicing.domain.subscription import Subscription
 from services.invoicing.domain.tax import Taxes
-from services.invoicing.fixed_billing import fixed_lines
+from services.invoicing.fixed_billing import deducted_lines, fixed_lines
 from services.invoicing.late_billing import History, Late, late_of
 from services.invoicing.peers import Peers
 from services.invoicing.slices import key_of
@@ -159,7 +159,8 @@ async def _bill_together(peers: Peers, tenant_id: str, due: Sequence[Subscriptio
     for each, plan, part, usage, its_fixed in zip(due, plans, settles, usages, fixed, strict=True):
         portion = _portion(each, plan, part, usage, watermark)
         its_late = late.get(each.id, _NOTHING_LATE) if closing.get(each.id) is each else _NOTHING_LATE
-        portion = replace(portion, lines=portion.lines + its_fixed)
+        off = await deducted_lines(peers, each, plan, its_fixed, history)
+        portion = replace(portion, lines=(*portion.lines, *its_fixed, *off))
         missing = None
         if part.usage:
             source = portion.settlement.source

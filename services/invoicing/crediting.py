@@ -104,6 +104,12 @@ async def void_invoice(conn: Conn, tenant_id: str, invoice_id: str, now: datetim
     """
     invoice = await _locked(conn, tenant_id, invoice_id)
     require_voidable(invoice, await store.credit_notes.of_invoice(conn, tenant_id, invoice_id))
+    if await store.paid_units.deducted(conn, tenant_id, invoice_id):
+        raise FailedPrecondition(
+            "INVOICE_DEDUCTED",
+            f"a later invoice deducts units that invoice {invoice.number} charged in advance",
+            invoice_id=invoice.id,
+        )
     _require_not_collected(invoice)
     await store.discounts.give_back(conn, tenant_id, invoice_id)
     await store.balances.give_back(conn, tenant_id, invoice_id)

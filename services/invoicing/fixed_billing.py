@@ -3,11 +3,13 @@
 from collections.abc import Mapping, Sequence
 
 from libs.common.money import Money
+from services.invoicing.domain.deduction import deductions, phases_deducted
 from services.invoicing.domain.fixed_charge import FixedUnits, settled_units, units_again
 from services.invoicing.domain.line import Line, LineKind, RatedUsage, Source
 from services.invoicing.domain.one_off import AddOn
 from services.invoicing.domain.plan import PlanVersion
 from services.invoicing.domain.subscription import Subscription
+from services.invoicing.late_billing import History
 from services.invoicing.peers import Peers
 
 
@@ -28,6 +30,16 @@ async def fixed_lines(
         )
         for each, plan, units, answers in zip(due, plans, asked, rated, strict=True)
     ]
+
+
+async def deducted_lines(
+    peers: Peers, due: Subscription, plan: PlanVersion, lines: Sequence[Line], history: History
+) -> list[Line]:
+    """What `lines`, those of its fixed charges, are reduced by: units of the plan before that are paid."""
+    if not lines or not (before := phases_deducted(due)):
+        return []
+    was = await peers.pricing.plan_version(history.tenant_id, before[0].plan_code, before[0].plan_version)
+    return deductions(due, before[0], was, plan, await history.paid_units(due, before), lines)
 
 
 async def fixed_again(peers: Peers, tenant_id: str, line: Line, subscriptions: Mapping[str, Subscription]) -> Money:

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 
 from libs.common.postgres import Pool
 from services.invoicing import store
+from services.invoicing.domain.deduction import PaidUnits
 from services.invoicing.domain.late_usage import Correction, Slice, late_usage
 from services.invoicing.domain.line import Line
+from services.invoicing.domain.phase import Phase
 from services.invoicing.domain.progressive import Progress
 from services.invoicing.domain.question import LateQuestion
 from services.invoicing.domain.settlement import SettledUsage
@@ -25,6 +27,12 @@ class History:
     async def settlements(self, subscription_ids: Sequence[str]) -> Mapping[str, Sequence[SettledUsage]]:
         async with self.pool.acquire() as conn:
             return await store.settlements.usage_of(conn, self.tenant_id, subscription_ids)
+
+    async def paid_units(self, due: Subscription, before: Sequence[Phase]) -> Sequence[PaidUnits]:
+        """In the phases `before`, for the time from the next invoice of a subscription on."""
+        numbers = [each.number for each in before]
+        async with self.pool.acquire() as conn:
+            return await store.paid_units.of_phases(conn, self.tenant_id, due.id, numbers, due.due_time)
 
     async def progress(self, of: Subscription) -> Progress | None:
         """Of its current period."""

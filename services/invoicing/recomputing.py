@@ -9,6 +9,7 @@ from services.invoicing.adjusting import priced_units
 from services.invoicing.charging import charged_again
 from services.invoicing.domain.adjustment import priced, priced_fee
 from services.invoicing.domain.commitment import base_fee, missing_to, reconciled
+from services.invoicing.domain.deduction import deducts_from, limited
 from services.invoicing.domain.line import Line, LineKind, RatedUsage, Source
 from services.invoicing.domain.progressive import takes_off
 from services.invoicing.domain.proration import Proration
@@ -26,13 +27,16 @@ async def recomputed(
     amounts = {
         i: await _amount(peers, tenant_id, line, subscriptions, usages)
         for i, line in enumerate(lines)
-        if not _is_commitment(line)
+        if not _is_commitment(line) and line.kind is not LineKind.DEDUCTION
     }
     amounts |= {
         i: _taken_off(line, amounts[i], lines, amounts)
         for i, line in enumerate(lines)
         if line.kind is LineKind.PROGRESSIVE_CREDIT
     }
+    for i, line in enumerate(lines):
+        if line.kind is LineKind.DEDUCTION:
+            amounts[i] = _deduction(line, lines[:i], amounts)
     again = [replace(lines[i], amount=amount) for i, amount in amounts.items()]
     return [
         amounts[i] if i in amounts else await _commitment(peers, tenant_id, line, subscriptions, again)
@@ -44,6 +48,9 @@ def computed_from(line: Line, lines: Sequence[Line]) -> list[Line]:
     """Those of an invoice's lines that a line's amount is a matter of, then itself."""
     if line.kind is LineKind.PROGRESSIVE_CREDIT:
         return [*(each for each in lines if takes_off(line, each, key_of)), line]
+    if line.kind is LineKind.DEDUCTION:
+        its = (LineKind.FIXED_CHARGE, LineKind.DEDUCTION)
+        return [*(each for each in lines[: lines.index(line)] if each.kind in its), line]
     if not _is_commitment(line):
         return [line]
     return [*reconciled(lines, _source(line), line.period), line]
@@ -53,6 +60,20 @@ def _taken_off(line: Line, billed: Money, lines: Sequence[Line], amounts: Mappin
     """Of what was `billed` before, no more than there is now."""
     now = (amounts[i].minor_units for i, each in enumerate(lines) if takes_off(line, each, key_of))
     return Money(-min(billed.minor_units, sum(now)), billed.currency)
+
+
+def _deduction(line: Line, before: Sequence[Line], amounts: Mapping[int, Money]) -> Money:
+    """Deductions come after what they are deducted from, one after another."""
+    charged = sum(
+        (
+            amounts[i]
+            for i, each in enumerate(before)
+            if each.kind is LineKind.FIXED_CHARGE and deducts_from(line, each)
+        ),
+        Money(0, line.amount.currency),
+    )
+    earlier = (replace(each, amount=amounts[i]) for i, each in enumerate(before) if each.kind is LineKind.DEDUCTION)
+    return limited(line, charged, earlier)
 
 
 def _is_commitment(line: Line) -> bool:

@@ -193,6 +193,7 @@ class Biller:
         return (
             await are_final(conn, tenant_id, billed.corrections)
             and await is_fee_final(conn, tenant_id, billed.due, billed.due.billed())
+            and await store.paid_units.are_as_read(conn, tenant_id, billed.portion.lines)
             and await store.refreshes.require(conn, tenant_id, billed.to_refresh)
         )
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from libs.common.errors import Conflict, FailedPrecondition, NotFound
+from libs.common.errors import Conflict, NotFound
 from libs.common.money import Money
 from libs.common.wire import money_out
 from tests.invoicing.test_changes import asked_preview, change, change_to, terminate
@@ -26,12 +26,16 @@ def fixed(code: str, units: str, price: str = "10", **terms: object) -> pricing_
 
 
 async def subscribed(
-    acme: Tenant, *charges: pricing_pb2.FixedCharge, start: str = "2024-03-01", **terms: object
+    acme: Tenant,
+    *charges: pricing_pb2.FixedCharge,
+    start: str = "2024-03-01",
+    grace_period_days: int = 0,
+    **terms: object,
 ) -> None:
     add_on = addons_pb2.AddOn(code="seat", name="Seat", currency_code="USD", amount=money_out(Money(0, "USD")))
     await acme.add_ons.CreateAddOn(addons_pb2.CreateAddOnRequest(request_id=new_request_id(), add_on=add_on))
     await acme.start_clock("2024-03-01")
-    await acme.customer("globex")
+    await acme.customer("globex", grace_period_days=grace_period_days)
     terms.setdefault("base_fee", None)
     await acme.plan("p", fixed_charges=charges, **terms)  # type: ignore[arg-type]
     await acme.subscribe("s", "globex", "p", start)
@@ -185,18 +189,3 @@ async def test_a_fee_and_units_in_advance_are_on_one_invoice(world: World, acme:
     first = invoices[0]
     assert sorted((each.is_addition, each.is_opening) for each in first.settlements) == [(False, True), (True, False)]
     assert first.issue_date.day == utc("2024-03-01").day
-
-
-async def test_an_add_on_that_is_paid_by_the_day_is_not_charged_again_by_another_plan(
-    world: World, acme: Tenant
-) -> None:
-    """Within a period; where one ends, nothing is left of what was paid."""
-    seats = fixed("seats", "5", in_advance=True, prorated=True)
-    await subscribed(acme, seats)
-    await acme.plan("up", fixed_charges=[seats], base_fee=100)
-    await bill_until(world, acme, "2024-03-10")
-    with pytest.raises(FailedPrecondition) as refused:
-        await change(acme, "up")
-    assert refused.value.reason == "ADD_ON_PAID_IN_ADVANCE"
-    await change(acme, "up", "2024-04-01")
-    assert fees(await bill_until(world, acme, "2024-04-02"))[-1] == [("seats", 5000)]

@@ -115,6 +115,9 @@ def line_out(number: int, line: Line, discounts: Iterable[Discount] = ()) -> inv
         source=_source_out(line.source) if line.source else None,
         discounts=[_share_out(each, each.shares[number - 1]) for each in discounts if number - 1 in each.shares],
         tax_inclusive=line.is_tax_inclusive,
+        deducted=invoicing_pb2.LineReference(invoice_id=line.deducts.invoice_id, number=line.deducts.position + 1)
+        if line.deducts
+        else None,
     )
 
 

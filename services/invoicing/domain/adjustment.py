@@ -13,6 +13,7 @@ _NOT_ADJUSTABLE = {
     LineKind.LATE_USAGE: "usage that came late",
     LineKind.FIXED_CHARGE: "a fixed charge, whose units the subscription has",
     LineKind.ADVANCE_USAGE: "an event that was charged when it was recorded",
+    LineKind.DEDUCTION: "units that were paid before",
 }
 
 

@@ -68,8 +68,8 @@ def changed(
 ) -> tuple[Subscription, datetime]:
     """The subscription with the change, and when that is. A change that was scheduled before makes way for it.
 
-    Raises FailedPrecondition SUBSCRIPTION_CLOSED, PERIOD_BILLED, CHANGE_AFTER_END, PLAN_CURRENCY_DIFFERS,
-    ADD_ON_PAID_IN_ADVANCE and PLAN_UNCHANGED.
+    Raises FailedPrecondition SUBSCRIPTION_CLOSED, PERIOD_BILLED, CHANGE_AFTER_END, PLAN_CURRENCY_DIFFERS
+    and PLAN_UNCHANGED.
     """
     at = change_time(found, change, present, now)
     _require_possible(found, change, present, at)
@@ -105,21 +105,6 @@ def _require_possible(found: Subscription, change: PlanChange, present: PlanVers
         raise FailedPrecondition(
             "PLAN_CURRENCY_DIFFERS",
             f"plan {change.plan.plan_code} is in {change.plan.currency}, subscription {found.id} in {present.currency}",
-        )
-    if found.schedule_of(found.phase_at(at)).period_of(at).start < at:
-        _require_no_add_on_twice(found, change, present)
-
-
-def _require_no_add_on_twice(found: Subscription, change: PlanChange, present: PlanVersion) -> None:
-    """What is left of units paid in advance by the day is not deducted where the next plan has them, too."""
-    paid = {each.add_on_code for each in present.fixed_charges if each.in_advance and each.prorated}
-    charged = {each.add_on_code for each in change.plan.fixed_charges if each.in_advance and each.prorated}
-    if twice := sorted(paid & charged):
-        raise FailedPrecondition(
-            "ADD_ON_PAID_IN_ADVANCE",
-            f"subscription {found.id} has paid for {', '.join(twice)} to the end of the period, which plan"
-            f" {change.plan.plan_code} would charge again: it can change when that ends",
-            add_ons=",".join(twice),
         )
 
 

@@ -6,7 +6,7 @@ the rest of the lines takes the rest of both, so that the notes of an invoice ad
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -79,7 +79,8 @@ class Credited:
     left out since coupons took it off.
 
     `count` is how many notes there are; one that was voided before anything of it was used is counted, but not summed.
-    `refunded` is what was asked back of payments, other than what has failed.
+    `refunded` is what was asked back of payments, other than what has failed; `deducted` what later invoices deduct of
+    lines, in minor units by position: it can't be credited, too.
     """
 
     lines: Mapping[int, int]
@@ -87,6 +88,7 @@ class Credited:
     discount: int
     count: int
     refunded: int = 0
+    deducted: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,7 +349,8 @@ def _amount(bill: Bill, credited: Credited, item: Item) -> Money:
 
 def _left(bill: Bill, credited: Credited, position: int) -> Money:
     line = bill.lines[position].amount
-    return Money(line.minor_units - credited.lines.get(position, 0), bill.currency)
+    taken = credited.lines.get(position, 0) + credited.deducted.get(position, 0)
+    return Money(line.minor_units - taken, bill.currency)
 
 
 def _bases(bill: Bill, items: Sequence[tuple[int, Money]]) -> list[TaxBase]:

@@ -18,6 +18,7 @@ _KEPT = {
     LineKind.ADVANCE_USAGE,
     LineKind.COMMITMENT,
     LineKind.PROGRESSIVE_CREDIT,
+    LineKind.DEDUCTION,
 }
 """No usage that is recorded later changes these, but for what is missing to commitments, which is reckoned again."""
 

@@ -85,7 +85,19 @@ def _period(period: Period, tz: ZoneInfo) -> str:
 
 
 def _part(line: Line, part: Proration, interval: str) -> Iterator[str]:
+    if line.kind is LineKind.DEDUCTION:
+        return _deduction(line, part)
     return _base_fee(part, interval) if line.kind is LineKind.BASE_FEE else _commitment(line, part, interval)
+
+
+def _deduction(line: Line, part: Proration) -> Iterator[str]:
+    assert line.deducts is not None, "a deduction is of a line"
+    left = _exact(part.unrounded_amount, part.fee.currency)
+    yield (
+        f"Line {line.deducts.position + 1} of invoice {line.deducts.invoice_id} charged {part.fee} in advance for the"
+        f" same add-on; {part.days} of its {part.period_days} days are left, which is {left}. As much is deducted, but"
+        " no more than this invoice charges for it."
+    )
 
 
 def _commitment(line: Line, part: Proration, interval: str) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """Fixed charges: units of an add-on that every period has, and how many a subscription has of them when."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -89,13 +89,23 @@ def _units(of: Subscription, phase: Phase, charge: FixedCharge, period: Period) 
     changes = sorted(mine, key=lambda each: each.effective_time)
     if not charge.in_advance:
         return FixedUnits(charge, period, tuple(_stretches(charge, changes, period, of)), period_days, None)
-    begun = max(phase.start_time, periods.period_of(period.start).start)
-    billed = None
-    if begun < period.start:
-        before = (each.units for each in changes if begun < each.effective_time < period.start)
-        billed = max((_units_at(charge, changes, begun), *before))
+    billed = (_units_at(charge, changes, at) for at in _billed_at(of, phase, changes, period.start))
     held = Held(_units_at(charge, changes, period.start), days)
-    return FixedUnits(charge, period, (held,), period_days, billed)
+    return FixedUnits(charge, period, (held,), period_days, max(billed, default=None))
+
+
+def _billed_at(of: Subscription, phase: Phase, changes: Iterable[UnitChange], until: datetime) -> Iterator[datetime]:
+    """When units in advance were billed for the period that `until` is in: where it or a phase under this plan version
+    began, and where units changed; not in a pause.
+    """
+    begun = of.schedule_of(phase).period_of(until).start
+    times = [each.effective_time for each in changes]
+    phases = [each for each in of.phases if each.number <= phase.number and _goes_on(of, each.number, phase)]
+    ends = [*(each.start_time for each in phases[1:]), until]
+    for each, end in zip(phases, ends, strict=True):
+        if not each.is_paused:
+            start, end = max(each.start_time, begun), min(end, until)
+            yield from (at for at in (start, *times) if start <= at < end)
 
 
 def _stretches(charge: FixedCharge, changes: Sequence[UnitChange], period: Period, of: Subscription) -> Iterator[Held]:
@@ -136,8 +146,13 @@ def _owned(of: Subscription, period: Period) -> Period | None:
 
 def _is_of(change: UnitChange, of: Subscription, phase: Phase, charge: FixedCharge) -> bool:
     """Whether units were changed in the phase, or in those before it under the same version: a pause keeps them."""
-    if change.code != charge.code or change.phase_number > phase.number:
-        return False
-    between = (each for each in of.phases if change.phase_number <= each.number < phase.number)
+    return (
+        change.code == charge.code and change.phase_number <= phase.number and _goes_on(of, change.phase_number, phase)
+    )
+
+
+def _goes_on(of: Subscription, number: int, phase: Phase) -> bool:
+    """Whether all from the phase `number` on to `phase` are under one plan version."""
+    between = (each for each in of.phases if number <= each.number < phase.number)
     version = phase.plan_code, phase.plan_version
     return all((each.plan_code, each.plan_version) == version for each in between)

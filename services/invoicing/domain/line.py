@@ -22,6 +22,7 @@ class LineKind(StrEnum):
     ADD_ON = "add_on"
     ADVANCE_USAGE = "advance_usage"
     PROGRESSIVE_CREDIT = "progressive_credit"
+    DEDUCTION = "deduction"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,14 @@ class Source:
     phase_number: int
     plan_code: str
     plan_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class LineReference:
+    """The line of an invoice at `position`, from 0."""
+
+    invoice_id: str
+    position: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +64,9 @@ class Line:
     serialized RatedCharge of pricing), usage a `watermark` (the point in metering's log up to which events are on this
     line); late usage also the `prior_watermark` that its period was billed at: its amount is what the usage comes to at
     the one less what it came to at the other. Usage in advance is that of an event, `transaction_id`. What
-    progressive invoices billed of usage is taken off it: its amount is below 0. A line without a
-    `source` is for no subscription. `tax_codes` are its own; if it has none, it bears the customer's.
+    progressive invoices billed of usage is taken off it: its amount is below 0. So is that of a deduction: a
+    `proration` of the line that it `deducts`. A line without a `source` is for no subscription.
+    `tax_codes` are its own; if it has none, it bears the customer's.
 
     `units` at `unit_amount`, in major units, are what an add-on costs, or what somebody has made of the line of a
     draft: then it `is_adjusted`. Adjusted units without an amount are priced by the plan. A name may be adjusted, too.
@@ -80,6 +90,7 @@ class Line:
     unit_amount: Decimal | None = None
     is_adjusted: bool = False
     transaction_id: str | None = None
+    deducts: LineReference | None = None
 
     @property
     def plan_code(self) -> str:

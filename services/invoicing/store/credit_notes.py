@@ -13,7 +13,7 @@ from libs.common.paging import Page
 from libs.common.postgres import Conn
 from services.invoicing.domain.credit_note import Credited, CreditNote, Kind, Reason, RefundState
 from services.invoicing.domain.tax import InvoiceTax
-from services.invoicing.store import refunds
+from services.invoicing.store import paid_units, refunds
 
 _NOTE = (
     "SELECT id, sequence, number, invoice_id, customer_id, kind, reason, description, currency, subtotal_minor,"
@@ -119,6 +119,7 @@ async def credited(conn: Conn, tenant_id: str, invoice_id: str) -> Credited:
         discount,
         count,
         await refunds.refunded(conn, tenant_id, invoice_id),
+        await paid_units.deducted(conn, tenant_id, invoice_id),
     )
 
 

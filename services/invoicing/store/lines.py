@@ -8,7 +8,7 @@ import asyncpg
 from libs.common.money import Money
 from libs.common.postgres import Conn
 from services.invoicing.domain.bill import Fee
-from services.invoicing.domain.line import Line, LineKind, Source
+from services.invoicing.domain.line import Line, LineKind, LineReference, Source
 from services.invoicing.domain.period import Period
 from services.invoicing.domain.proration import Proration
 from services.invoicing.domain.tax import InvoiceTax
@@ -17,7 +17,7 @@ SOURCE = "subscription_id, phase_number, plan_code, plan_version"
 _LINE = (
     f"kind, code, description, {SOURCE}, period_start, period_end, amount_minor, unrounded_amount, tax_codes,"
     " fee_minor, days, period_days, rating, watermark, prior_watermark, meter_code, is_tax_inclusive, units,"
-    " unit_amount, is_adjusted, transaction_id"
+    " unit_amount, is_adjusted, transaction_id, deducted_invoice_id, deducted_position"
 )
 
 
@@ -29,7 +29,7 @@ async def insert(conn: Conn, tenant_id: str, lines: Iterable[tuple[str, int, Lin
         "tenant_id, invoice_id, position, kind, code, description, subscription_id, phase_number, plan_code,"
         " plan_version, period_start, period_end, amount_minor, unrounded_amount, tax_codes, fee_minor, days,"
         " period_days, rating, watermark, prior_watermark, meter_code, is_tax_inclusive, units, unit_amount,"
-        " is_adjusted, transaction_id",
+        " is_adjusted, transaction_id, deducted_invoice_id, deducted_position",
         ((tenant_id, invoice_id, position, *_line_values(line)) for invoice_id, position, line in lines),
     )
 
@@ -187,6 +187,7 @@ def _line_values(line: Line) -> tuple[Any, ...]:
         line.unit_amount,
         line.is_adjusted,
         line.transaction_id,
+        *((line.deducts.invoice_id, line.deducts.position) if line.deducts else (None, None)),
     )
 
 
@@ -201,7 +202,7 @@ def source_of(row: asyncpg.Record) -> Source:
 
 
 def _line(row: asyncpg.Record, currency: str) -> Line:
-    fee = row["fee_minor"]
+    fee, deducted = row["fee_minor"], row["deducted_invoice_id"]
     return Line(
         kind=LineKind(row["kind"]),
         code=row["code"],
@@ -221,6 +222,7 @@ def _line(row: asyncpg.Record, currency: str) -> Line:
         unit_amount=row["unit_amount"],
         is_adjusted=row["is_adjusted"],
         transaction_id=row["transaction_id"],
+        deducts=None if deducted is None else LineReference(deducted, row["deducted_position"]),
     )
 
 

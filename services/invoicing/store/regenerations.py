@@ -43,9 +43,10 @@ async def insert(
     )
     await conn.execute(
         "INSERT INTO invoice_settlement (tenant_id, invoice_id, subscription_id, phase_number, plan_code, plan_version,"
-        " period_start, period_end, due_time, is_opening, fee_start, fee_end, usage_start, usage_end)"
+        " period_start, period_end, due_time, is_opening, fee_start, fee_end, usage_start, usage_end, is_addition,"
+        " is_fixed)"
         " SELECT tenant_id, $3, subscription_id, phase_number, plan_code, plan_version, period_start, period_end,"
-        " due_time, is_opening, fee_start, fee_end, usage_start, usage_end"
+        " due_time, is_opening, fee_start, fee_end, usage_start, usage_end, is_addition, is_fixed"
         " FROM invoice_settlement WHERE tenant_id = $1 AND invoice_id = $2",
         tenant_id,
         voided_id,

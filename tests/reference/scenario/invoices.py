@@ -51,10 +51,16 @@ def invoice_view(invoice: Invoice, books: Books) -> Json:
 
 
 def fee_views(invoice: Invoice) -> list[Json]:
-    """In the order of the lines. What leads to a minimum follows its charge's fee, which the cases have even at 0."""
+    """In the order of the lines. What leads to a minimum follows its charge's fee, which the cases have even at 0. What
+    is deducted is taken off the fee that it is deducted from.
+    """
     views: list[Json] = []
     for line in invoice.lines:
         if line.kind == CREDIT:
+            continue
+        if line.kind == InvoiceLine.KIND_DEDUCTION:
+            charged = next(each for each in views if (each["type"], each["code"]) == ("fixed_charge", line.code))
+            charged["amount_cents"] += line.amount.minor_units
             continue
         if _is_true_up(line) and not any(_is_parent(each, line) for each in invoice.lines):
             views.append(_fee(InvoiceLine(code=line.code, rating={"meter_code": line.rating.meter_code})))
@@ -67,6 +73,7 @@ def _fee(line: InvoiceLine) -> Json:
     is_usage, is_fixed = _is_usage(line), line.kind == InvoiceLine.KIND_FIXED_CHARGE
     return {
         "type": "fixed_charge" if is_fixed else "charge" if is_usage else FEES.get(line.kind, "subscription"),
+        "code": line.code,
         "metric": rating.meter_code,
         "true_up": _is_true_up(line),
         "amount_cents": line.amount.minor_units,
