@@ -22,7 +22,7 @@ demo: setup  ## bill a month of usage, from events to paid invoices
 	$(BIN)/weir demo
 
 test: setup check  ## everything CI runs
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 check: setup  ## static checks: style, types, imports, contracts
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
