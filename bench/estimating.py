@@ -1,11 +1,15 @@
 """The estimates of `bench.rating`: calls at fixed times, whatever became of the ones before them."""
 
 import asyncio
+import gc
+import selectors
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from bench.stack import Process, echo, processor_seconds
 from bench.together import Together, together
 from libs.common.rpc.client import channel
 from weir.metering.v1 import metering_pb2
@@ -15,6 +19,7 @@ from weir.pricing.v1.estimation_pb2_grpc import EstimationServiceStub
 from weir.pricing.v1.pricing_pb2_grpc import PricingServiceStub
 
 if TYPE_CHECKING:
+    from weir.metering.v1.metering_pb2_grpc import MeteringServiceAsyncStub
     from weir.pricing.v1.estimation_pb2_grpc import EstimationServiceAsyncStub
 
 CALLS_PER_S = 1_000
@@ -26,14 +31,40 @@ TOKENS = ("input_tokens", "output_tokens")
 Call = Callable[[int], Awaitable[object]]
 
 
-async def estimate_ms(version: pricing_pb2.PlanVersion) -> tuple[list[float], list[float]]:
-    """Milliseconds of EstimateEvent and of Estimate, by call, from when each was due."""
-    async with together() as running:
+@dataclass(frozen=True, slots=True)
+class Called:
+    """Milliseconds of each call, from when it was due; what one takes of the server's processor time."""
+
+    ms: list[float]
+    server_us: float
+
+
+@dataclass(frozen=True, slots=True)
+class Estimated:
+    """EstimateEvent, Estimate, and calls of a server that answers at once: what gRPC and the caller take of them."""
+
+    event: Called
+    usage: Called
+    echo: Called
+
+
+def punctual_loop() -> asyncio.AbstractEventLoop:
+    """Whose sleeps end to the microsecond: epoll, which asyncio chooses, wakes at the end of a millisecond."""
+    return asyncio.SelectorEventLoop(selectors.SelectSelector())
+
+
+async def estimate(version: pricing_pb2.PlanVersion) -> Estimated:
+    """In a `punctual_loop`."""
+    async with together() as running, echo() as bare:
         await _prepare(running, version)
         process = running.processes["pricing"]
-        async with channel(process.target, process.api_key) as opened:
+        async with channel(process.target, process.api_key) as opened, channel(bare.target) as beside:
             estimation = EstimationServiceStub(opened)
-            return await _milliseconds(_event(estimation)), await _milliseconds(_usage(estimation))
+            return Estimated(
+                event=await _called(_event(estimation), process),
+                usage=await _called(_usage(estimation), process),
+                echo=await _called(_echo(MeteringServiceStub(beside)), bare),
+            )
 
 
 async def _prepare(running: Together, version: pricing_pb2.PlanVersion) -> None:
@@ -81,6 +112,22 @@ def _usage(estimation: "EstimationServiceAsyncStub") -> Call:
         await estimation.Estimate(request)
 
     return call
+
+
+def _echo(metering: "MeteringServiceAsyncStub") -> Call:
+    async def call(number: int) -> None:
+        await metering.IngestEvents(metering_pb2.IngestEventsRequest())
+
+    return call
+
+
+async def _called(call: Call, process: Process) -> Called:
+    gc.collect()
+    gc.freeze()  # or a collection of all that this process has imported delays what is due meanwhile
+    used = processor_seconds(process.pid)
+    ms = await _milliseconds(call)
+    used = processor_seconds(process.pid) - used
+    return Called(ms, used / ((WARM_UP_S + SECONDS) * CALLS_PER_S) * 1e6)
 
 
 async def _milliseconds(call: Call) -> list[float]:

@@ -4,7 +4,9 @@
 - batch_rpc_per_s: by BatchRate of a server process, 1,000 subscriptions in a call, one call at a time; with the time
   that the caller takes to read the answers.
 - estimate_p99_ms: of EstimateEvent, of an event that two charges count on top of what was used, called 1,000 times a
-  second, each call at its time, however long the ones before it take; estimate_usage_p99_ms: of Estimate, likewise.
+  second, each call at its time, however long the ones before it take; estimate_usage_p99_ms: of Estimate, likewise;
+  estimate_echo_p99_ms: of a server that answers at once, by the same caller: the limit. estimate_server_us: of the
+  server's processor time, by call of EstimateEvent, and estimate_echo_server_us of the other's.
 - simulate_s: of Simulate, for a month of as many subscriptions under one other plan, with every change read;
   simulate_rss_mb: the most memory that pricing has had then.
 
@@ -21,7 +23,7 @@ from decimal import Decimal
 from itertools import islice
 from uuid import uuid4
 
-from bench.estimating import estimate_ms
+from bench.estimating import Estimated, estimate, punctual_loop
 from bench.simulating import simulate
 from bench.stack import Process, new_database, percentile, postgres, service
 from libs.common import logs
@@ -122,15 +124,17 @@ async def batch_rpc_per_s(count: int) -> float:
         return await _batches(process, count)
 
 
-async def measure(count: int) -> dict[str, float]:
-    event_ms, usage_ms = await estimate_ms(VERSION)
+async def measure(count: int, estimated: Estimated) -> dict[str, float]:
     simulation = await simulate(count)
     return {
         "pure_per_s": round(pure_per_s(count)),
         "batch_rpc_per_s": round(await batch_rpc_per_s(count)),
-        "estimate_p50_ms": round(percentile(event_ms, 50), 2),
-        "estimate_p99_ms": round(percentile(event_ms, 99), 2),
-        "estimate_usage_p99_ms": round(percentile(usage_ms, 99), 2),
+        "estimate_p50_ms": round(percentile(estimated.event.ms, 50), 2),
+        "estimate_p99_ms": round(percentile(estimated.event.ms, 99), 2),
+        "estimate_usage_p99_ms": round(percentile(estimated.usage.ms, 99), 2),
+        "estimate_echo_p99_ms": round(percentile(estimated.echo.ms, 99), 2),
+        "estimate_server_us": round(estimated.event.server_us),
+        "estimate_echo_server_us": round(estimated.echo.server_us),
         "simulate_s": round(simulation.seconds, 2),
         "simulate_rss_mb": round(simulation.rss_mb),
     }
@@ -160,7 +164,9 @@ def main() -> None:
     parser.add_argument("--subscriptions", type=int, default=SUBSCRIPTIONS)
     arguments = parser.parse_args()
     logs.configure("bench.rating")  # to standard error: standard output is the figures alone
-    figures = asyncio.run(measure(arguments.subscriptions))
+    with asyncio.Runner(loop_factory=punctual_loop) as runner:
+        estimated = runner.run(estimate(VERSION))
+    figures = asyncio.run(measure(arguments.subscriptions, estimated))
     if arguments.json:
         print(json.dumps(figures))
     else:

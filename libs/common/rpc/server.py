@@ -1,6 +1,7 @@
 """The gRPC server that every service runs: credentials, errors, logs, health, reflection, and an orderly stop."""
 
 import asyncio
+import gc
 import secrets
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -196,7 +197,13 @@ async def serving(
 
 
 async def until_signal() -> None:
-    """Return at SIGTERM or SIGINT."""
+    """Return at SIGTERM or SIGINT.
+
+    What there is when a process begins to serve stays until it ends: no collection of garbage looks at it again, which
+    would delay every call under way by some 15 ms.
+    """
+    gc.collect()
+    gc.freeze()
     signalled = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
