@@ -20,7 +20,7 @@ from libs.common.postgres import Conn, Pool
 from libs.common.worker import Sweep
 from services.metering import convert, store
 from services.metering.domain.alerts import Alert, Evaluation, Trigger, crossed, windows_of
-from services.metering.domain.usage import Question
+from services.metering.domain.usage import Asked, Question
 from services.metering.store import alerting
 from services.metering.store.alerting import Touched, Watched, WindowKey
 
@@ -90,10 +90,10 @@ class Alerter:
         """Of each window, with its alert's code. Those that need archived events are left out."""
         if not windows:
             return []
-        questions = [_question(watched[code].alert, *period) for code, period in windows]
+        asked = [_asked(watched[code].alert, *period) for code, period in windows]
         try:
             async with self._pool.acquire() as conn:
-                answers = await store.read_usage(conn, tenant_id, questions, watermark)
+                answers = await store.read_usage(conn, tenant_id, asked, watermark)
         except FailedPrecondition as archived:
             if archived.reason != "USAGE_ARCHIVED":
                 raise
@@ -168,8 +168,9 @@ async def _watched(
     return {each.alert.code: each for each in found}
 
 
-def _question(alert: Alert, start: datetime, end: datetime) -> Question:
-    return Question(alert.subscription_id, [alert.meter_code], start, end, filters=alert.filters, zone=alert.zone)
+def _asked(alert: Alert, start: datetime, end: datetime) -> Asked:
+    question = Question([alert.meter_code], start, end, filters=alert.filters, zone=alert.zone)
+    return alert.subscription_id, question
 
 
 def _payload(trigger: Trigger) -> dict[str, object]:

@@ -22,11 +22,11 @@ class EventChargeServicer(EventChargeServiceServicer):
     async def GetEventCharges(
         self, request: event_charges_pb2.GetEventChargesRequest, context: Context
     ) -> event_charges_pb2.GetEventChargesResponse:
-        question, asked = charges_question_in(request), convert.watermark_in(request.query.watermark, "query.watermark")
+        asked, at = charges_question_in(request), convert.watermark_in(request.query.watermark, "query.watermark")
         since = convert.watermark_in(request.since_watermark, "since_watermark") or 0
         async with self._pool.acquire() as conn:
-            found, head = await store.read_event_charges(conn, caller().tenant_id, question, since, asked)
-        if (ahead := max(asked or 0, since)) > head:
+            found, head = await store.read_event_charges(conn, caller().tenant_id, asked, since, at)
+        if (ahead := max(at or 0, since)) > head:
             raise FailedPrecondition(
                 "WATERMARK_AHEAD",
                 f"watermark {ahead} has not been reached; the answer's is {head}",

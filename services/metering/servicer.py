@@ -18,7 +18,7 @@ from services.metering.backfilling import Backfilling
 from services.metering.connectors import servicing
 from services.metering.domain.computed import require_agreement
 from services.metering.domain.events import Outcome
-from services.metering.domain.usage import Answers, Question
+from services.metering.domain.usage import Answers, Asked
 from services.metering.domain.versions import history
 from services.metering.ingestion import Ingestion
 from services.metering.streaming import Streams
@@ -120,20 +120,18 @@ class MeteringServicer(MeteringServiceServicer):
             raise server_stopping()
 
     async def GetUsage(self, request: metering_pb2.GetUsageRequest, context: Context) -> metering_pb2.GetUsageResponse:
-        question = convert.question_in(request)
-        [answer] = convert.answers_out(await self._usage([question], request.watermark))
-        return answer
+        return convert.answer_out(await self._usage([convert.asked_in(request)], request.watermark))
 
     async def StreamUsage(
         self, request: metering_pb2.StreamUsageRequest, context: Context
     ) -> AsyncIterator[metering_pb2.StreamUsageResponse]:
-        tenant_id, (question, interval) = caller().tenant_id, convert.stream_in(request)
+        tenant_id, (asked, interval) = caller().tenant_id, convert.stream_in(request)
 
         async def ask() -> Answers:
             async with self._pool.acquire() as conn:
-                return await store.read_usage(conn, tenant_id, [question], None)
+                return await store.read_usage(conn, tenant_id, [asked], None)
 
-        stream = self._usage_streams.answers(tenant_id, question.subscription_id, ask, interval)
+        stream = self._usage_streams.answers(tenant_id, asked[0], ask, interval)
         async with aclosing(stream):
             async for answers in stream:
                 yield convert.stream_out(answers)
@@ -141,9 +139,7 @@ class MeteringServicer(MeteringServiceServicer):
     async def BatchGetUsage(
         self, request: metering_pb2.BatchGetUsageRequest, context: Context
     ) -> metering_pb2.BatchGetUsageResponse:
-        questions = convert.questions_in(request.queries)
-        answers = await self._usage(questions, request.watermark)
-        return metering_pb2.BatchGetUsageResponse(answers=convert.answers_out(answers), watermark=answers.watermark)
+        return convert.batch_out(await self._usage(convert.batch_in(request.queries), request.watermark))
 
     async def ListDeadLetters(
         self, request: metering_pb2.ListDeadLettersRequest, context: Context
@@ -158,11 +154,11 @@ class MeteringServicer(MeteringServiceServicer):
     async def GetEventUsage(
         self, request: metering_pb2.GetEventUsageRequest, context: Context
     ) -> metering_pb2.GetEventUsageResponse:
-        transaction_id, question = convert.event_question_in(request)
+        transaction_id, asked = convert.event_question_in(request)
         async with self._pool.acquire() as conn:
-            found = await store.read_event_usage(conn, caller().tenant_id, question, transaction_id)
+            found = await store.read_event_usage(conn, caller().tenant_id, asked, transaction_id)
         usages = []
-        for code, usage in zip(question.meter_codes, found, strict=True):
+        for code, usage in zip(asked[1].meter_codes, found, strict=True):
             if usage is None:
                 raise NotFound(
                     "EVENT_NOT_FOUND",
@@ -175,8 +171,8 @@ class MeteringServicer(MeteringServiceServicer):
     async def QueryUsage(
         self, request: metering_pb2.QueryUsageRequest, context: Context
     ) -> metering_pb2.QueryUsageResponse:
-        questions = convert.windows_in(request)
-        return convert.windows_out(questions, await self._usage(questions, request.watermark))
+        asked = convert.windows_in(request)
+        return convert.windows_out(asked, await self._usage(asked, request.watermark))
 
     async def ListEvents(
         self, request: metering_pb2.ListEventsRequest, context: Context
@@ -207,11 +203,11 @@ class MeteringServicer(MeteringServiceServicer):
             )
         return await self._ingestion.record(tenant_id, request.events)
 
-    async def _usage(self, questions: Sequence[Question], watermark: int) -> Answers:
-        asked = convert.watermark_in(watermark)
+    async def _usage(self, asked: Sequence[Asked], watermark: int) -> Answers:
+        at = convert.watermark_in(watermark)
         async with self._pool.acquire() as conn:
-            answers = await store.read_usage(conn, caller().tenant_id, questions, asked)
-        _require_reached(asked, answers.watermark)
+            answers = await store.read_usage(conn, caller().tenant_id, asked, at)
+        _require_reached(at, answers.watermark)
         return answers
 
 

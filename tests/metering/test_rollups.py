@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import random
 from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -362,3 +363,37 @@ async def test_a_month_with_too_many_cells_is_not_divided_any_more(metering: Cli
         divided = await metering.GetUsage(split(usage_of("by_model", subscription_id=subscription_id), groups=True))
         assert len(divided.usages) == groups
         assert sum(Decimal(usage.quantity) for usage in divided.usages) == Decimal(total)
+
+
+async def test_a_batch_answers_questions_of_all_kinds_as_each_alone(metering: Client, pool: Pool) -> None:
+    """Folded and not, divided and not, of several periods, by meters that share a rollup and by some that have none."""
+    aggregations = {
+        "longest": Meter.AGGREGATION_MAX, "last": Meter.AGGREGATION_LATEST, "level": Meter.AGGREGATION_WEIGHTED_SUM
+    }  # fmt: skip
+    meters = [
+        Meter(code=code, event_code="llm", aggregation=each, value_property="tokens", recurring=code == "level")
+        for code, each in aggregations.items()
+    ]
+    divided = sum_meter()
+    divided.dimensions.append("model")
+    await make_meters(metering, count_meter(event_code="llm"), divided, *meters)
+    hour = timedelta(hours=1)
+    events = [
+        event(f"t-{n}", f"sub-{n % 3}", at=START + n * hour, tokens=str(n * 7 % 11), model="ab"[n % 2])
+        for n in range(150)
+    ]
+    await ingest(metering, events[:120])
+    await fold_all(Folder(pool))
+    await ingest(metering, events[120:])
+    queries = []
+    for n, start in itertools.product(range(4), (START, START + 30 * hour)):
+        for codes in (["requests"], ["longest", "tokens", "last"], ["level", "requests"], ["tokens", "longest"]):
+            queries.append(usage_of(*codes, subscription_id=f"sub-{n}", start=start, end=START + 140 * hour))
+        queries.append(usage_of("tokens", subscription_id=f"sub-{n}", start=start))
+        queries[-1].group_by.append("model")
+        queries.append(usage_of("tokens", subscription_id=f"sub-{n}", start=start))
+        queries[-1].parts.add(code="a").filters.add(property="model", values=["a"])
+    random.Random(1).shuffle(queries)
+    answer = await metering.BatchGetUsage(BatchGetUsageRequest(queries=queries))
+    assert list(answer.answers) == [await metering.GetUsage(query) for query in queries]
+    assert len({each.SerializeToString(deterministic=True) for each in answer.answers}) > len(queries) // 3

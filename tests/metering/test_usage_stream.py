@@ -144,14 +144,14 @@ async def test_a_server_that_stops_ends_its_streams_in_order(database: Database,
 
 async def test_hundreds_of_streams_share_one_poll_and_leave_nothing(pool: Pool, metering: Client) -> None:
     await make_meters(metering)
-    streams, question = UsageStreams(pool), convert.question_in(usage_of("tokens", subscription_id="sub-7"))
+    streams, asked = UsageStreams(pool), convert.asked_in(usage_of("tokens", subscription_id="sub-7"))
     reads = 0
 
     async def ask() -> Answers:
         nonlocal reads
         reads += 1
         async with pool.acquire() as conn:
-            return await store.read_usage(conn, "acme", [question], None)
+            return await store.read_usage(conn, "acme", [asked], None)
 
     opened = [streams.answers("acme", f"sub-{n}", ask, 0) for n in range(300)]
     for each in opened:

@@ -3,18 +3,18 @@
 from libs.common.errors import InvalidArgument
 from libs.common.money import plain
 from libs.common.wire import timestamp_out
-from services.metering.convert.usage import event_usage_out, question_in
-from services.metering.domain.usage import EventCharge, Question
+from services.metering.convert.usage import asked_in, event_usage_out
+from services.metering.domain.usage import Asked, EventCharge
 from weir.metering.v1 import event_charges_pb2
 
 
-def charges_question_in(request: event_charges_pb2.GetEventChargesRequest) -> Question:
+def charges_question_in(request: event_charges_pb2.GetEventChargesRequest) -> Asked:
     if not request.HasField("query"):
         raise InvalidArgument("FIELD_MISSING", "query is required", field="query")
     for field in ("charged_in_advance", "first_events"):
         if getattr(request.query, field):
             raise InvalidArgument("FIELD_UNUSED", f"query.{field} has no meaning here", field=f"query.{field}")
-    return question_in(request.query, "query.")
+    return asked_in(request.query, "query.")
 
 
 def charge_out(charge: EventCharge) -> event_charges_pb2.EventCharge:

@@ -1,6 +1,6 @@
 """Usage: questions and answers."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -12,7 +12,7 @@ from libs.common.money import plain
 from libs.common.wire import code_in, period_in, period_out, text_in, timestamp_out
 from services.metering.convert.meters import dimensions_in, filters_in
 from services.metering.domain.parts import Part
-from services.metering.domain.usage import UTC_ZONE, Answers, EventUnits, EventUsage, Question, Usage
+from services.metering.domain.usage import UTC_ZONE, Answers, Asked, EventUnits, EventUsage, Question, Usage
 from services.metering.domain.windows import Window, windows
 from weir.metering.v1 import metering_pb2
 
@@ -26,8 +26,12 @@ FIRST_DAY, LAST_DAY = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzi
 _WINDOWS = {getattr(metering_pb2.QueryUsageRequest, f"WINDOW_{window.name}"): window for window in Window}
 
 
-def question_in(query: metering_pb2.GetUsageRequest, path: str = "") -> Question:
+def asked_in(query: metering_pb2.GetUsageRequest, path: str = "") -> Asked:
     """`path` leads to the query in its request, for example "queries[3]."."""
+    return text_in(query.subscription_id, f"{path}subscription_id"), _question_in(query, path)
+
+
+def _question_in(query: metering_pb2.GetUsageRequest, path: str) -> Question:
     start, end = period_in(query.period, query.HasField("period"), f"{path}period")
     full_period = _full_period_in(query, start, end, path)
     if query.prorated:
@@ -39,7 +43,6 @@ def question_in(query: metering_pb2.GetUsageRequest, path: str = "") -> Question
             field=f"{path}first_events",
         )
     return Question(
-        subscription_id=text_in(query.subscription_id, f"{path}subscription_id"),
         meter_codes=_meter_codes_in(query.meter_codes, path),
         start=start,
         end=end,
@@ -112,21 +115,32 @@ def _zones() -> frozenset[str]:
     return frozenset(available_timezones())
 
 
-def questions_in(queries: Sequence[metering_pb2.GetUsageRequest]) -> list[Question]:
+def batch_in(queries: Sequence[metering_pb2.GetUsageRequest]) -> list[Asked]:
+    """Queries that differ in their subscription only have one question."""
     if not queries:
         raise InvalidArgument("FIELD_MISSING", "queries is required", field="queries")
     if len(queries) > MAX_QUERIES:
         raise InvalidArgument(
             "QUERIES_TOO_MANY", f"{len(queries)} queries in one call, {MAX_QUERIES} at most", field="queries"
         )
+    questions: dict[bytes, Question] = {}
+    asked = []
+    rest = metering_pb2.GetUsageRequest()
     for index, query in enumerate(queries):
-        if query.watermark:
-            raise InvalidArgument(
-                "WATERMARK_MISPLACED",
-                "the questions of a batch have one watermark, that of the request",
-                field=f"queries[{index}].watermark",
-            )
-    return [question_in(query, f"queries[{index}].") for index, query in enumerate(queries)]
+        rest.CopyFrom(query)
+        rest.ClearField("subscription_id")
+        key = rest.SerializeToString(deterministic=True)
+        question = questions.get(key)
+        if question is None:
+            if query.watermark:
+                raise InvalidArgument(
+                    "WATERMARK_MISPLACED",
+                    "the questions of a batch have one watermark, that of the request",
+                    field=f"queries[{index}].watermark",
+                )
+            question = questions[key] = _question_in(query, f"queries[{index}].")
+        asked.append((text_in(query.subscription_id, f"queries[{index}].subscription_id"), question))
+    return asked
 
 
 def watermark_in(watermark: int, field: str = "watermark") -> int | None:
@@ -136,17 +150,17 @@ def watermark_in(watermark: int, field: str = "watermark") -> int | None:
     return watermark or None
 
 
-def event_question_in(request: metering_pb2.GetEventUsageRequest) -> tuple[str, Question]:
+def event_question_in(request: metering_pb2.GetEventUsageRequest) -> tuple[str, Asked]:
     """The transaction_id, and what is asked of it."""
     if not request.HasField("query"):
         raise InvalidArgument("FIELD_MISSING", "query is required", field="query")
     for field in ("watermark", "charged_in_advance", "first_events"):
         if getattr(request.query, field):
             raise InvalidArgument("FIELD_UNUSED", f"query.{field} has no meaning here", field=f"query.{field}")
-    return text_in(request.transaction_id, "transaction_id"), question_in(request.query, "query.")
+    return text_in(request.transaction_id, "transaction_id"), asked_in(request.query, "query.")
 
 
-def stream_in(request: metering_pb2.StreamUsageRequest) -> tuple[Question, float]:
+def stream_in(request: metering_pb2.StreamUsageRequest) -> tuple[Asked, float]:
     """The question, and seconds between two answers at least."""
     if not request.HasField("query"):
         raise InvalidArgument("FIELD_MISSING", "query is required", field="query")
@@ -158,18 +172,18 @@ def stream_in(request: metering_pb2.StreamUsageRequest) -> tuple[Question, float
             f"min_interval_ms is {request.min_interval_ms}; expected 0 to {MAX_INTERVAL_MS}",
             field="min_interval_ms",
         )
-    return question_in(request.query, "query."), request.min_interval_ms / 1000
+    return asked_in(request.query, "query."), request.min_interval_ms / 1000
 
 
-def windows_in(request: metering_pb2.QueryUsageRequest) -> list[Question]:
+def windows_in(request: metering_pb2.QueryUsageRequest) -> list[Asked]:
     """A question for each window."""
+    subscription_id = text_in(request.subscription_id, "subscription_id")
     window = _WINDOWS.get(request.window)
     if window is None:
         raise InvalidArgument("FIELD_MISSING", "window is required", field="window")
     start, end = period_in(request.period, request.HasField("period"), "period")
     _require_calendar(start, end, "period")
     question = Question(
-        subscription_id=text_in(request.subscription_id, "subscription_id"),
         meter_codes=_meter_codes_in(request.meter_codes, ""),
         start=start,
         end=end,
@@ -178,7 +192,7 @@ def windows_in(request: metering_pb2.QueryUsageRequest) -> list[Question]:
     )
     found = []
     for first, last in windows(start, end, window, zone_in(request.time_zone, "time_zone")):
-        found.append(replace(question, start=first, end=last))
+        found.append((subscription_id, replace(question, start=first, end=last)))
         if len(found) * len(question.meter_codes) > MAX_WINDOWS:
             raise InvalidArgument(
                 "WINDOWS_TOO_MANY", f"more than {MAX_WINDOWS} windows times meters; ask for less", field="period"
@@ -186,40 +200,54 @@ def windows_in(request: metering_pb2.QueryUsageRequest) -> list[Question]:
     return found
 
 
-def windows_out(questions: Sequence[Question], answers: Answers) -> metering_pb2.QueryUsageResponse:
-    return metering_pb2.QueryUsageResponse(
-        windows=[
-            metering_pb2.UsageWindow(period=period_out(question.start, question.end), usages=map(_usage_out, usages))
-            for question, usages in zip(questions, answers.usages, strict=True)
-        ],
-        watermark=answers.watermark,
-    )
+def windows_out(asked: Sequence[Asked], answers: Answers) -> metering_pb2.QueryUsageResponse:
+    response = metering_pb2.QueryUsageResponse(watermark=answers.watermark)
+    for (_, question), usages in zip(asked, answers.usages, strict=True):
+        window = response.windows.add(period=period_out(question.start, question.end))
+        _add_usages(window, usages)
+    return response
 
 
-def answers_out(answers: Answers) -> list[metering_pb2.GetUsageResponse]:
-    return [
-        metering_pb2.GetUsageResponse(usages=map(_usage_out, usages), watermark=answers.watermark)
-        for usages in answers.usages
-    ]
+def answer_out(answers: Answers) -> metering_pb2.GetUsageResponse:
+    """Of one question."""
+    [usages] = answers.usages
+    response = metering_pb2.GetUsageResponse(watermark=answers.watermark)
+    _add_usages(response, usages)
+    return response
+
+
+def batch_out(answers: Answers) -> metering_pb2.BatchGetUsageResponse:
+    response = metering_pb2.BatchGetUsageResponse(watermark=answers.watermark)
+    for usages in answers.usages:
+        _add_usages(response.answers.add(watermark=answers.watermark), usages)
+    return response
 
 
 def stream_out(answers: Answers) -> metering_pb2.StreamUsageResponse:
     """Of one question."""
     [usages] = answers.usages
-    return metering_pb2.StreamUsageResponse(usages=map(_usage_out, usages), watermark=answers.watermark)
+    response = metering_pb2.StreamUsageResponse(watermark=answers.watermark)
+    _add_usages(response, usages)
+    return response
 
 
-def _usage_out(usage: Usage) -> metering_pb2.Usage:
-    return metering_pb2.Usage(
-        meter_code=usage.meter_code,
-        quantity=plain(usage.quantity),
-        event_count=usage.event_count,
-        part=usage.part,
-        group=dict(usage.group),
-        full_quantity=_optional_out(usage.full_quantity),
-        amount=_optional_out(usage.amount),
-        events=map(_event_units_out, usage.events),
-    )
+def _add_usages(
+    into: metering_pb2.GetUsageResponse | metering_pb2.UsageWindow | metering_pb2.StreamUsageResponse,
+    usages: Iterable[Usage],
+) -> None:
+    """Each made in its place, and without what it does not have: a batch has tens of thousands."""
+    for code, quantity, event_count, part, group, full_quantity, amount, events in usages:
+        made = into.usages.add(meter_code=code, quantity=plain(quantity), event_count=event_count)
+        if part:
+            made.part = part
+        if group:
+            made.group.update(group)
+        if full_quantity is not None:
+            made.full_quantity = plain(full_quantity)
+        if amount is not None:
+            made.amount = plain(amount)
+        if events:
+            made.events.extend(map(_event_units_out, events))
 
 
 def _event_units_out(units: EventUnits) -> metering_pb2.EventUnits:

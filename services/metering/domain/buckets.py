@@ -98,14 +98,14 @@ def held(meter: Meter, question: Question, segment: Segment, tally: Tally) -> Ta
     """The tally of a segment for how long its values are held; what comes in as held is their sum of value × time."""
     if question.prorated:
         before = tally.total if segment.is_before else ZERO
-        return replace(tally, before=before, held=EXACT.multiply(tally.total, Decimal(segment.days)))
+        return tally._replace(before=before, held=EXACT.multiply(tally.total, Decimal(segment.days)))
     if meter.aggregation is not Aggregation.WEIGHTED_SUM:
         return tally
     until_end = EXACT.multiply(tally.total, _seconds(question.end))
     if segment.is_before:
         until_start = EXACT.multiply(tally.total, _seconds(question.start))
-        return replace(tally, event_count=0, before=tally.total, held=EXACT.subtract(until_end, until_start))
-    return replace(tally, held=EXACT.subtract(until_end, tally.held))
+        return tally._replace(event_count=0, before=tally.total, held=EXACT.subtract(until_end, until_start))
+    return tally._replace(held=EXACT.subtract(until_end, tally.held))
 
 
 def _seconds(instant: datetime) -> Decimal:

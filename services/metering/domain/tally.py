@@ -1,11 +1,14 @@
 """Tallies: what events come to, in a form that can be merged, whatever their order."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from functools import reduce
 from operator import attrgetter
+from types import MappingProxyType
+from typing import NamedTuple
 
 from libs.common.money import EXACT
 from services.metering.domain.meters import Aggregation, Meter
@@ -16,6 +19,7 @@ from services.metering.domain.rounding import ceil_to, nearest
 ZERO = Decimal(0)
 WEIGHTED_DIGITS = 20
 AVERAGE_DIGITS = 12
+_NONE: Mapping[Decimal, int] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +31,10 @@ class Latest:
     value: Decimal
 
 
-@dataclass(frozen=True, slots=True)
-class Tally:
+class Tally(NamedTuple):
     """`total` of all values, and of those `before` the period; `held` is the sum of value × how long it was held, in
     seconds for a weighted sum, in days where usage is prorated; `amount` is that of the events' amounts, None if none
-    has one.
+    has one; `values` says how often each occurred, for a percentile.
     """
 
     event_count: int = 0
@@ -42,7 +45,7 @@ class Tally:
     smallest: Decimal | None = None
     latest: Latest | None = None
     amount: Decimal | None = None
-    values: Counter[Decimal] = field(default_factory=Counter)
+    values: Mapping[Decimal, int] = _NONE
 
     def merged(self, other: "Tally") -> "Tally":
         latest = [each for each in (self.latest, other.latest) if each is not None]
@@ -56,7 +59,7 @@ class Tally:
             smallest=min(_present(self.smallest, other.smallest), default=None),
             latest=max(latest, key=attrgetter("instant", "transaction_id"), default=None),
             amount=reduce(EXACT.add, amounts) if amounts else None,
-            values=self.values + other.values,
+            values=Counter(self.values) + Counter(other.values) if self.values or other.values else _NONE,
         )
 
 

@@ -19,16 +19,15 @@ EMPTY_LOG = 1
 UTC_ZONE = ZoneInfo("UTC")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Question:
-    """What a subscription used in [start, end), by each of some meters.
+    """What was used in [start, end), by each of some meters. Those who ask it of many subscriptions have one of it.
 
     Only events that all `filters` admit count. `parts` and `group_by` split the usage. [full_start, full_end) is the
     billing period (None: the period asked for), of which the usage may be `prorated`. `first_events` asks for the
     values of that many single events.
     """
 
-    subscription_id: str
     meter_codes: Sequence[str]
     start: datetime
     end: datetime
@@ -54,6 +53,9 @@ class Question:
         filters = (*self.filters, *(each for part in self.parts for each in part.filters))
         return tuple(sorted({*self.group_by, *(each.property for each in filters)}))
 
+
+Asked = tuple[str, Question]
+"""Of a subscription."""
 
 Group = tuple[tuple[str, str], ...]
 """Values of the properties in group_by, in their order; without those that the events do not have."""
@@ -90,7 +92,7 @@ class Usage(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """To each question its usages, in the order asked, all at one watermark."""
+    """To each that was asked its usages, in the order asked, all at one watermark."""
 
     usages: Sequence[Sequence[Usage]]
     watermark: int

@@ -3,7 +3,7 @@
 What several meters ask about the same events of a series is found by looking at each event once.
 """
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from libs.common.postgres import Conn
 from services.metering.domain.lanes import Lane, Measure, lanes
-from services.metering.domain.tally import Latest, Tally
+from services.metering.domain.tally import ZERO, Latest, Tally
 from services.metering.store.adding_up import LANE, SUMS, added_up, lanes_out, shape
 from services.metering.store.visibility import counts_at
 
@@ -34,8 +34,6 @@ _FOLDED = f"""
 # Postgres from going through all events of a series instead.
 _UNFOLDED = f"{_GROUP} JOIN event USING (series_no)"
 _SINCE = "tenant_no + 0 = $7 AND sequence > $8 AND sequence <= $9 AND event_time >= since AND event_time < until"
-
-_NO_VALUES: Counter[Decimal] = Counter()
 
 Values = tuple[str | None, ...]
 Tallies = dict[int, dict[Values, Tally]]
@@ -74,19 +72,21 @@ async def read_unfolded(
         await conn.execute("SET LOCAL enable_seqscan = on; SET LOCAL enable_nestloop = on")
 
 
-def add(tallies: dict[Values, Tally], values: Values, sums: Sequence[Any]) -> None:
+def tally_of(sums: Sequence[Any]) -> Tally:
     """SUMS of one row."""
     event_count, total, smallest, largest, amount, moment, latest = sums
-    tally = Tally(
+    return Tally(
         event_count,
         total,
-        held=moment or Decimal(0),
+        held=moment or ZERO,
         largest=largest,
         smallest=smallest,
         latest=Latest(latest[0], latest[1], Decimal(latest[2])) if latest else None,
         amount=amount,
-        values=_NO_VALUES,
     )
+
+
+def add(tallies: dict[Values, Tally], values: Values, tally: Tally) -> None:
     known = tallies.get(values)
     tallies[values] = known.merged(tally) if known else tally
 
@@ -121,8 +121,9 @@ class _Plan:
                 first = 2 + width + slot * len(SUMS)
                 if row[first]:
                     values = tuple(properties[name] for name in measure.dimensions)
+                    tally = tally_of(row[first : first + len(SUMS)])
                     for number in asked[measure]:
-                        add(found[number], values, row[first : first + len(SUMS)])
+                        add(found[number], values, tally)
 
     def _recipe(self, measures: tuple[Measure, ...]) -> int:
         number = self._numbers.get(measures)

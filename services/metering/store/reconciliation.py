@@ -9,6 +9,7 @@ import asyncpg
 
 from libs.common.postgres import Conn
 from services.metering.domain.archive import AWAY, Gap
+from services.metering.domain.asking import ALL
 from services.metering.domain.events import identity
 from services.metering.domain.intake import ACCEPTED
 from services.metering.domain.reconciliation import (
@@ -27,7 +28,7 @@ from services.metering.domain.reconciliation import (
 from services.metering.store.adding_up import PATTERN
 from services.metering.store.archive import find_gaps
 from services.metering.store.snapshot import snapshot
-from services.metering.store.usage import ALL, read_head
+from services.metering.store.usage import read_head
 from services.metering.store.visibility import counts_at
 
 SERIES_AT_ONCE = 1_000

@@ -9,20 +9,19 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from itertools import accumulate
 from typing import NamedTuple
 
 import asyncpg
 
 from libs.common.postgres import Conn
 from services.metering.domain.archive import Gap
-from services.metering.domain.buckets import DAY, Cover, Segment, cover, held, is_in_buckets, segments
-from services.metering.domain.lanes import Measure, measure_of
+from services.metering.domain.asking import Ask
+from services.metering.domain.buckets import DAY, Cover, Segment, cover, held
 from services.metering.domain.measuring import Cell
-from services.metering.domain.meters import Meter
-from services.metering.domain.usage import Question
 from services.metering.store.adding_up import SUMS
 from services.metering.store.archive import Need, lacking
-from services.metering.store.edges import Look, Tallies, add, read_folded, read_unfolded
+from services.metering.store.edges import Look, Tallies, add, read_folded, read_unfolded, tally_of
 from services.metering.store.filling import MERGED
 from services.metering.store.recipes import Rollup, read_rollups
 
@@ -35,17 +34,19 @@ _SERIES = """
     JOIN series USING (subscription_id, event_code) JOIN tenant USING (tenant_id)
     WHERE tenant_id = $1
 """
+# Of a look at a series, the sums of some rollups, over all spans of its cover. All rollups of a series and span are
+# found in one search of the index.
 _BUCKETS = f"""
-    SELECT piece_no, cell_no, {", ".join(f"total.{each}" for each in SUMS)}, properties FROM (
-        SELECT piece_no, CASE WHEN is_divided THEN cell_no ELSE 0 END AS cell_no, {MERGED}
-        FROM unnest($2::int[], $3::int[], $4::int[], $5::int[], $6::bool[])
-            AS piece (piece_no, series_no, rollup_no, cover_no, is_divided)
-        JOIN unnest($7::int[], $8::int[], $9::timestamptz[], $10::timestamptz[])
-            AS span (cover_no, width, since, until) USING (cover_no)
-        CROSS JOIN LATERAL (
+    SELECT look_no, rollup_no, {", ".join(f"total.{each}" for each in SUMS)}, properties
+    FROM unnest($2::int[], $3::text[], $4::int[], $5::int[], $6::bool[]) WITH ORDINALITY
+        AS look (series_no, rollup_nos, first_span, last_span, is_divided, look_no)
+    CROSS JOIN LATERAL (
+        SELECT rollup_no, CASE WHEN is_divided THEN cell_no ELSE 0 END AS cell_no, {MERGED}
+        FROM generate_series(first_span, last_span) AS span_no CROSS JOIN LATERAL (
             SELECT * FROM bucket
-            WHERE bucket.tenant_no = $1 AND bucket.series_no = piece.series_no AND bucket.rollup_no = piece.rollup_no
-                AND bucket.width = span.width AND start_time >= since AND start_time < until
+            WHERE bucket.tenant_no = $1 AND bucket.series_no = look.series_no
+                AND bucket.rollup_no = ANY(look.rollup_nos::int[]) AND bucket.width = ($7::int[])[span_no]
+                AND start_time >= ($8::timestamptz[])[span_no] AND start_time < ($9::timestamptz[])[span_no]
             OFFSET 0
         ) AS found
         GROUP BY 1, 2
@@ -53,22 +54,13 @@ _BUCKETS = f"""
 """  # noqa: S608 constants only
 
 
-class _Ask(NamedTuple):
-    """One question to one version of a meter that buckets answer; `measure` divides no more than it asks for."""
+class _Piece(NamedTuple):
+    """One segment of what is asked of a subscription, and the rollup that tells it."""
 
     position: int
-    question: Question
-    meter: Meter
-    measure: Measure
+    ask: Ask
     series_no: int
-    depth: int
-    rollup: Rollup
-
-
-class _Piece(NamedTuple):
-    """One segment of an ask."""
-
-    ask: _Ask
+    rollup_no: int
     segment: Segment
     cover_no: int
 
@@ -78,19 +70,16 @@ class _Covers:
 
     def __init__(self) -> None:
         self._numbers: dict[tuple[datetime, datetime, int], int] = {}
-        self._segments: dict[tuple[object, ...], tuple[Segment, ...]] = {}
+        self._segments: dict[tuple[Ask, int], list[tuple[Segment, int]]] = {}
         self.covers: list[Cover] = []
         self.periods: list[tuple[datetime, datetime]] = []
 
-    def pieces(self, ask: _Ask) -> list[_Piece]:
-        question, meter = ask.question, ask.meter
-        key = (
-            *(question.start, question.end, question.prorated and question.zone),
-            *(meter.recurring, meter.aggregation, meter.since, meter.until),
-        )
-        if key not in self._segments:
-            self._segments[key] = segments(meter, question)
-        return [_Piece(ask, each, self._number(each, ask.depth)) for each in self._segments[key]]
+    def segments(self, ask: Ask, depth: int) -> list[tuple[Segment, int]]:
+        """With the numbers of their covers."""
+        found = self._segments.get((ask, depth))
+        if found is None:
+            found = self._segments[ask, depth] = [(each, self._number(each, depth)) for each in ask.segments]
+        return found
 
     def _number(self, segment: Segment, depth: int) -> int:
         key = segment.start, segment.end, depth
@@ -103,90 +92,83 @@ class _Covers:
 
 
 async def read_cells(
-    conn: Conn, tenant_id: str, asks: Sequence[tuple[Question, Meter]], watermark: int, gaps: Sequence[Gap]
+    conn: Conn, tenant_id: str, asked: Sequence[tuple[str, Ask]], watermark: int, gaps: Sequence[Gap]
 ) -> dict[int, list[Cell]]:
-    """What those asks come to, by their positions, that buckets can answer at `watermark`; the others are left out.
+    """What is asked of subscriptions comes to, by its positions, where buckets can answer at `watermark`; the others
+    are left out.
 
     In a transaction with one snapshot, in which `watermark` has been reached.
     """
-    suited = [i for i, (question, meter) in enumerate(asks) if is_in_buckets(meter, question)]
+    suited = [i for i, (_, ask) in enumerate(asked) if ask.is_in_buckets]
     folded = await conn.fetchval("SELECT folded FROM rollup_progress") if suited else 0
     if not suited or folded > watermark:
         return {}
-    tenant_no, without_events, placed = await _place(conn, tenant_id, asks, suited)
     covers = _Covers()
-    pieces = [piece for ask in placed for piece in covers.pieces(ask)]
+    tenant_no, cells, pieces = await _place(conn, tenant_id, asked, suited, covers)
     if gaps:
-        needs = [
-            Need(each.ask.position, each.ask.series_no, each.ask.rollup.number, covers.covers[each.cover_no])
-            for each in pieces
-        ]
+        needs = [Need(each.position, each.series_no, each.rollup_no, covers.covers[each.cover_no]) for each in pieces]
         without_buckets = await lacking(conn, tenant_no, needs, gaps)
-        placed = [ask for ask in placed if ask.position not in without_buckets]
-        pieces = [each for each in pieces if each.ask.position not in without_buckets]
+        cells = {position: mine for position, mine in cells.items() if position not in without_buckets}
+        pieces = [each for each in pieces if each.position not in without_buckets]
     found: Tallies = defaultdict(dict)
     await _read_buckets(conn, tenant_no, pieces, covers.covers, found)
     edges = {number: each.edges for number, each in enumerate(covers.covers) if each.edges}
     looks = []
     if edges or folded < watermark:
-        looks = [Look(each.ask.series_no, each.ask.measure, each.cover_no) for each in pieces]
+        looks = [Look(each.series_no, each.ask.measure, each.cover_no) for each in pieces]
     await read_folded(conn, tenant_no, looks, edges, folded, found)
     if folded < watermark:
         periods = {number: (each,) for number, each in enumerate(covers.periods)}
         await read_unfolded(conn, tenant_no, looks, periods, (folded, watermark), found)
-    cells: dict[int, list[Cell]] = {i: [] for i in (*without_events, *(ask.position for ask in placed))}
     for number, tallies in found.items():
-        piece = pieces[number]
-        ask = piece.ask
-        cells[ask.position] += [
-            Cell(values, held(ask.meter, ask.question, piece.segment, each)) for values, each in tallies.items()
-        ]
+        position, ask, _, _, segment, _ = pieces[number]
+        for values, tally in tallies.items():
+            cells[position].append(Cell(values, held(ask.meter, ask.question, segment, tally)))
     return cells
 
 
 async def _place(
-    conn: Conn, tenant_id: str, asks: Sequence[tuple[Question, Meter]], positions: Sequence[int]
-) -> tuple[int, list[int], list[_Ask]]:
-    """The tenant's number; the positions of asks that no event can answer, and the asks that buckets can answer."""
-    names = {(asks[i][0].subscription_id, asks[i][1].event_code) for i in positions}
+    conn: Conn, tenant_id: str, asked: Sequence[tuple[str, Ask]], positions: Sequence[int], covers: _Covers
+) -> tuple[int, dict[int, list[Cell]], list[_Piece]]:
+    """The tenant's number; no cells yet for each position that buckets can answer, and the pieces to read for it."""
+    names = {(asked[i][0], asked[i][1].meter.event_code) for i in positions}
     rows = await conn.fetch(_SERIES, tenant_id, [name[0] for name in names], [name[1] for name in names])
     series = {(row[0], row[1]): (row[2], row[3], row[5]) for row in rows}
-    rollups = await read_rollups(conn, {(tenant_id, name[1]) for name in names})
-    undivided = await _undivided(conn, rows) if any(asks[i][0].dimensions for i in positions) else set()
-    choices: dict[tuple[str, int, tuple[str, ...]], tuple[Measure, list[Rollup]]] = {}
-    without_events, placed = [], []
+    asks = {asked[i][1] for i in positions}
+    rollups = await read_rollups(conn, {(tenant_id, ask.meter.event_code) for ask in asks})
+    fitting = {ask: _fitting(ask, rollups[tenant_id, ask.meter.event_code]) for ask in asks}
+    undivided = await _undivided(conn, rows) if any(ask.question.dimensions for ask in asks) else set()
+    cells: dict[int, list[Cell]] = {}
+    pieces = []
     for i in positions:
-        question, meter = asks[i]
-        series_no, depth, is_stale = series.get((question.subscription_id, meter.event_code), (0, 0, False))
+        subscription_id, ask = asked[i]
+        series_no, depth, is_stale = series.get((subscription_id, ask.meter.event_code), (0, 0, False))
         if not series_no:
-            without_events.append(i)
+            cells[i] = []  # no event
             continue
-        if is_stale or (question.prorated and depth < DAY):
+        if is_stale or (ask.question.prorated and depth < DAY):
             continue
-        key = meter.code, meter.version, question.dimensions
-        if key not in choices:
-            choices[key] = _choices(meter, question.dimensions, rollups[tenant_id, meter.event_code])
-        measure, fitting = choices[key]
-        for rollup in fitting:
+        for rollup in fitting[ask]:
             if series_no <= rollup.built_series_no and (
-                not question.dimensions or (series_no, rollup.number) not in undivided
+                not ask.question.dimensions or (series_no, rollup.number) not in undivided
             ):
-                placed.append(_Ask(i, question, meter, measure, series_no, depth, rollup))
+                cells[i] = []
+                for segment, cover_no in covers.segments(ask, depth):
+                    pieces.append(_Piece(i, ask, series_no, rollup.number, segment, cover_no))
                 break
-    return rows[0]["tenant_no"] if rows else 0, without_events, placed
+    return rows[0]["tenant_no"] if rows else 0, cells, pieces
 
 
-def _choices(meter: Meter, dimensions: tuple[str, ...], rollups: Sequence[Rollup]) -> tuple[Measure, list[Rollup]]:
-    """What to measure, and the rollups that tell at least these dimensions apart, the best first."""
-    measure = measure_of(meter)
-    assert measure is not None
-    asked = replace(measure, dimensions=dimensions)
+def _fitting(ask: Ask, rollups: Sequence[Rollup]) -> list[Rollup]:
+    """Those that tell at least the dimensions asked for apart, the best first."""
+    dimensions = ask.question.dimensions
     fitting = [
         rollup
         for rollup in rollups
-        if replace(rollup.measure, dimensions=dimensions) == asked and set(dimensions) <= {*rollup.measure.dimensions}
+        if replace(rollup.measure, dimensions=dimensions) == ask.measure
+        and set(dimensions) <= {*rollup.measure.dimensions}
     ]
-    return asked, sorted(fitting, key=lambda rollup: len(rollup.measure.dimensions))
+    return sorted(fitting, key=lambda rollup: len(rollup.measure.dimensions))
 
 
 async def _undivided(conn: Conn, series: Sequence[asyncpg.Record]) -> set[tuple[int, int]]:
@@ -200,23 +182,32 @@ async def _undivided(conn: Conn, series: Sequence[asyncpg.Record]) -> set[tuple[
 async def _read_buckets(
     conn: Conn, tenant_no: int, pieces: Sequence[_Piece], covers: Sequence[Cover], found: Tallies
 ) -> None:
-    spans = [(number, span) for number, each in enumerate(covers) for span in each.spans]
-    if not spans:
+    spans = [span for each in covers for span in each.spans]
+    lasts = [*accumulate(len(each.spans) for each in covers)]
+    looks: dict[tuple[int, int, bool], dict[int, list[int]]] = {}
+    for number, (_, ask, series_no, rollup_no, _, cover_no) in enumerate(pieces):
+        key = series_no, cover_no, bool(ask.question.dimensions)
+        if covers[cover_no].spans:
+            looks.setdefault(key, {}).setdefault(rollup_no, []).append(number)
+    if not looks:
         return
     rows = await conn.fetch(
         _BUCKETS,
         tenant_no,
-        list(range(len(pieces))),
-        [piece.ask.series_no for piece in pieces],
-        [piece.ask.rollup.number for piece in pieces],
-        [piece.cover_no for piece in pieces],
-        [bool(piece.ask.measure.dimensions) for piece in pieces],
-        [number for number, _ in spans],
-        [span.width for _, span in spans],
-        [span.start for _, span in spans],
-        [span.end for _, span in spans],
+        [series_no for series_no, _, _ in looks],
+        [f"{{{','.join(map(str, rollups))}}}" for rollups in looks.values()],
+        [lasts[cover_no] - len(covers[cover_no].spans) + 1 for _, cover_no, _ in looks],
+        [lasts[cover_no] for _, cover_no, _ in looks],
+        [is_divided for _, _, is_divided in looks],
+        [span.width for span in spans],
+        [span.start for span in spans],
+        [span.end for span in spans],
     )
+    asked = list(looks.values())
     for row in rows:
-        dimensions = pieces[row[0]].ask.measure.dimensions
-        properties: Mapping[str, str] = json.loads(row["properties"]) if dimensions else {}
-        add(found[row[0]], tuple(properties.get(name) for name in dimensions), row[2:9])
+        look_no, rollup_no, *sums, cell = row
+        tally = tally_of(sums)
+        properties: Mapping[str, str] = json.loads(cell) if cell else {}
+        for number in asked[look_no - 1][rollup_no]:
+            dimensions = pieces[number].ask.question.dimensions
+            add(found[number], tuple(properties.get(name) for name in dimensions) if dimensions else (), tally)

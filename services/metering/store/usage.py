@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -13,12 +13,13 @@ import asyncpg
 from libs.common.errors import NotFound
 from libs.common.postgres import Conn
 from libs.common.wire import DECIMAL
-from services.metering.domain.buckets import covered_period
+from services.metering.domain.asking import ALL, Ask
 from services.metering.domain.events import CountedEvent
 from services.metering.domain.measuring import Cell, event_charges, event_usage, usages
 from services.metering.domain.meters import Aggregation, Meter
 from services.metering.domain.tally import Latest, Tally
-from services.metering.domain.usage import EMPTY_LOG, Answers, EventCharge, EventUsage, Question, Usage, check
+from services.metering.domain.usage import EMPTY_LOG, Answers, Asked, EventCharge, EventUsage, Question, Usage, check
+from services.metering.domain.versions import History
 from services.metering.store.archive import find_gaps, require_events
 from services.metering.store.meters import filters_json, find_meters
 from services.metering.store.rollups import read_cells
@@ -26,33 +27,15 @@ from services.metering.store.snapshot import snapshot
 from services.metering.store.visibility import RECORDED, counts_at, events_at
 
 _VALUE = f"^{DECIMAL.pattern}$"
-ALL = 2**31 - 1
 
 
-class _Ask(NamedTuple):
-    """One question to one version of a meter, which counts while it is in effect."""
-
-    question: Question
-    meter: Meter
-
-    @property
-    def needs_order(self) -> bool:
-        return self.meter.aggregation is Aggregation.UNIQUE_COUNT or self.question.charged_in_advance
-
-    @property
-    def needs(self) -> tuple[str, str, datetime, datetime]:
-        """Subscription, event code and period of the events that answer it."""
-        return self.question.subscription_id, self.meter.event_code, *covered_period(self.meter, self.question)
-
-
-class _MeterAsk(NamedTuple):
-    """One question to one meter. `versions` count each its time; what they come to is put together, and rounded as
+class _Meant(NamedTuple):
+    """A meter of a question. Its versions count each its time; what they come to is put together, and rounded as
     `meter` says, the version in effect when the period begins.
     """
 
-    question: Question
     meter: Meter
-    versions: tuple[Meter, ...]
+    versions: tuple[Ask, ...]
 
 
 # What was asked, with the numbers of its series; and an event of it, with the value that the meter sees. A unique count
@@ -152,7 +135,7 @@ _EVENTS = f"""
 """  # noqa: S608 constants only
 
 
-async def read_usage(conn: Conn, tenant_id: str, questions: Sequence[Question], watermark: int | None) -> Answers:
+async def read_usage(conn: Conn, tenant_id: str, asked: Sequence[Asked], watermark: int | None) -> Answers:
     """Answer all questions at one watermark; None reads all there is.
 
     An answer's watermark is that of the log, even below the one asked for. Values that are no decimals, which may be in
@@ -162,32 +145,32 @@ async def read_usage(conn: Conn, tenant_id: str, questions: Sequence[Question], 
     async with snapshot(conn):
         head = await read_head(conn)
         at = min(watermark or head, head)
-        whole = await _asks(conn, tenant_id, questions, at)
-        asks = [_Ask(each.question, version) for each in whole for version in each.versions]
-        limits = [ALL if ask.needs_order else ask.question.first_events for ask in asks]
+        meant = await _meant(conn, tenant_id, dict.fromkeys(question for _, question in asked), at)
+        asks = {question: [ask for each in mine for ask in each.versions] for question, mine in meant.items()}
+        flat = [(subscription_id, ask) for subscription_id, question in asked for ask in asks[question]]
         gaps = await find_gaps(conn)
-        found = await read_cells(conn, tenant_id, asks, at, gaps)
-        in_events = [i for i in range(len(asks)) if i not in found]
-        await require_events(conn, tenant_id, [asks[i].needs for i in in_events], gaps)
-        cells = await _cells(conn, tenant_id, [asks[i] for i in in_events], [limits[i] for i in in_events], at)
-    answers = _answers(whole, found | dict(zip(in_events, cells, strict=True)))
-    return Answers([[each for _ in question.meter_codes for each in next(answers)] for question in questions], at)
+        cells = await read_cells(conn, tenant_id, flat, at, gaps)
+        in_events = [i for i in range(len(flat)) if i not in cells]
+        rest = [flat[i] for i in in_events]
+        await require_events(conn, tenant_id, _needs(rest), gaps)
+        found = await _cells(conn, tenant_id, rest, [ask.most_events for _, ask in rest], at)
+    cells.update(zip(in_events, found, strict=True))
+    return Answers(list(_answers(asked, meant, cells)), at)
 
 
-async def read_event_usage(
-    conn: Conn, tenant_id: str, question: Question, transaction_id: str
-) -> list[EventUsage | None]:
+async def read_event_usage(conn: Conn, tenant_id: str, asked: Asked, transaction_id: str) -> list[EventUsage | None]:
     """What the event is charged for in advance, by each meter of the question; None where a meter does not count it.
 
     Raises as `read_usage` does.
     """
+    question = asked[1]
     async with snapshot(conn):
-        whole, cells = await _single_events(conn, tenant_id, question, await read_head(conn))
-    return [event_usage(meter, question, transaction_id, each) for meter, each in zip(whole, cells, strict=True)]
+        meters, cells = await _single_events(conn, tenant_id, asked, await read_head(conn))
+    return [event_usage(meter, question, transaction_id, each) for meter, each in zip(meters, cells, strict=True)]
 
 
 async def read_event_charges(
-    conn: Conn, tenant_id: str, question: Question, since: int, watermark: int | None
+    conn: Conn, tenant_id: str, asked: Asked, since: int, watermark: int | None
 ) -> tuple[list[EventCharge], int]:
     """What the events recorded after `since` are charged for in advance, by meter, up to `watermark`, or the head of
     the log; and which that is. Raises as `read_usage` does.
@@ -195,24 +178,25 @@ async def read_event_charges(
     async with snapshot(conn):
         head = await read_head(conn)
         at = min(watermark or head, head)
-        meters, cells = await _single_events(conn, tenant_id, question, at)
+        meters, cells = await _single_events(conn, tenant_id, asked, at)
     found = [
         charge
         for meter, each in zip(meters, cells, strict=True)
-        for charge in event_charges(meter, question, each, since)
+        for charge in event_charges(meter, asked[1], each, since)
     ]
     return found, head if watermark is None else at
 
 
 async def _single_events(
-    conn: Conn, tenant_id: str, question: Question, watermark: int
+    conn: Conn, tenant_id: str, asked: Asked, watermark: int
 ) -> tuple[list[Meter], list[list[Cell]]]:
     """The question's meters, and the cells of each, with the events that are charged in advance; in a snapshot."""
-    whole = await _asks(conn, tenant_id, [replace(question, charged_in_advance=True)], watermark)
-    asks = [_Ask(each.question, version) for each in whole for version in each.versions]
-    await require_events(conn, tenant_id, [ask.needs for ask in asks], await find_gaps(conn))
+    subscription_id, question = asked[0], replace(asked[1], charged_in_advance=True)
+    [meant] = (await _meant(conn, tenant_id, [question], watermark)).values()
+    asks = [(subscription_id, ask) for each in meant for ask in each.versions]
+    await require_events(conn, tenant_id, _needs(asks), await find_gaps(conn))
     cells = iter(await _cells(conn, tenant_id, asks, [ALL] * len(asks), watermark))
-    return [each.meter for each in whole], [[cell for _ in each.versions for cell in next(cells)] for each in whole]
+    return [each.meter for each in meant], [[cell for _ in each.versions for cell in next(cells)] for each in meant]
 
 
 async def read_head(conn: Conn) -> int:
@@ -220,49 +204,67 @@ async def read_head(conn: Conn) -> int:
     return int(await conn.fetchval("SELECT max(sequence) FROM event_batch") or EMPTY_LOG)
 
 
-async def _asks(conn: Conn, tenant_id: str, questions: Sequence[Question], watermark: int) -> list[_MeterAsk]:
+async def _meant(
+    conn: Conn, tenant_id: str, questions: Collection[Question], watermark: int
+) -> dict[Question, list[_Meant]]:
     codes = {code for question in questions for code in question.meter_codes}
     meters = {each.code: each.known_at(watermark) for each in await find_meters(conn, tenant_id, codes)}
     widest = {code: each.widest() for code, each in meters.items()}
-    asks = []
+    result = {}
     for question in questions:
         for code in question.meter_codes:
             if code not in meters:
                 raise NotFound("METER_NOT_FOUND", f"there is no meter {code}", meter_code=code)
         check(question, widest)
-        for code in question.meter_codes:
-            since = None if widest[code].recurring else question.start
-            versions = meters[code].during(since, question.end)
-            asks.append(_MeterAsk(question, meters[code].at(question.start), versions))
-    return asks
+        result[question] = [_meant_by(question, meters[code]) for code in question.meter_codes]
+    return result
 
 
-def _answers(asks: Sequence[_MeterAsk], cells: Mapping[int, Sequence[Cell]]) -> Iterator[list[Usage]]:
-    """Of each ask, whose versions stand side by side."""
+def _meant_by(question: Question, meter: History) -> _Meant:
+    versions = meter.during(None if meter.versions[-1].recurring else question.start, question.end)
+    return _Meant(meter.at(question.start), tuple(Ask(question, version) for version in versions))
+
+
+def _needs(asks: Iterable[tuple[str, Ask]]) -> list[tuple[str, str, datetime, datetime]]:
+    return [(subscription_id, ask.meter.event_code, *ask.period) for subscription_id, ask in asks]
+
+
+def _answers(
+    asked: Sequence[Asked], meant: Mapping[Question, Sequence[_Meant]], cells: Mapping[int, Sequence[Cell]]
+) -> Iterator[list[Usage]]:
+    """The cells are those of each version of each meter of each question, one after the other."""
     first = 0
-    for question, meter, versions in asks:
-        mine = range(first, first + len(versions))
-        first = mine.stop
-        yield usages(meter, question, [cell for i in mine for cell in cells[i]])
+    for _, question in asked:
+        found = []
+        for meter, versions in meant[question]:
+            if len(versions) == 1:
+                mine = cells[first]
+            else:
+                mine = [cell for i in range(first, first + len(versions)) for cell in cells[i]]
+            found += usages(meter, question, mine)
+            first += len(versions)
+        yield found
 
 
 async def _cells(
-    conn: Conn, tenant_id: str, asks: Sequence[_Ask], limits: Sequence[int], watermark: int
+    conn: Conn, tenant_id: str, asks: Sequence[tuple[str, Ask]], limits: Sequence[int], watermark: int
 ) -> list[list[Cell]]:
-    """Of each ask, in the caller's snapshot."""
+    """Of each that is asked of a subscription, in the caller's snapshot."""
     tallies: dict[int, dict[tuple[str | None, ...], Tally]] = defaultdict(dict)
     for row in await _read(conn, _TALLIES, tenant_id, asks, limits, range(len(asks)), watermark):
         tallies[row["position"]][tuple(row["cell"])] = _tally(row)
-    percentiles = [i for i, ask in enumerate(asks) if ask.meter.aggregation is Aggregation.PERCENTILE]
+    percentiles = [i for i, (_, ask) in enumerate(asks) if ask.meter.aggregation is Aggregation.PERCENTILE]
+    values: dict[tuple[int, tuple[str | None, ...]], dict[Decimal, int]] = defaultdict(dict)
     for row in await _read(conn, _VALUES, tenant_id, asks, limits, percentiles, watermark):
-        tallies[row["position"]][tuple(row["cell"])].values[row["value"]] = row["occurrences"]
+        values[row["position"], tuple(row["cell"])][row["value"]] = row["occurrences"]
+    for (position, cell), occurrences in values.items():
+        tallies[position][cell] = tallies[position][cell]._replace(values=occurrences)
     events: dict[int, dict[tuple[str | None, ...], list[CountedEvent]]] = defaultdict(lambda: defaultdict(list))
     with_events = [i for i, limit in enumerate(limits) if limit]
     for row in await _read(conn, _EVENTS, tenant_id, asks, limits, with_events, watermark):
         events[row["position"]][tuple(row["cell"])].append(_event(row))
     return [
-        [Cell(values, tally, events[index][values]) for values, tally in tallies[index].items()]
-        for index in range(len(asks))
+        [Cell(cell, tally, events[index][cell]) for cell, tally in tallies[index].items()] for index in range(len(asks))
     ]
 
 
@@ -270,23 +272,24 @@ async def _read(
     conn: Conn,
     statement: str,
     tenant_id: str,
-    asks: Sequence[_Ask],
+    asks: Sequence[tuple[str, Ask]],
     limits: Sequence[int],
     positions: Sequence[int],
     watermark: int,
 ) -> list[asyncpg.Record]:
-    """Rows of `statement` for the asks at `positions`."""
+    """Rows of `statement` for what is asked at `positions`."""
     if not positions:
         return []
-    questions = [asks[i].question for i in positions]
-    meters = {(asks[i].meter.code, asks[i].meter.version): asks[i].meter for i in positions}
+    questions = [asks[i][1].question for i in positions]
+    asked = [asks[i][1].meter for i in positions]
+    meters = {(meter.code, meter.version): meter for meter in asked}
     numbers = {key: number for number, key in enumerate(meters)}
     return await conn.fetch(
         statement,
         tenant_id,
         list(positions),
-        [question.subscription_id for question in questions],
-        [numbers[asks[i].meter.code, asks[i].meter.version] for i in positions],
+        [asks[i][0] for i in positions],
+        [numbers[meter.code, meter.version] for meter in asked],
         [question.start for question in questions],
         [question.end for question in questions],
         [json.dumps(question.dimensions) for question in questions],
