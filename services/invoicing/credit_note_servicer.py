@@ -76,5 +76,5 @@ class CreditNoteServicer(CreditNoteServiceServicer):
                 require_same(before, request_hash, request.request_id)
                 note = await crediting.find_note(conn, tenant_id, note_id)
             else:
-                note = await crediting.void_note(conn, tenant_id, note_id)
+                note = await crediting.void_note(conn, tenant_id, note_id, self._clock())
         return pb.VoidCreditNoteResponse(credit_note=note_out(note))

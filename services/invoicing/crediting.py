@@ -13,6 +13,7 @@ from libs.common.errors import Conflict, FailedPrecondition, NotFound
 from libs.common.ids import new_id
 from libs.common.postgres import Conn, Pool
 from services.invoicing import store
+from services.invoicing.booking import book_note, book_void, book_void_note
 from services.invoicing.domain.credit_note import (
     CreditNote,
     Kind,
@@ -79,21 +80,26 @@ async def created(
     conn: Conn, tenant_id: str, asked: NoteRequest, request_id: UUID, request_hash: bytes, now: datetime
 ) -> CreditNote:
     """Raises WithPayments among what `drafted` raises, as the last."""
-    note = await estimated(conn, tenant_id, asked)
+    invoice = await _locked(conn, tenant_id, asked.invoice_id)
+    note = drafted(invoice, await store.credit_notes.credited(conn, tenant_id, invoice.id), asked)
     if note.kind is Kind.OFFSET:
-        _require_not_collected(await _locked(conn, tenant_id, asked.invoice_id))
+        _require_not_collected(invoice)
     create_time = (await store.clocks.get(conn, tenant_id)).now(now)
     note = replace(note, id=new_id("cn", now), create_time=create_time)
     if not await store.credit_notes.insert(conn, tenant_id, note, request_id, request_hash, now):
         raise Conflict("REQUEST_ID_REUSED", f"request_id {request_id} was used for another invoice's credit note")
     if note.kind is Kind.OFFSET:
         await store.invoices.offset(conn, tenant_id, note.invoice_id, note.total, now)
+    await book_note(conn, tenant_id, invoice, note, now)
     return note
 
 
-async def void_note(conn: Conn, tenant_id: str, note_id: str) -> CreditNote:
+async def void_note(conn: Conn, tenant_id: str, note_id: str, now: datetime) -> CreditNote:
+    found = await find_note(conn, tenant_id, note_id)
+    await store.invoices.lock(conn, tenant_id, found.invoice_id)
     note = voided(await find_note(conn, tenant_id, note_id, lock=True))
     await store.credit_notes.set_balance(conn, tenant_id, note)
+    await book_void_note(conn, tenant_id, note, now)
     return note
 
 
@@ -115,6 +121,7 @@ async def void_invoice(conn: Conn, tenant_id: str, invoice_id: str, now: datetim
     await store.balances.give_back(conn, tenant_id, invoice_id)
     await store.prepaid.ask_back(conn, tenant_id, invoice_id, now)
     await store.invoices.void(conn, tenant_id, invoice_id)
+    await book_void(conn, tenant_id, invoice_id, now)
 
 
 async def find_note(conn: Conn, tenant_id: str, note_id: str, *, lock: bool = False) -> CreditNote:

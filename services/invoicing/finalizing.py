@@ -8,6 +8,7 @@ import structlog
 from libs.common.clock import Clock
 from libs.common.postgres import Conn, Pool
 from services.invoicing import store
+from services.invoicing.booking import book_issued
 from services.invoicing.crediting import use_credits
 from services.invoicing.domain.bill import Fee, Totals, totalled
 from services.invoicing.domain.coupon import AppliedCoupon, left_of
@@ -98,6 +99,7 @@ async def _freeze(conn: Conn, tenant_id: str, drafts: Sequence[Due], now: dateti
     sequences = await store.numbers.take_sequences(conn, tenant_id, len(drafts))
     numbered = list(zip(drafts, sequences, await _numbers(conn, tenant_id, drafts, sequences), strict=True))
     await store.drafts.finalize(conn, tenant_id, numbered, billing_clock.now(now), now)
+    await book_issued(conn, tenant_id, [draft.id for draft in drafts], now)
     run_ids = [draft.run_id for draft in drafts if draft.run_id]
     await store.runs.count_finalized(conn, tenant_id, run_ids, billing_clock.test_now)
     log.info("finalized", tenant=tenant_id, first=sequences[0], last=sequences[-1])

@@ -24,6 +24,7 @@ from services.invoicing.crediting import Till
 from services.invoicing.customer_servicer import CustomerServicer
 from services.invoicing.draft_servicer import DraftServicer
 from services.invoicing.fixed_charge_servicer import FixedChargeServicer
+from services.invoicing.ledger_servicer import LedgerServicer
 from services.invoicing.line_servicer import InvoiceLineServicer
 from services.invoicing.one_off_servicer import OneOffInvoiceServicer
 from services.invoicing.pause_servicer import PauseServicer
@@ -44,6 +45,7 @@ from weir.invoicing.v1 import (
     drafts_pb2,
     fixed_charges_pb2,
     invoicing_pb2,
+    ledger_pb2,
     lines_pb2,
     one_offs_pb2,
     pauses_pb2,
@@ -59,6 +61,7 @@ from weir.invoicing.v1.customers_pb2_grpc import add_CustomerServiceServicer_to_
 from weir.invoicing.v1.drafts_pb2_grpc import add_DraftServiceServicer_to_server
 from weir.invoicing.v1.fixed_charges_pb2_grpc import add_FixedChargeServiceServicer_to_server
 from weir.invoicing.v1.invoicing_pb2_grpc import add_InvoicingServiceServicer_to_server
+from weir.invoicing.v1.ledger_pb2_grpc import add_LedgerServiceServicer_to_server
 from weir.invoicing.v1.lines_pb2_grpc import add_InvoiceLineServiceServicer_to_server
 from weir.invoicing.v1.one_offs_pb2_grpc import add_OneOffInvoiceServiceServicer_to_server
 from weir.invoicing.v1.pauses_pb2_grpc import add_PauseServiceServicer_to_server
@@ -81,6 +84,7 @@ SERVICES = (
     billing_previews_pb2.DESCRIPTOR.services_by_name["BillingPreviewService"].full_name,
     advance_fees_pb2.DESCRIPTOR.services_by_name["AdvanceFeeService"].full_name,
     fixed_charges_pb2.DESCRIPTOR.services_by_name["FixedChargeService"].full_name,
+    ledger_pb2.DESCRIPTOR.services_by_name["LedgerService"].full_name,
 )
 
 
@@ -120,13 +124,14 @@ async def running(settings: Settings, clock: Clock, prepaid: PrepaidCredit | Non
             add_CustomerServiceServicer_to_server(CustomerServicer(pool, clock), server)
             add_DraftServiceServicer_to_server(DraftServicer(pool, peers, alarm, clock, prepaid), server)
             add_PlanChangeServiceServicer_to_server(PlanChangeServicer(pool, peers, alarm, clock), server)
-            add_CollectionReportServiceServicer_to_server(CollectionReportServicer(pool), server)
+            add_CollectionReportServiceServicer_to_server(CollectionReportServicer(pool, clock), server)
             add_InvoiceLineServiceServicer_to_server(InvoiceLineServicer(pool, peers), server)
             add_OneOffInvoiceServiceServicer_to_server(OneOffInvoiceServicer(pool, peers, alarm, clock), server)
             add_PauseServiceServicer_to_server(PauseServicer(pool, alarm, clock), server)
             add_ReplayServiceServicer_to_server(ReplayServicer(pool), server)
             add_BillingPreviewServiceServicer_to_server(BillingPreviewServicer(pool, peers, clock), server)
             add_AdvanceFeeServiceServicer_to_server(AdvanceFeeServicer(pool), server)
+            add_LedgerServiceServicer_to_server(LedgerServicer(pool, clock), server)
             add_FixedChargeServiceServicer_to_server(FixedChargeServicer(pool, peers, alarm, clock), server)
 
         async with serving(settings.listen, SERVICES, register, verifier, ready) as port:

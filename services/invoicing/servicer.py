@@ -8,6 +8,7 @@ from libs.common.paging import page_in
 from libs.common.rpc.server import caller
 from libs.common.wire import money_out, request_id_in, text_in
 from services.invoicing import convert, store
+from services.invoicing.booking import book_payment
 from services.invoicing.clocking import ClockMethods
 from services.invoicing.crediting import Till, void_invoice
 from services.invoicing.domain.explain import sentences
@@ -145,14 +146,16 @@ class InvoicingServicer(SubscriptionMethods, ClockMethods):
         revision = convert.revision_in(request.revision, "revision")
         status = convert.payment_status_in(request.payment_status, "payment_status")
         async with self._pool.acquire() as conn, conn.transaction():
-            invoice = await found_invoice(conn, tenant_id, invoice_id)
+            invoice = await found_invoice(conn, tenant_id, invoice_id, lock=True)
             if invoice.state in (State.DRAFT, State.CLOSED):
                 raise FailedPrecondition(
                     "INVOICE_NOT_FINALIZED", f"invoice {invoice_id} is not finalized", invoice_id=invoice_id
                 )
             paid = convert.paid_in(request.amount_paid, request.HasField("amount_paid"), invoice.bill.currency)
             await store.invoices.record_payment(conn, tenant_id, invoice_id, payment_id, revision, status, paid)
-            invoice = await found_invoice(conn, tenant_id, invoice_id)
+            before, invoice = invoice.amount_paid, await found_invoice(conn, tenant_id, invoice_id)
+            change = (invoice.amount_paid - before).minor_units
+            await book_payment(conn, tenant_id, invoice_id, payment_id, revision, change, self._clock())
         return pb.RecordPaymentResponse(invoice=convert.invoice_out(invoice))
 
 

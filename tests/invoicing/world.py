@@ -15,6 +15,7 @@ from libs.common.rpc.client import channel
 from libs.common.wire import money_out, timestamp_out
 from libs.embedded.process import free_port
 from services.invoicing import main as invoicing
+from services.invoicing import store
 from services.invoicing.worker import Biller
 from services.metering import main as metering
 from services.pricing import main as pricing
@@ -320,3 +321,14 @@ async def deployed(
         port = await stack.enter_async_context(invoicing.running(settings, system_clock))
         async with AsyncExitStack() as channels:
             yield World(settings, keys, channels, port)
+        await books_agree(settings.dsn)
+
+
+async def books_agree(dsn: str) -> None:
+    """Whatever was done, the ledger says what documents say (law 10)."""
+    conn = await asyncpg.connect(dsn)
+    try:
+        for row in await conn.fetch("SELECT tenant_id FROM billing_clock"):
+            assert await store.ledger_proofs.differences(conn, row["tenant_id"], "", None, 100) == []
+    finally:
+        await conn.close()

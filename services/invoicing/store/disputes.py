@@ -20,3 +20,14 @@ async def record(
         amount.currency,
         state,
     )
+
+
+async def taken_back(conn: Conn, tenant_id: str, invoice_id: str) -> int:
+    """Minor units of an invoice that banks have taken back."""
+    amount: int = await conn.fetchval(
+        "SELECT coalesce(sum(amount_minor), 0)::bigint FROM dispute"
+        " WHERE tenant_id = $1 AND invoice_id = $2 AND state = 'lost'",
+        tenant_id,
+        invoice_id,
+    )
+    return amount

@@ -93,6 +93,17 @@ async def record(
         )
 
 
+async def given_back(conn: Conn, tenant_id: str, invoice_id: str) -> int:
+    """Minor units of an invoice that are given back."""
+    amount: int = await conn.fetchval(
+        "SELECT coalesce(sum(amount_minor), 0)::bigint FROM refund"
+        " WHERE tenant_id = $1 AND invoice_id = $2 AND state = 'succeeded'",
+        tenant_id,
+        invoice_id,
+    )
+    return amount
+
+
 async def refunded(conn: Conn, tenant_id: str, invoice_id: str) -> int:
     """Minor units that are given back of an invoice, or are to be: of its notes, and asked for in payments."""
     amount: int = await conn.fetchval(

@@ -1,0 +1,32 @@
+"""What one event of an invoice's life comes to in the ledger."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+
+from services.invoicing.domain.ledger.account import Account
+from services.invoicing.domain.ledger.earning import Earning
+
+DEFAULT_ENTITY = "default"
+"""The legal entity of whoever names none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Booking:
+    """Legs that come to 0: minor units of `currency` by account, debits above 0 and credits below; on the day
+    `effective`. `source` is what was booked, once for an invoice. `earnings` say how deferred revenue is earned.
+    """
+
+    invoice_id: str
+    source: str
+    currency: str
+    effective: date
+    legs: Mapping[Account, int]
+    earnings: tuple[Earning, ...] = ()
+    legal_entity: str = DEFAULT_ENTITY
+
+    def __post_init__(self) -> None:
+        assert sum(self.legs.values()) == 0, f"{self.source} of {self.invoice_id} is balanced"
+
+    def __bool__(self) -> bool:
+        return any(self.legs.values()) or bool(self.earnings)
