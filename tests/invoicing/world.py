@@ -29,9 +29,11 @@ from weir.invoicing.v1.customers_pb2_grpc import CustomerServiceStub
 from weir.invoicing.v1.drafts_pb2_grpc import DraftServiceStub
 from weir.invoicing.v1.fixed_charges_pb2_grpc import FixedChargeServiceStub
 from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceStub
+from weir.invoicing.v1.ledger_pb2_grpc import LedgerServiceStub
 from weir.invoicing.v1.lines_pb2_grpc import InvoiceLineServiceStub
 from weir.invoicing.v1.one_offs_pb2_grpc import OneOffInvoiceServiceStub
 from weir.invoicing.v1.pauses_pb2_grpc import PauseServiceStub
+from weir.invoicing.v1.reports_pb2_grpc import CollectionReportServiceStub
 from weir.metering.v1 import metering_pb2
 from weir.metering.v1.corrections_pb2_grpc import CorrectionServiceStub
 from weir.metering.v1.metering_pb2_grpc import MeteringServiceStub
@@ -52,9 +54,11 @@ if TYPE_CHECKING:
     from weir.invoicing.v1.drafts_pb2_grpc import DraftServiceAsyncStub
     from weir.invoicing.v1.fixed_charges_pb2_grpc import FixedChargeServiceAsyncStub
     from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceAsyncStub
+    from weir.invoicing.v1.ledger_pb2_grpc import LedgerServiceAsyncStub
     from weir.invoicing.v1.lines_pb2_grpc import InvoiceLineServiceAsyncStub
     from weir.invoicing.v1.one_offs_pb2_grpc import OneOffInvoiceServiceAsyncStub
     from weir.invoicing.v1.pauses_pb2_grpc import PauseServiceAsyncStub
+    from weir.invoicing.v1.reports_pb2_grpc import CollectionReportServiceAsyncStub
     from weir.metering.v1.corrections_pb2_grpc import CorrectionServiceAsyncStub
     from weir.metering.v1.metering_pb2_grpc import MeteringServiceAsyncStub
     from weir.pricing.v1.addons_pb2_grpc import AddOnServiceAsyncStub
@@ -119,6 +123,8 @@ class Tenant:
     drafts: "DraftServiceAsyncStub"
     one_offs: "OneOffInvoiceServiceAsyncStub"
     lines: "InvoiceLineServiceAsyncStub"
+    ledger: "LedgerServiceAsyncStub"
+    reports: "CollectionReportServiceAsyncStub"
 
     async def meter(self, code: str, property_name: str = "") -> None:
         kind = metering_pb2.Meter.AGGREGATION_SUM if property_name else metering_pb2.Meter.AGGREGATION_COUNT
@@ -266,6 +272,8 @@ class World:
             DraftServiceStub(self._channel(f"127.0.0.1:{self.invoicing_port}", key)),
             OneOffInvoiceServiceStub(self._channel(f"127.0.0.1:{self.invoicing_port}", key)),
             InvoiceLineServiceStub(self._channel(f"127.0.0.1:{self.invoicing_port}", key)),
+            LedgerServiceStub(self._channel(f"127.0.0.1:{self.invoicing_port}", key)),
+            CollectionReportServiceStub(self._channel(f"127.0.0.1:{self.invoicing_port}", key)),
         )
 
     @asynccontextmanager
