@@ -25,8 +25,8 @@ class LedgerServicer(LedgerServiceServicer):
         tenant_id = caller().tenant_id
         legal_entity = text_in(request.legal_entity, "legal_entity", required=False) or None
         known: datetime | None = None
-        if request.HasField("recorded_until"):
-            known = timestamp_in(request.recorded_until, True, "recorded_until")
+        if request.HasField("known_time"):
+            known = timestamp_in(request.known_time, True, "known_time")
         async with self.pool.acquire() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
             if request.HasField("date"):
                 day = date_in(request.date, "date")

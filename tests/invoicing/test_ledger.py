@@ -284,7 +284,7 @@ async def test_what_was_not_known_yet_is_left_out(books: Books) -> None:
     before = await books.balances("2023-11-30")
     await books.note(invoice, CREDIT, 3000)
     assert await books.balances("2023-11-30") != before
-    assert await books.balances("2023-11-30", recorded_until=timestamp_out(known)) == before
+    assert await books.balances("2023-11-30", known_time=timestamp_out(known)) == before
     assert await books.balances("2023-11-30", legal_entity="other") == {}
 
 

@@ -9,7 +9,7 @@ from services.invoicing.domain.ledger.trial_balance import Balance, Earned
 
 
 async def posted(
-    conn: Conn, tenant_id: str, day: date, recorded_until: datetime | None, legal_entity: str | None
+    conn: Conn, tenant_id: str, day: date, known_time: datetime | None, legal_entity: str | None
 ) -> Sequence[Balance]:
     """At the end of `day`."""
     rows = await conn.fetch(
@@ -18,14 +18,14 @@ async def posted(
         " AND ($4::text IS NULL OR legal_entity = $4) GROUP BY 1, 2, 3",
         tenant_id,
         day,
-        recorded_until,
+        known_time,
         legal_entity,
     )
     return [Balance(row["legal_entity"], row["currency"], Account(row["account"]), row["amount"]) for row in rows]
 
 
 async def earned(
-    conn: Conn, tenant_id: str, day: date, recorded_until: datetime | None, legal_entity: str | None
+    conn: Conn, tenant_id: str, day: date, known_time: datetime | None, legal_entity: str | None
 ) -> Sequence[Earned]:
     """At the end of `day`."""
     rows = await conn.fetch(
@@ -37,7 +37,7 @@ async def earned(
         "  AND ($4::text IS NULL OR legal_entity = $4)) e GROUP BY 1, 2",
         tenant_id,
         day,
-        recorded_until,
+        known_time,
         legal_entity,
     )
     return [Earned(row["legal_entity"], row["currency"], row["invoiced"], row["unbilled"]) for row in rows]
