@@ -11,6 +11,7 @@ import structlog
 
 from libs.common.clock import Clock
 from libs.common.postgres import Conn, Pool
+from services.payments import routing
 from services.payments.accounts import Accounts
 from services.payments.domain.attempt import (
     CLOSED,
@@ -27,14 +28,16 @@ from services.payments.domain.attempt import (
     advance,
     idempotency_key,
 )
-from services.payments.domain.limit import LONGEST_WINDOW, MOST_COUNTED, free_time, network_of
-from services.payments.domain.method import PaymentMethod
 from services.payments.domain.payment import CANCELABLE, Payment, PaymentState, after_attempt, delay
 from services.payments.pace import Pace
 from services.payments.providers import Charge, Processor, ProcessorUnavailable, Sighting
+from services.payments.routing import Route
 from services.payments.store import attempts, methods, payments, receipts
 
 log = structlog.get_logger()
+
+_TURNED_AWAY = frozenset({PaymentState.FAILED, PaymentState.PENDING})
+"""Where an attempt that has not charged leaves its payment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +55,11 @@ class Collection:
             begun = await self._begin(conn, payment)
         if begun is None:
             return
-        attempt, charge = begun
+        attempt, charge, taken = begun
         processor = await self.accounts.get(attempt.tenant_id, attempt.processor_account_id)
-        await self.record(attempt, await processor.charge(charge))
+        outcome = await processor.charge(charge)
+        await routing.observe(self.pool, attempt, outcome, taken, self.clock())
+        await self.record(attempt, outcome)
 
     async def cancel(self, asked: Payment) -> Payment | None:
         """The invoice's payment, canceled as of `asked.version`; None where that can't be done, or not now."""
@@ -117,21 +122,17 @@ class Collection:
         await self.record(last, outcome)
         return isinstance(outcome, Declined)
 
-    async def _begin(self, conn: Conn, payment: Payment) -> tuple[Attempt, Charge] | None:
-        """Record the next attempt; None where the payment has gone another way, or there is nothing to charge."""
+    async def _begin(self, conn: Conn, payment: Payment) -> tuple[Attempt, Charge, Route] | None:
+        """Record the next attempt; None where the payment has gone another way, or nothing can be charged now."""
         now = self.clock()
         await methods.lock_customer(conn, payment.tenant_id, payment.customer_id)
         current = await payments.lock(conn, payment.tenant_id, payment.id)
         last = await attempts.find_last(conn, payment.tenant_id, payment.id)
         if current is None or current.state is not PaymentState.PENDING or (last and last.state in UNDER_WAY):
             return None
-        method = await methods.find_default(conn, payment.tenant_id, payment.customer_id)
-        if method is None:
-            await payments.set_state(conn, current, PaymentState.AWAITING_METHOD, now)
-            return None
-        if (free := await _free_time(conn, method, now)) > now:
-            log.warning("card tried too often", tenant=payment.tenant_id, payment=payment.id, until=free.isoformat())
-            await payments.set_due_time(conn, current, free)
+        taken = await routing.route(conn, current, last, now, self.pace.lease)
+        if (method := taken.method) is None:
+            await _wait(conn, current, taken, now)
             return None
         number = last.number + 1 if last else 1
         attempt = Attempt(
@@ -148,10 +149,11 @@ class Collection:
             tries=0,
             create_time=now,
             minor_units=current.due.minor_units,
+            decision=taken.decision,
         )
         await attempts.insert(conn, attempt, now + self.pace.lease)
         await payments.set_state(conn, current, PaymentState.PROCESSING, now)
-        return attempt, await attempts.find_charge(conn, payment.tenant_id, payment.id, number)
+        return attempt, await attempts.find_charge(conn, payment.tenant_id, payment.id, number), taken
 
     async def _ask_again(self, processor: Processor, charge: Charge) -> Outcome:
         """Raises ProcessorUnavailable."""
@@ -183,7 +185,12 @@ class Collection:
             state = after_attempt(
                 payment.state, after.state, outcome, after.number, is_paid=not payment.due.minor_units
             )
-            if state is not payment.state:
+            failover = None
+            if payment.state is PaymentState.PROCESSING and state in _TURNED_AWAY:
+                failover = await routing.detour(conn, payment, after, outcome, now)
+            if failover is not None:
+                await payments.set_state(conn, payment, PaymentState.PENDING, now, now, failover)
+            elif state is not payment.state:
                 due_time = now + delay(self.pace.lost, after.number - 1) if state is PaymentState.PENDING else None
                 await payments.set_state(conn, payment, state, now, due_time)
         log.info(
@@ -207,14 +214,15 @@ class Collection:
         return None
 
 
-async def _free_time(conn: Conn, method: PaymentMethod, now: datetime) -> datetime:
-    """When the method may be charged next by the rules of its network."""
-    if not (network := network_of(method.label)):
-        return now
-    declined = await attempts.declined_times(
-        conn, method.tenant_id, method.processor_account_id, method.reference, now - LONGEST_WINDOW, MOST_COUNTED
-    )
-    return free_time(network, declined, now)
+async def _wait(conn: Conn, payment: Payment, found: Route, now: datetime) -> None:
+    """What becomes of a payment that can't be charged now."""
+    if not found.has_methods:
+        await payments.set_state(conn, payment, PaymentState.AWAITING_METHOD, now)
+    elif found.until is None:
+        await payments.set_state(conn, payment, PaymentState.FAILED, now)
+    else:
+        log.warning("payment waits", tenant=payment.tenant_id, payment=payment.id, cause=found.reason)
+        await payments.set_due_time(conn, payment, found.until)
 
 
 def _outcome_of(sighting: Sighting | None) -> Outcome:

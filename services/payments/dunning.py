@@ -10,11 +10,12 @@ import structlog
 from libs.common.clock import Clock
 from libs.common.ids import new_id
 from libs.common.postgres import Conn, Pool
+from services.payments import routing
 from services.payments.domain.decline import obstacle
 from services.payments.domain.dunning import Campaign, CampaignState, Step, StepKind, StepState, plan
 from services.payments.domain.message import Message
 from services.payments.domain.payment import RETRIABLE, Payment, PaymentState
-from services.payments.store import accounts, attempts, dunning, messages, methods, payments
+from services.payments.store import accounts, attempts, dunning, messages, payments
 
 log = structlog.get_logger()
 
@@ -90,7 +91,7 @@ class Dunning:
                 case StepKind.REMIND:
                     await self._remind(conn, campaign, step, now)
                 case StepKind.RETRY:
-                    if problem := await _obstacle(conn, payment):
+                    if problem := await _obstacle(conn, payment, now):
                         await _skip(conn, campaign, step, problem)
                         continue
                     await payments.set_state(conn, payment, PaymentState.PENDING, now, due_time=now)
@@ -128,11 +129,11 @@ class Dunning:
         await messages.notice(conn, campaign.tenant_id, kind, campaign.payment_id, body, now)
 
 
-async def _obstacle(conn: Conn, payment: Payment) -> str:
+async def _obstacle(conn: Conn, payment: Payment, now: datetime) -> str:
     """Why the locked payment is not charged again now, or ""."""
     if payment.state is not PaymentState.FAILED:
         return f"the payment is {payment.state}"
-    method = await methods.find_default(conn, payment.tenant_id, payment.customer_id)
+    method = await routing.foreseen(conn, payment, now)
     if method is None:
         return "the customer has no method"
     last = await attempts.find_last(conn, payment.tenant_id, payment.id)

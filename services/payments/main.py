@@ -40,6 +40,7 @@ from services.payments.reminding import Reminding
 from services.payments.reporting import Reporting
 from services.payments.requesting import Requesting
 from services.payments.rotation import rewrap
+from services.payments.routing_servicer import RoutingServicer
 from services.payments.saving import Saving
 from services.payments.servicer import PaymentsServicer
 from services.payments.store import accounts as account_rows
@@ -57,6 +58,7 @@ from weir.payments.v1 import (
     processors_pb2,
     receipts_pb2,
     refunds_pb2,
+    routing_pb2,
 )
 from weir.payments.v1.collections_pb2_grpc import add_CollectionServiceServicer_to_server
 from weir.payments.v1.disputes_pb2_grpc import add_DisputeServiceServicer_to_server
@@ -67,6 +69,7 @@ from weir.payments.v1.payments_pb2_grpc import add_PaymentsServiceServicer_to_se
 from weir.payments.v1.processors_pb2_grpc import add_ProcessorServiceServicer_to_server
 from weir.payments.v1.receipts_pb2_grpc import add_ReceiptServiceServicer_to_server
 from weir.payments.v1.refunds_pb2_grpc import add_RefundServiceServicer_to_server
+from weir.payments.v1.routing_pb2_grpc import add_RoutingServiceServicer_to_server
 
 NAME = "payments"
 SERVICES = (
@@ -79,6 +82,7 @@ SERVICES = (
     disputes_pb2.DESCRIPTOR.services_by_name["DisputeService"].full_name,
     dunning_pb2.DESCRIPTOR.services_by_name["DunningService"].full_name,
     payment_requests_pb2.DESCRIPTOR.services_by_name["PaymentRequestService"].full_name,
+    routing_pb2.DESCRIPTOR.services_by_name["RoutingService"].full_name,
 )
 STRIPE_API_URL = "https://api.stripe.com"
 PROCESSOR_TIMEOUT_SECONDS = 40
@@ -153,6 +157,7 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[Ports]:
             requests = PaymentRequestServicer(pool, Requesting(receiving), alarm, clock)
             add_PaymentRequestServiceServicer_to_server(requests, server)
             add_DunningServiceServicer_to_server(DunningServicer(pool, clock), server)
+            add_RoutingServiceServicer_to_server(RoutingServicer(pool, clock), server)
             add_DisputeServiceServicer_to_server(DisputeServicer(pool), server)
             add_ReceiptServiceServicer_to_server(ReceiptServicer(pool), server)
             add_ProcessorServiceServicer_to_server(ProcessorServicer(pool, vault, saving, clock), server)

@@ -35,7 +35,7 @@ class Saving:
         async with self.pool.acquire() as conn, conn.transaction():
             await methods.lock_customer(conn, method.tenant_id, method.customer_id)
             if isinstance(result, SavedMethod):
-                await methods.activate(conn, method, result.reference, result.label)
+                await methods.activate(conn, method, result.reference, result.label, result.kind)
                 await payments.wake(conn, method.tenant_id, method.customer_id, self.clock())
             else:
                 await methods.refuse(conn, method, result.code, result.message)

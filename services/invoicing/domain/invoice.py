@@ -113,7 +113,9 @@ class Invoice:
 
 @dataclass(frozen=True, slots=True)
 class HandOver:
-    """What payments is told of an invoice. Of two, that with the greater `version` counts."""
+    """What payments is told of an invoice. Of two, that with the greater `version` counts. `country_code` and `segment`
+    are the customer's, for payments to route and to dun by; "" without one.
+    """
 
     tenant_id: str
     invoice_id: str
@@ -121,6 +123,8 @@ class HandOver:
     customer_id: str
     amount_due: Money
     version: int
+    country_code: str = ""
+    segment: str = ""
 
 
 def issue_date(due_time: datetime, tz: ZoneInfo) -> date:

@@ -65,4 +65,6 @@ def _asked(invoice: HandOver) -> payments_pb2.CreatePaymentRequest:
         customer_id=invoice.customer_id,
         amount=money_out(invoice.amount_due),
         version=invoice.version,
+        country_code=invoice.country_code,
+        segment=invoice.segment,
     )

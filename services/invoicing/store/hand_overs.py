@@ -3,6 +3,7 @@
 # ruff: noqa: S608 what is interpolated is the list of columns below
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 import asyncpg
@@ -17,16 +18,19 @@ _COLUMNS = "i.tenant_id, i.id, i.number, i.customer_id, i.amount_due_minor, i.cu
 async def claim(conn: Conn, now: datetime, leased_until: datetime, limit: int) -> Sequence[HandOver]:
     """Lease up to `limit` finalized invoices that payments does not have yet."""
     rows = await conn.fetch(
-        "WITH due AS MATERIALIZED (SELECT tenant_id, id FROM invoice WHERE hand_over_time <= $1"
+        "WITH due AS MATERIALIZED (SELECT tenant_id, id, customer_id FROM invoice WHERE hand_over_time <= $1"
         "  ORDER BY hand_over_time LIMIT $3 FOR UPDATE SKIP LOCKED)"
-        " UPDATE invoice i SET hand_over_time = $2, is_with_payments = true FROM due"
+        " UPDATE invoice i SET hand_over_time = $2, is_with_payments = true"
+        " FROM due JOIN customer c ON c.tenant_id = due.tenant_id AND c.id = due.customer_id"
         " WHERE i.tenant_id = due.tenant_id AND i.id = due.id"
-        f" RETURNING {_COLUMNS}",
+        f" RETURNING {_COLUMNS}, c.address ->> 'country_code' AS country_code, c.metadata ->> 'segment' AS segment",
         now,
         leased_until,
         limit,
     )
-    return [_hand_over(row) for row in rows]
+    return [
+        replace(_hand_over(row), country_code=row["country_code"] or "", segment=row["segment"] or "") for row in rows
+    ]
 
 
 async def set_time(conn: Conn, tried: Iterable[HandOver], again: datetime | None) -> None:

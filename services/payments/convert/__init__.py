@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 from libs.common.errors import InvalidArgument
 from libs.common.money import Money
 from libs.common.wire import money_in, money_out, text_in, timestamp_out
+from services.payments.convert.decisions import KINDS, decision_out
 from services.payments.domain.attempt import Attempt
 from services.payments.domain.method import PaymentMethod
 from services.payments.domain.payment import Payment
@@ -53,6 +54,7 @@ def method_out(method: PaymentMethod) -> payments_pb2.PaymentMethod:
         state=payments_pb2.PaymentMethod.State.Value(f"STATE_{method.state}"),
         label=method.label,
         create_time=timestamp_out(method.create_time),
+        kind=KINDS[method.kind],
     )
 
 
@@ -80,4 +82,6 @@ def _attempt_out(attempt: Attempt) -> payments_pb2.PaymentAttempt:
         decline_code=attempt.decline_code,
         decline_message=attempt.decline_message,
         create_time=timestamp_out(attempt.create_time),
+        decision=decision_out(attempt.decision),
+        processor_account_id=attempt.processor_account_id,
     )

@@ -11,6 +11,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TypeAlias
 
+from services.payments.domain.routing import Decision
+
 
 class AttemptState(StrEnum):
     SUBMITTING = "SUBMITTING"
@@ -56,6 +58,7 @@ class Attempt:
     minor_units: int
     """Of the payment's currency: what was due when it began."""
     refunded_minor: int = 0
+    decision: Decision | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,14 @@ class MethodState(StrEnum):
     REFUSED = "REFUSED"
 
 
+class MethodKind(StrEnum):
+    CARD = "CARD"
+    SEPA_DEBIT = "SEPA_DEBIT"
+    BACS_DEBIT = "BACS_DEBIT"
+    ACH_DEBIT = "ACH_DEBIT"
+    OTHER = "OTHER"
+
+
 @dataclass(frozen=True, slots=True)
 class ProcessorAccount:
     """An account at a payment processor ("stripe"), without its credentials. `refused_webhook_count` counts the
@@ -52,3 +60,4 @@ class PaymentMethod:
     key_generation: int
     tries: int
     create_time: datetime
+    kind: MethodKind = MethodKind.OTHER

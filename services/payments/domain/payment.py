@@ -16,6 +16,8 @@ from uuid import UUID
 
 from libs.common.money import Money
 from services.payments.domain.attempt import UNDER_WAY, AttemptState, NotMade, Outcome
+from services.payments.domain.condition import Facts
+from services.payments.domain.routing import Failover
 
 
 class PaymentState(StrEnum):
@@ -44,7 +46,8 @@ _CONCLUSIONS = {
 class Payment:
     """`revision` grows with each change that invoicing is told of. `version` is invoicing's, and grows each time it
     changes what it asks for. `amount` is what is to be collected in all; `charged_minor` was by processors and
-    `manual_minor` past them, and `refunded_minor` of both was given back, or is being given back.
+    `manual_minor` past them, and `refunded_minor` of both was given back, or is being given back. `failover` says why
+    the next attempt is to take over from the last one.
     """
 
     tenant_id: str
@@ -60,6 +63,14 @@ class Payment:
     charged_minor: int = 0
     manual_minor: int = 0
     refunded_minor: int = 0
+    country_code: str = ""
+    segment: str = ""
+    failover: Failover | None = None
+
+    @property
+    def facts(self) -> Facts:
+        """What rules look at."""
+        return Facts(self.amount.currency, self.due.minor_units, self.country_code, self.segment)
 
     @property
     def paid(self) -> Money:

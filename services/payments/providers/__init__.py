@@ -9,6 +9,7 @@ from typing import Protocol
 
 from libs.common.money import Money
 from services.payments.domain.attempt import Outcome
+from services.payments.domain.method import MethodKind
 
 
 class Capability(StrEnum):
@@ -140,6 +141,7 @@ class Refused:
 class SavedMethod:
     reference: str
     label: str
+    kind: MethodKind = MethodKind.OTHER
 
 
 class Subject(StrEnum):

@@ -11,27 +11,28 @@ from libs.common.money import Money
 from libs.common.postgres import Conn
 from services.payments.domain.attempt import Attempt, AttemptState
 from services.payments.providers import Charge
+from services.payments.store.routing import decision_json, decision_of
 
 _COLUMNS = (
     "tenant_id, payment_id, number, payment_method_id, processor_account_id, state, idempotency_key, reference,"
-    " decline_code, decline_message, tries, create_time, minor_units, refunded_minor"
+    " decline_code, decline_message, tries, create_time, minor_units, refunded_minor, decision"
 )
 
 
 def _attempt(row: asyncpg.Record) -> Attempt:
-    return Attempt(**{**row, "state": AttemptState(row["state"])})
+    return Attempt(**{**row, "state": AttemptState(row["state"]), "decision": decision_of(row["decision"])})
 
 
 async def insert(conn: Conn, attempt: Attempt, lease_end: datetime) -> None:
     await conn.execute(
         """
         INSERT INTO payment_attempt (tenant_id, payment_id, number, payment_method_id, processor_account_id, state,
-                                     idempotency_key, due_time, create_time, minor_units)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+                                     idempotency_key, due_time, create_time, minor_units, decision)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
         """,
         attempt.tenant_id, attempt.payment_id, attempt.number, attempt.payment_method_id,
         attempt.processor_account_id, attempt.state, attempt.idempotency_key, lease_end, attempt.create_time,
-        attempt.minor_units,
+        attempt.minor_units, None if attempt.decision is None else decision_json(attempt.decision),
     )  # fmt: skip
 
 

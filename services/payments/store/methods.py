@@ -11,12 +11,15 @@ import asyncpg
 
 from libs.common.paging import Page
 from libs.common.postgres import Conn
-from services.payments.domain.method import MethodState, PaymentMethod
+from services.payments.domain.method import MethodKind, MethodState, PaymentMethod
 
 _COLUMNS = (
     "tenant_id, id, customer_id, processor_account_id, processor_token, state, reference, label, refusal_code,"
-    " refusal_message, key_generation, tries, create_time"
+    " refusal_message, key_generation, tries, create_time, kind"
 )
+
+MOST_ACTIVE = 50
+"""Methods of a customer that are looked at; those before are old."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +31,7 @@ class ProcessorCustomer:
 
 
 def _method(row: asyncpg.Record) -> PaymentMethod:
-    return PaymentMethod(**{**row, "state": MethodState(row["state"])})
+    return PaymentMethod(**{**row, "state": MethodState(row["state"]), "kind": MethodKind(row["kind"])})
 
 
 async def lock_customer(conn: Conn, tenant_id: str, customer_id: str) -> None:
@@ -106,17 +109,17 @@ async def list_page(conn: Conn, tenant_id: str, customer_id: str, page: Page) ->
     return [_method(row) for row in rows]
 
 
-async def find_default(conn: Conn, tenant_id: str, customer_id: str) -> PaymentMethod | None:
-    """The newest method that can be charged."""
-    row = await conn.fetchrow(
+async def list_active(conn: Conn, tenant_id: str, customer_id: str) -> Sequence[PaymentMethod]:
+    """The methods that can be charged, newest first: the first is the customer's default."""
+    rows = await conn.fetch(
         f"""
         SELECT {_COLUMNS} FROM payment_method
         WHERE tenant_id = $1 AND customer_id = $2 AND state = 'ACTIVE'
-        ORDER BY id DESC LIMIT 1
+        ORDER BY id DESC LIMIT {MOST_ACTIVE}
         """,
         tenant_id, customer_id,
     )  # fmt: skip
-    return None if row is None else _method(row)
+    return [_method(row) for row in rows]
 
 
 async def chargeable(conn: Conn, tenant_id: str, customer_ids: Collection[str]) -> set[str]:
@@ -158,13 +161,13 @@ async def postpone(conn: Conn, method: PaymentMethod, due_time: datetime, *, nex
     )  # fmt: skip
 
 
-async def activate(conn: Conn, method: PaymentMethod, reference: str, label: str) -> None:
+async def activate(conn: Conn, method: PaymentMethod, reference: str, label: str, kind: MethodKind) -> None:
     await conn.execute(
         """
-        UPDATE payment_method SET state = 'ACTIVE', reference = $3, label = $4, due_time = NULL
+        UPDATE payment_method SET state = 'ACTIVE', reference = $3, label = $4, kind = $5, due_time = NULL
         WHERE tenant_id = $1 AND id = $2 AND state = 'SAVING'
         """,
-        method.tenant_id, method.id, reference, label,
+        method.tenant_id, method.id, reference, label, kind,
     )  # fmt: skip
 
 

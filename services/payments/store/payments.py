@@ -14,11 +14,12 @@ from libs.common.paging import Page
 from libs.common.postgres import Conn
 from services.payments.domain.dunning import CampaignState
 from services.payments.domain.payment import Asked, Payment, PaymentState
+from services.payments.domain.routing import Failover
 from services.payments.store import dunning
 
 _COLUMNS = (
     "tenant_id, id, invoice_id, invoice_number, customer_id, minor_units, currency, state, revision, create_time,"
-    " version, charged_minor, manual_minor, refunded_minor"
+    " version, charged_minor, manual_minor, refunded_minor, country_code, segment, failover"
 )
 
 
@@ -51,6 +52,9 @@ def _payment(row: asyncpg.Record) -> Payment:
         charged_minor=row["charged_minor"],
         manual_minor=row["manual_minor"],
         refunded_minor=row["refunded_minor"],
+        country_code=row["country_code"],
+        segment=row["segment"],
+        failover=Failover(row["failover"]) if row["failover"] else None,
     )
 
 
@@ -61,14 +65,15 @@ async def insert(conn: Conn, asked: Sequence[Asked]) -> set[str]:
     rows = await conn.fetch(
         """
         INSERT INTO payment (tenant_id, id, invoice_id, invoice_number, customer_id, minor_units, currency, state,
-                             due_time, report_due_time, create_time, request_id, request_hash, version)
+                             due_time, report_due_time, create_time, request_id, request_hash, version, country_code,
+                             segment)
         SELECT $1, id, invoice_id, invoice_number, customer_id, minor_units, currency, state,
                CASE WHEN state = 'PENDING' THEN create_time END, create_time, create_time,
-               request_id, request_hash, version
+               request_id, request_hash, version, country_code, segment
         FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::text[],
-                    $9::timestamptz[], $10::uuid[], $11::bytea[], $12::bigint[])
+                    $9::timestamptz[], $10::uuid[], $11::bytea[], $12::bigint[], $13::text[], $14::text[])
              AS t (id, invoice_id, invoice_number, customer_id, minor_units, currency, state, create_time,
-                   request_id, request_hash, version)
+                   request_id, request_hash, version, country_code, segment)
         ON CONFLICT DO NOTHING RETURNING id
         """,
         asked[0].payment.tenant_id,
@@ -78,6 +83,7 @@ async def insert(conn: Conn, asked: Sequence[Asked]) -> set[str]:
                     each.payment.id, each.payment.invoice_id, each.payment.invoice_number, each.payment.customer_id,
                     each.payment.amount.minor_units, each.payment.amount.currency, each.payment.state,
                     each.payment.create_time, each.request_id, each.request_hash, each.payment.version,
+                    each.payment.country_code, each.payment.segment,
                 )
                 for each in asked
             ),
@@ -183,17 +189,23 @@ async def list_page(conn: Conn, tenant_id: str, page: Page, invoice_id: str, cus
 
 
 async def set_state(
-    conn: Conn, payment: Payment, state: PaymentState, now: datetime, due_time: datetime | None = None
+    conn: Conn,
+    payment: Payment,
+    state: PaymentState,
+    now: datetime,
+    due_time: datetime | None = None,
+    failover: Failover | None = None,
 ) -> None:
-    """Move a locked payment, and have it reported; `due_time` is of the next attempt, for a pending one. Dunning ends
-    at once when it is paid or canceled.
+    """Move a locked payment, and have it reported; `due_time` and `failover` are of the next attempt, for a pending
+    one. Dunning ends at once when it is paid or canceled.
     """
     await conn.execute(
         """
-        UPDATE payment SET state = $4, due_time = $6, revision = revision + 1, report_due_time = $5, report_tries = 0
+        UPDATE payment SET state = $4, due_time = $6, failover = $7, revision = revision + 1, report_due_time = $5,
+               report_tries = 0
         WHERE tenant_id = $1 AND id = $2 AND state = $3
         """,
-        payment.tenant_id, payment.id, payment.state, state, now, due_time,
+        payment.tenant_id, payment.id, payment.state, state, now, due_time, failover,
     )  # fmt: skip
     if (ended := _DUNNING_ENDS.get(state)) is not None:
         await dunning.end(conn, payment, ended, now)
@@ -262,7 +274,8 @@ async def wake(conn: Conn, tenant_id: str, customer_id: str, now: datetime) -> i
     """
     woken = await conn.fetch(
         """
-        UPDATE payment p SET state = 'PENDING', due_time = $3, revision = revision + 1, report_due_time = $3
+        UPDATE payment p SET state = 'PENDING', due_time = $3, failover = NULL, revision = revision + 1,
+               report_due_time = $3
         WHERE tenant_id = $1 AND customer_id = $2 AND (
             state = 'AWAITING_METHOD' OR (state = 'PENDING' AND due_time > $3)
             OR (state IN ('FAILED', 'REQUIRES_ACTION') AND EXISTS (

@@ -14,6 +14,7 @@ from urllib.parse import quote
 from Adyen import Adyen as AdyenClient
 
 from services.payments.domain.attempt import Declined, NotMade, Outcome, Pending, Unknown
+from services.payments.domain.method import MethodKind
 from services.payments.providers import (
     Capability,
     Charge,
@@ -39,6 +40,12 @@ CHECKOUT_VERSION = "/v72"
 KEY_LIFE = timedelta(days=7) - timedelta(hours=1)
 """Within the week that Adyen promises."""
 MOST_KEY = 64
+KINDS = {
+    "scheme": MethodKind.CARD,
+    "sepadirectdebit": MethodKind.SEPA_DEBIT,
+    "directdebit_GB": MethodKind.BACS_DEBIT,
+    "ach": MethodKind.ACH_DEBIT,
+}
 _TELLS = "Adyen does not show it; a webhook will tell"
 
 
@@ -112,7 +119,8 @@ class AdyenAccount:
             return Refused(error.code, error.message)
         for stored in answer.get("storedPaymentMethods", ()):
             if stored["id"] == token:
-                return SavedMethod(f"{stored['type']}/{token}", _label(stored))
+                kind = KINDS.get(stored["type"], MethodKind.OTHER)
+                return SavedMethod(f"{stored['type']}/{token}", _label(stored), kind)
         return Refused("token_unknown", f"Adyen has stored no such method of shopper {customer_reference}.")
 
     async def setup_page(self, page: SetupPage) -> Page | Refused:

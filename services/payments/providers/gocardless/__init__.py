@@ -13,6 +13,7 @@ from typing import Any
 import gocardless_pro
 
 from services.payments.domain.attempt import NotMade, Outcome, Unknown
+from services.payments.domain.method import MethodKind
 from services.payments.providers import (
     Capability,
     Charge,
@@ -42,6 +43,7 @@ KEY_LIFE = timedelta(days=30)
 MOST_KEY = 128
 CLOCK_SKEW = timedelta(minutes=10)
 CHARGEABLE = frozenset({"pending_customer_approval", "pending_submission", "submitted", "active"})
+KINDS = {"sepa_core": MethodKind.SEPA_DEBIT, "bacs": MethodKind.BACS_DEBIT, "ach": MethodKind.ACH_DEBIT}
 _MISSING = "resource_not_found"
 _TOTAL_CHANGED = "total_amount_confirmation_invalid"
 
@@ -111,9 +113,8 @@ class GoCardlessAccount:
             account = await self._ask(lambda: self._client.customer_bank_accounts.get(account_id))
         except Rejected as error:
             return Refused(error.code, error.message)
-        return SavedMethod(
-            mandate["id"], f"{account.get('bank_name') or 'bank account'} ending in {account['account_number_ending']}"
-        )
+        label = f"{account.get('bank_name') or 'bank account'} ending in {account['account_number_ending']}"
+        return SavedMethod(mandate["id"], label, KINDS.get(mandate["scheme"], MethodKind.OTHER))
 
     async def _mandate_of(self, billing_request: str) -> str:
         """Raises Rejected while the customer has not done their part."""

@@ -14,6 +14,7 @@ import httpx
 import stripe
 
 from services.payments.domain.attempt import NotMade, Outcome, Unknown
+from services.payments.domain.method import MethodKind
 from services.payments.providers import (
     Capability,
     Charge,
@@ -43,6 +44,12 @@ MAX_NETWORK_RETRIES = 2
 SIGNATURE_TOLERANCE_SECONDS = 300
 CLOCK_SKEW = timedelta(minutes=10)
 KEY_LIFE = timedelta(hours=23)
+KINDS = {
+    "card": MethodKind.CARD,
+    "sepa_debit": MethodKind.SEPA_DEBIT,
+    "bacs_debit": MethodKind.BACS_DEBIT,
+    "us_bank_account": MethodKind.ACH_DEBIT,
+}
 """Within the 24 hours that Stripe promises."""
 
 
@@ -114,7 +121,7 @@ class StripeAccount:
             method = await self._connection.within_timeout(call)
         except (stripe.StripeError, TimeoutError) as error:
             return errors.refused(error)
-        return SavedMethod(method.id, _label(method))
+        return SavedMethod(method.id, _label(method), KINDS.get(method.type, MethodKind.OTHER))
 
     async def setup_page(self, page: SetupPage) -> Page | Refused:
         return await self._page(pages.setup_parameters(page), page.idempotency_key)
