@@ -32,6 +32,7 @@ from weir.payments.v1.dunning_pb2_grpc import DunningServiceStub
 from weir.payments.v1.payments_pb2_grpc import PaymentsServiceStub
 from weir.payments.v1.processors_pb2_grpc import ProcessorServiceStub
 from weir.payments.v1.refunds_pb2_grpc import RefundServiceStub
+from weir.payments.v1.routing_pb2_grpc import RoutingServiceStub
 from weir.pricing.v1.addons_pb2_grpc import AddOnServiceStub
 from weir.pricing.v1.coupons_pb2_grpc import CouponServiceStub
 from weir.pricing.v1.experiments_pb2_grpc import ExperimentServiceStub
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     from weir.payments.v1.payments_pb2_grpc import PaymentsServiceAsyncStub
     from weir.payments.v1.processors_pb2_grpc import ProcessorServiceAsyncStub
     from weir.payments.v1.refunds_pb2_grpc import RefundServiceAsyncStub
+    from weir.payments.v1.routing_pb2_grpc import RoutingServiceAsyncStub
     from weir.pricing.v1.addons_pb2_grpc import AddOnServiceAsyncStub
     from weir.pricing.v1.coupons_pb2_grpc import CouponServiceAsyncStub
     from weir.pricing.v1.experiments_pb2_grpc import ExperimentServiceAsyncStub
@@ -207,6 +209,10 @@ class Connection:
     @property
     def refunds(self) -> "RefundServiceAsyncStub":
         return RefundServiceStub(self._channel("payments"))
+
+    @property
+    def routing(self) -> "RoutingServiceAsyncStub":
+        return RoutingServiceStub(self._channel("payments"))
 
     @property
     def dunning(self) -> "DunningServiceAsyncStub":

@@ -1,14 +1,13 @@
 """`weir refunds` and `weir dunning`."""
 
 from collections.abc import Sequence
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 from cli.commands.times import typed_time
+from cli.commands.typed import typed_amount
 from cli.connection import connected_to, new_request_id, pages
 from cli.errors import CliError
 from cli.output import amount, as_dict, console, instant, print_json, print_list, print_table, state
-from libs.common.money import Money
 from libs.common.wire import money_out, timestamp_out
 from weir.payments.v1.dunning_pb2 import (
     DunningCampaign,
@@ -33,7 +32,7 @@ async def create_refund(
         request = CreateRefundRequest(
             request_id=new_request_id(),
             invoice_id=invoice_id,
-            amount=money_out(_typed_amount(text, found[0].amount.currency_code)),
+            amount=money_out(typed_amount(text, found[0].amount.currency_code)),
             reason=reason,
             manual_reference=manual_reference,
         )
@@ -127,17 +126,6 @@ async def list_dunning(data: Path, invoice_id: str, *, as_json: bool) -> None:
         for each in found
     ]
     print_table(("id", "invoice", "state", "begun", "ended"), rows, nothing="No campaigns yet.")
-
-
-def _typed_amount(text: str, currency: str) -> Money:
-    try:
-        exact = Decimal(text)
-        money = Money.rounded(exact, currency)
-    except InvalidOperation:
-        raise CliError(f"{text} is no amount") from None
-    if money.amount != exact:
-        raise CliError(f"{text}: {currency} has no such fractions")
-    return money
 
 
 def _print(refund: Refund, *, as_json: bool) -> None:
