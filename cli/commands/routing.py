@@ -118,7 +118,7 @@ def _read(file: Path) -> list[RoutingRule]:
     try:
         told = yaml.safe_load(file.read_bytes())
     except (OSError, yaml.YAMLError) as error:
-        raise CliError(f"{file}: {error}") from None
+        raise CliError(f"{file}: {_line(error)}") from None
     if not isinstance(told, dict) or not isinstance(told.get("rules"), list) or len(told) != 1:
         raise CliError(f"{file} has a list called rules, and nothing else")
     return [_rule(each, f"{file}, rule {number}") for number, each in enumerate(told["rules"], 1)]
@@ -132,7 +132,11 @@ def _rule(told: Any, where: str) -> RoutingRule:
     try:
         return ParseDict(told, RoutingRule())
     except (ParseError, AttributeError, TypeError) as error:
-        raise CliError(f"{where}: {error}") from None
+        raise CliError(f"{where}: {_line(error)}") from None
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _condition(rule: RoutingRule) -> str:

@@ -77,3 +77,31 @@ async def test_dunning_is_set_and_previewed(weir: Weir) -> None:
     ]
     code, out, _ = await weir("dunning", "list")
     assert (code, out.strip()) == (0, "No campaigns yet.")
+
+
+async def test_payments_are_routed_and_shown_with_the_reason(weir: Weir, tmp_path: Path) -> None:
+    rules = tmp_path / "rules.yaml"
+    rules.write_text(
+        """
+rules:
+  - code: euros
+    condition: {currency_codes: [EUR]}
+    targets: [{processor_account_id: stripe}]
+  - code: cards
+    method_kinds: [CARD]
+    targets: [{processor_account_id: stripe, weight: 100}]
+"""
+    )
+    first, again = [await weir.json("payments", "route", "set", str(rules)) for _ in range(2)]
+    assert (first["policy_version"], again["policy_version"]) == (1, 1)
+    code, out, _ = await weir("payments", "route", "show")
+    assert (code, "cards" in out, "stripe:100" in out) == (0, True, True)
+    code, out, _ = await weir("payments", "route", "preview", "ada", "12.50", "--currency", "USD")
+    assert (code, "rule euros: currency is USD, not EUR" in out, "account stripe: chosen" in out) == (0, True, True)
+    payment = await weir.shop.bill("inv_2")
+    await weir.shop.sweeps.charge()
+    code, out, _ = await weir("payments", "show", payment.id)
+    assert (code, "1. rule cards: decides" in out, "38.98 USD of 38.98 USD paid" in out) == (0, True, True)
+    rules.write_text("rules: [{code: x, target: []}]")
+    code, _, err = await weir("payments", "route", "set", str(rules))
+    assert (code, err.count("\n"), "rule 1" in err) == (1, 1, True)
