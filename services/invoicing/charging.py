@@ -1,17 +1,14 @@
-"""Usage in advance is charged when it is recorded: a sweep that follows metering's log.
-
-Where each subscription stands in the log is a row. Whoever moves it writes the fees of the events in between, in one
-transaction: two workers, a kill and a duplicate charge nothing twice, and nothing is left out.
+"""Usage in advance is charged when it is recorded: whoever moves a subscription on in metering's log writes the fees of
+the events in between.
 """
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
+from functools import partial
 
-import grpc
 import structlog
 
 from libs.common.clock import Clock
-from libs.common.errors import BillingError
 from libs.common.ids import new_id
 from libs.common.money import Money
 from libs.common.postgres import Pool
@@ -19,9 +16,9 @@ from services.invoicing import convert, store
 from services.invoicing.domain.advance_fee import ZERO, Advance, AdvanceFee, Step, advances, fee, steps
 from services.invoicing.domain.invoice import InvoiceKind
 from services.invoicing.domain.line import Line
-from services.invoicing.domain.period import LATEST, Period
-from services.invoicing.domain.question import LateQuestion
+from services.invoicing.domain.period import Period
 from services.invoicing.domain.subscription import Subscription
+from services.invoicing.following import Recorded, follow
 from services.invoicing.peers import Peers
 
 log = structlog.get_logger()
@@ -34,48 +31,18 @@ async def charge_all(pool: Pool, peers: Peers, clock: Clock) -> bool:
     """Charge what was recorded since the last time. True if any was."""
     async with pool.acquire() as conn:
         followed = await store.advance_fees.followed(conn)
-    charged = False
-    for tenant_id, subscriptions in followed.items():
-        try:
-            charged |= await _charge_tenant(pool, peers, clock, tenant_id, dict(subscriptions))
-        except (BillingError, grpc.aio.AioRpcError) as error:
-            log.warning("charging waits for a peer", tenant=tenant_id, cause=str(error))
-    return charged
+    return await follow(pool, peers, followed, partial(_charge, pool, peers, clock), "usage in advance")
 
 
-async def _charge_tenant(pool: Pool, peers: Peers, clock: Clock, tenant_id: str, since: dict[str, int]) -> bool:
-    questions = [LateQuestion(each, watermark, LATEST) for each, watermark in since.items()]
-    changed, watermark = await peers.metering.late_usage(tenant_id, questions, 0)
-    if not changed:
-        return False
-    async with pool.acquire() as conn:
-        found = await store.subscriptions.by_ids(conn, tenant_id, changed)
-    charged = False
-    for each in found.values():
-        try:
-            charged |= await _charge(pool, peers, clock, tenant_id, each, changed[each.id], since[each.id], watermark)
-        except (BillingError, grpc.aio.AioRpcError) as error:
-            log.warning("usage in advance not charged", tenant=tenant_id, subscription=each.id, cause=str(error))
-    return charged
-
-
-async def _charge(
-    pool: Pool,
-    peers: Peers,
-    clock: Clock,
-    tenant_id: str,
-    of: Subscription,
-    first_time: datetime,
-    since: int,
-    watermark: int,
-) -> bool:
+async def _charge(pool: Pool, peers: Peers, clock: Clock, tenant_id: str, of: Subscription, recorded: Recorded) -> bool:
     async with pool.acquire() as conn:
         now = (await store.clocks.get(conn, tenant_id)).now(clock())
         marks = await store.advance_fees.marks(conn, tenant_id, of.id)
     plans = [
         (each, await peers.pricing.plan_version(tenant_id, each.plan_code, each.plan_version)) for each in of.phases
     ]
-    span = Period(first_time, max(now, first_time) + _AHEAD)
+    since, watermark = recorded.since, recorded.watermark
+    span = Period(recorded.first_time, max(now, recorded.first_time) + _AHEAD)
     fees: list[AdvanceFee] = []
     for advance in advances(of, plans, span):
         its_marks = {

@@ -1,14 +1,12 @@
-"""Usage that passes a threshold is billed at once: a sweep that follows metering's log.
-
-Up to where a subscription is looked at is on its row. Whoever moves that writes the invoice in the same transaction,
-and only while the period is not billed: a threshold has one invoice, whoever races.
+"""Usage that passes a threshold is billed at once: whoever moves a subscription on in metering's log writes the
+invoice, and only while the period is not billed.
 """
 
-import grpc
+from functools import partial
+
 import structlog
 
 from libs.common.clock import Clock
-from libs.common.errors import BillingError
 from libs.common.ids import new_id
 from libs.common.money import Money
 from libs.common.postgres import Pool
@@ -17,11 +15,10 @@ from services.invoicing.correcting import are_final, give_back
 from services.invoicing.domain.invoice import InvoiceKind
 from services.invoicing.domain.late_usage import Correction
 from services.invoicing.domain.line import Line, Source
-from services.invoicing.domain.period import LATEST
 from services.invoicing.domain.progressive import Progress, taken_off
-from services.invoicing.domain.question import LateQuestion
 from services.invoicing.domain.settlement import Settled, lines_of
 from services.invoicing.domain.subscription import Subscription
+from services.invoicing.following import Recorded, follow
 from services.invoicing.peers import Peers
 from services.invoicing.slices import key_of, rated_slices
 
@@ -34,44 +31,21 @@ async def bill_passed(pool: Pool, peers: Peers, clock: Clock) -> bool:
     """Bill the usage that has passed a threshold since the last time. True if any has."""
     async with pool.acquire() as conn:
         followed = await store.progressive.followed(conn)
-    billed = False
-    for tenant_id, subscriptions in followed.items():
-        try:
-            billed |= await _bill_tenant(pool, peers, clock, tenant_id, dict(subscriptions))
-        except (BillingError, grpc.aio.AioRpcError) as error:
-            log.warning("thresholds wait for a peer", tenant=tenant_id, cause=str(error))
-    return billed
+    return await follow(pool, peers, followed, partial(_bill, pool, peers, clock), "thresholds")
 
 
-async def _bill_tenant(pool: Pool, peers: Peers, clock: Clock, tenant_id: str, since: dict[str, int]) -> bool:
-    questions = [LateQuestion(each, watermark, LATEST) for each, watermark in since.items()]
-    changed, watermark = await peers.metering.late_usage(tenant_id, questions, 0)
-    if not changed:
-        return False
+async def _bill(pool: Pool, peers: Peers, clock: Clock, tenant_id: str, of: Subscription, recorded: Recorded) -> bool:
     async with pool.acquire() as conn:
         now = (await store.clocks.get(conn, tenant_id)).now(clock())
-        found = await store.subscriptions.by_ids(conn, tenant_id, changed)
-    billed = False
-    for each in found.values():
-        if not each.phase.has_thresholds or each.is_incomplete or now >= each.current_period.end:
-            continue
-        try:
-            billed |= await _bill(pool, peers, clock, tenant_id, each, since[each.id], watermark)
-        except (BillingError, grpc.aio.AioRpcError) as error:
-            log.warning("threshold not looked at", tenant=tenant_id, subscription=each.id, cause=str(error))
-    return billed
-
-
-async def _bill(
-    pool: Pool, peers: Peers, clock: Clock, tenant_id: str, of: Subscription, since: int, watermark: int
-) -> bool:
-    usage = await _usage(peers, tenant_id, of, watermark)
+    if not of.phase.has_thresholds or of.is_incomplete or now >= of.current_period.end:
+        return False
+    usage = await _usage(peers, tenant_id, of, recorded.watermark)
     async with pool.acquire() as conn:
         progress = await store.progressive.progress(conn, tenant_id, of) or _NOTHING
     total = sum(each.amount.minor_units for each in usage)
     bills = total > progress.highest and await _passes(pool, peers, tenant_id, of, usage, progress, total)
     off, corrections = taken_off(progress, usage, key_of) if bills else ([], [])
-    return await _save(pool, clock, tenant_id, of, (since, watermark), (*usage, *off), corrections, total, bills)
+    return await _save(pool, clock, tenant_id, of, recorded, (*usage, *off), corrections, total, bills)
 
 
 async def _usage(peers: Peers, tenant_id: str, of: Subscription, watermark: int) -> tuple[Line, ...]:
@@ -104,24 +78,23 @@ async def _save(
     clock: Clock,
     tenant_id: str,
     of: Subscription,
-    moved: tuple[int, int],
+    recorded: Recorded,
     lines: tuple[Line, ...],
     corrections: list[Correction],
     total: int,
     bills: bool,
 ) -> bool:
-    since, watermark = moved
     async with pool.acquire() as conn, conn.transaction():
         now = (await store.clocks.hold(conn, tenant_id)).now(clock())
         if not await are_final(conn, tenant_id, corrections):
             return False
-        if not await store.progressive.move(conn, tenant_id, of, since, watermark, bills=bills):
+        if not await store.progressive.move(conn, tenant_id, of, recorded.since, recorded.watermark, bills=bills):
             return False
         if not bills:
             return False
         await give_back(conn, tenant_id, corrections, clock(), clock())
         invoice_id = new_id("inv", clock())
         await store.immediate.insert(conn, tenant_id, invoice_id, InvoiceKind.PROGRESSIVE, of, lines, now)
-        await store.progressive.insert(conn, tenant_id, of, watermark, total, invoice_id)
+        await store.progressive.insert(conn, tenant_id, of, recorded.watermark, total, invoice_id)
     log.info("usage passed a threshold", tenant=tenant_id, subscription=of.id, invoice=invoice_id)
     return True
