@@ -40,7 +40,10 @@ async def hand_over(pool: Pool, payments: Payments, clock: Clock, lease: timedel
     now = clock()
     async with pool.acquire() as conn:
         for delay, invoices in outcome.items():
-            await store.hand_overs.set_time(conn, invoices, None if delay is None else now + delay)
+            if delay is None:
+                await store.hand_overs.end(conn, invoices)
+            else:
+                await store.hand_overs.postpone(conn, invoices, now + delay)
     return None in outcome
 
 

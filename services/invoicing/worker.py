@@ -1,6 +1,6 @@
 """The worker's sweeps: what falls due is billed, finalized, and handed to payments. The row is the job.
 
-A lease is a row's `available_time` or `hand_over_time` set a little ahead: whoever is killed meanwhile loses nothing
+A lease is a row's `available_time` or `due_time` set a little ahead: whoever is killed meanwhile loses nothing
 but that little. Two workers on one row do no harm either: only one of them finds the period still to be billed, and
 payments knows the request.
 """

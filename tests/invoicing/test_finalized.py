@@ -298,7 +298,7 @@ async def test_an_invoice_waits_for_payments_while_it_is_away(world: World, acme
     invoice = await billed(world, acme)
     async with world.worker() as biller, world.database() as conn:
         assert not await biller.hand_over()
-        waits = await conn.fetchval("SELECT hand_over_time > now() FROM invoice WHERE id = $1", invoice.id)
+        waits = await conn.fetchval("SELECT due_time > now() FROM hand_over WHERE invoice_id = $1", invoice.id)
         assert waits
     read = await acme.invoicing.GetInvoice(invoicing_pb2.GetInvoiceRequest(id=invoice.id))
     assert read.invoice == invoice

@@ -51,7 +51,10 @@ async def test_an_invoice_is_overdue_when_the_customers_day_after_its_due_date_b
     listed = await acme.invoicing.ListInvoices(invoicing_pb2.ListInvoicesRequest(payment_overdue=True))
     assert {each.subscription_id for each in listed.invoices} == {"late", "void"}
     async with world.database() as conn:  # payments has given it back, or never had it
-        await conn.execute("UPDATE invoice SET is_with_payments = false")
+        await conn.execute(
+            "INSERT INTO hand_over SELECT tenant_id, id, payment_version, false, now() FROM invoice"
+            " ON CONFLICT (tenant_id, invoice_id) DO UPDATE SET is_asked = false"
+        )
     void = invoicing_pb2.VoidInvoiceRequest(request_id=new_request_id(), id=found["void"].id)
     assert not (await acme.invoicing.VoidInvoice(void)).invoice.payment_overdue
     paid = await report(world, found["late"], PAID, 2)

@@ -109,16 +109,16 @@ async def test_an_invoice_taken_back_by_somebody_who_died_is_collected_after_all
     async with world.database() as conn:
         await conn.execute(
             "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'killed'; END $$;"
-            " CREATE TRIGGER fail BEFORE UPDATE ON invoice FOR EACH ROW WHEN (NOT NEW.is_with_payments)"
+            " CREATE TRIGGER fail BEFORE UPDATE ON hand_over FOR EACH ROW WHEN (NOT NEW.is_asked)"
             " EXECUTE FUNCTION fail()"
         )
         with pytest.raises(Exception, match="internal error"):
             await void_invoice(acme, invoice)
-        await conn.execute("DROP TRIGGER fail ON invoice")
+        await conn.execute("DROP TRIGGER fail ON hand_over")
         assert await payment(database) == ("CANCELED", 2400)
         await hand_over(world)
         assert await payment(database) == ("CANCELED", 2400)
-        await conn.execute("UPDATE invoice SET hand_over_time = now()")
+        await conn.execute("UPDATE hand_over SET due_time = now()")
     await hand_over(world)
     assert await payment(database) == ("AWAITING_METHOD", 2400)
     assert (await void_invoice(acme, invoice)).state == Invoice.STATE_VOIDED
@@ -134,10 +134,11 @@ async def test_news_of_an_invoice_that_was_taken_back_meanwhile_do_not_end_its_h
         claimed = await hand_overs.claim(conn, now, later, 10)
         taken_back = await hand_overs.take_back(conn, "acme", invoice.id, later)
         assert taken_back is not None
-        await hand_overs.set_time(conn, claimed, None)
-        assert await conn.fetchval("SELECT hand_over_time FROM invoice") == later
-        await hand_overs.set_time(conn, [taken_back], None)
-        assert await conn.fetchval("SELECT hand_over_time FROM invoice") is None
+        await hand_overs.end(conn, claimed)
+        await hand_overs.postpone(conn, claimed, now)
+        assert await conn.fetchval("SELECT due_time FROM hand_over") == later
+        await hand_overs.end(conn, [taken_back])
+        assert await conn.fetchval("SELECT due_time FROM hand_over") is None
 
 
 async def test_voids_offsets_and_hand_overs_at_once_leave_payments_with_what_is_due(
@@ -147,7 +148,7 @@ async def test_voids_offsets_and_hand_overs_at_once_leave_payments_with_what_is_
     changes = [create(acme, wanted(invoice, 100, kind=OFFSET), str(uuid.uuid4())) for _ in range(4)]
     await asyncio.gather(*changes, *(hand_over(world) for _ in range(3)), return_exceptions=True)
     async with world.database() as conn:
-        await conn.execute("UPDATE invoice SET hand_over_time = now() WHERE hand_over_time IS NOT NULL")
+        await conn.execute("UPDATE hand_over SET due_time = now()")
     await hand_over(world)
     after = await reread(acme, invoice)
     assert await payment(database) == ("AWAITING_METHOD", after.amount_due.minor_units)

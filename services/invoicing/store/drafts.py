@@ -112,8 +112,8 @@ async def collect(
 async def tenants(conn: Conn, now: datetime) -> Sequence[str]:
     """Those that have drafts to be finalized; `now` is real."""
     rows = await conn.fetch(
-        "SELECT tenant_id FROM billing_clock c WHERE EXISTS (SELECT FROM invoice i WHERE i.tenant_id = c.tenant_id"
-        " AND i.state = 'draft' AND i.draft_until <= coalesce(c.now, $1))",
+        "SELECT tenant_id FROM billing_clock c WHERE (SELECT min(i.draft_until) FROM invoice i"
+        " WHERE i.tenant_id = c.tenant_id AND i.state = 'draft') <= coalesce(c.now, $1)",
         now,
     )
     return [row["tenant_id"] for row in rows]
@@ -218,13 +218,15 @@ async def finalize(
     """
     due_dates = [due_date(draft.issue_date, draft.net_payment_term_days) for draft, _, _ in numbered]
     await conn.execute(
-        "UPDATE invoice i SET state = 'finalized', sequence = n.sequence, number = n.number, finalize_time = $5,"
-        " due_date = n.due_date, overdue_from = n.overdue_from,"
-        " payment_status = CASE WHEN amount_due_minor = 0 THEN 'succeeded' ELSE 'pending' END,"
-        " hand_over_time = CASE WHEN amount_due_minor > 0 THEN $6::timestamptz END"
+        "WITH final AS (UPDATE invoice i SET state = 'finalized', sequence = n.sequence, number = n.number,"
+        " finalize_time = $5, due_date = n.due_date, overdue_from = n.overdue_from,"
+        " payment_status = CASE WHEN amount_due_minor = 0 THEN 'succeeded' ELSE 'pending' END"
         " FROM unnest($2::text[], $3::bigint[], $4::text[], $7::date[], $8::timestamptz[])"
         "  AS n (id, sequence, number, due_date, overdue_from)"
-        " WHERE i.tenant_id = $1 AND i.id = n.id AND i.state = 'draft'",
+        " WHERE i.tenant_id = $1 AND i.id = n.id AND i.state = 'draft'"
+        " RETURNING i.id, i.payment_version, i.amount_due_minor)"
+        " INSERT INTO hand_over (tenant_id, invoice_id, version, due_time)"
+        " SELECT $1, id, payment_version, $6 FROM final WHERE amount_due_minor > 0",
         tenant_id,
         [draft.id for draft, _, _ in numbered],
         [sequence for _, sequence, _ in numbered],

@@ -13,12 +13,13 @@ from services.invoicing.domain.bill import Bill
 from services.invoicing.domain.invoice import AppliedCredit, Invoice, InvoiceKind, PaymentStatus, State
 from services.invoicing.domain.line import bearing
 from services.invoicing.domain.settlement import Settlement
-from services.invoicing.store import balances, discounts, lines, settlements
+from services.invoicing.store import balances, discounts, hand_overs, lines, settlements
 
 _INVOICE = (
-    "SELECT tenant_id, id, number, customer_id, currency, state, payment_status, amount_paid_minor, due_time,"
-    " issue_date, create_time, finalize_time, offset_minor, is_with_payments, default_tax_codes,"
-    " draft_until, regenerated_from, prepaid_minor, kind, due_date, payment_overdue, overdue_time FROM invoice i"
+    "SELECT tenant_id, id, number, customer_id, currency, state, payment_status, amount_paid_minor, due_time,"  # noqa: S608
+    " issue_date, create_time, finalize_time, offset_minor, default_tax_codes,"
+    " draft_until, regenerated_from, prepaid_minor, kind, due_date, payment_overdue, overdue_time,"
+    f" {hand_overs.IS_WITH_PAYMENTS} AS is_with_payments FROM invoice i"
 )
 
 
@@ -62,25 +63,25 @@ async def offset(conn: Conn, tenant_id: str, invoice_id: str, amount: Money, now
     """
     await conn.execute(
         "UPDATE invoice SET offset_minor = offset_minor + $3,"
-        " hand_over_time = CASE WHEN amount_due_minor > $3 THEN $4::timestamptz END,"
         " payment_status = CASE WHEN amount_due_minor > $3 THEN payment_status ELSE 'succeeded' END,"
         " payment_overdue = payment_overdue AND amount_due_minor > $3"
         " WHERE tenant_id = $1 AND id = $2 AND state = 'finalized'",
         tenant_id,
         invoice_id,
         amount.minor_units,
-        now,
     )
+    await hand_overs.renew(conn, tenant_id, invoice_id, now)
 
 
 async def void(conn: Conn, tenant_id: str, invoice_id: str) -> None:
     """Void a locked, finalized invoice. Nobody collects it any more."""
     await conn.execute(
-        "UPDATE invoice SET state = 'voided', hand_over_time = NULL, payment_overdue = false"
+        "UPDATE invoice SET state = 'voided', payment_overdue = false"
         " WHERE tenant_id = $1 AND id = $2 AND state = 'finalized'",
         tenant_id,
         invoice_id,
     )
+    await conn.execute("DELETE FROM hand_over WHERE tenant_id = $1 AND invoice_id = $2", tenant_id, invoice_id)
 
 
 async def get(conn: Conn, tenant_id: str, invoice_id: str) -> Invoice | None:
@@ -105,6 +106,7 @@ async def head(conn: Conn, tenant_id: str, invoice_id: str) -> Head | None:
 async def lock(conn: Conn, tenant_id: str, invoice_id: str) -> Invoice | None:
     """The invoice, for this transaction alone to change, credit or collect."""
     await conn.execute("SELECT FROM invoice WHERE tenant_id = $1 AND id = $2 FOR UPDATE", tenant_id, invoice_id)
+    await hand_overs.lock(conn, tenant_id, invoice_id)
     return await get(conn, tenant_id, invoice_id)
 
 

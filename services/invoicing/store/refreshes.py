@@ -77,6 +77,8 @@ async def save(
 
 async def require(conn: Conn, tenant_id: str, ids: Collection[str]) -> bool:
     """Have drafts refreshed before they are finalized; False if one of them is a draft no more."""
+    if not ids:
+        return True
     rows = await conn.fetch(
         "UPDATE invoice SET needs_refresh = true WHERE tenant_id = $1 AND id = ANY($2::text[]) AND state = 'draft'"
         " AND NOT is_sealed RETURNING id",
