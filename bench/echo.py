@@ -8,19 +8,26 @@ import grpc
 
 from weir.metering.v1 import metering_pb2
 
-_ANSWER = metering_pb2.IngestEventsResponse(accepted_count=1).SerializeToString()
+_INGESTED = metering_pb2.IngestEventsResponse(accepted_count=1).SerializeToString()
+_ANSWERS = {"/weir.metering.v1.MeteringService/IngestEvents": _INGESTED}
+"""Where it is not an empty message."""
 
 
-async def _answer(_request: bytes, _context: "grpc.aio.ServicerContext[Any, Any]") -> bytes:
-    return _ANSWER
+class _Any(grpc.GenericRpcHandler):
+    """Every method there is."""
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        answer = _ANSWERS.get(handler_call_details.method, b"")
+
+        async def respond(_request: bytes, _context: "grpc.aio.ServicerContext[Any, Any]") -> bytes:
+            return answer
+
+        return grpc.unary_unary_rpc_method_handler(respond)
 
 
 async def serve(listen: str) -> None:
     server = grpc.aio.server()
-    handler: Any = grpc.unary_unary_rpc_method_handler(_answer)
-    server.add_generic_rpc_handlers(
-        (grpc.method_handlers_generic_handler("weir.metering.v1.MeteringService", {"IngestEvents": handler}),)
-    )
+    server.add_generic_rpc_handlers((_Any(),))
     server.add_insecure_port(listen)
     await server.start()
     await server.wait_for_termination()

@@ -131,11 +131,42 @@ async def echo() -> AsyncIterator[Process]:
 
 
 @asynccontextmanager
+async def empty_endpoint() -> AsyncIterator[int]:
+    """The port of an HTTP server that takes webhooks and answers at once."""
+    port = free_port()
+    async with _python("bench.empty_endpoint", f"{HOST}:{port}", environment={}):
+        await _listening(port)
+        yield port
+
+
+@asynccontextmanager
+async def sandbox() -> AsyncIterator[Process]:
+    """The stand-in for processors, in memory; `target` is its URL."""
+    port = free_port()
+    async with _python("sandbox", "--port", str(port), environment={}) as pid:
+        await _listening(port)
+        yield Process(f"http://{HOST}:{port}", pid, "")
+
+
+async def _listening(port: int) -> None:
+    async with asyncio.timeout(READY_SECONDS):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection(HOST, port)
+            except ConnectionRefusedError:
+                await asyncio.sleep(0.05)
+            else:
+                writer.close()
+                return
+
+
+@asynccontextmanager
 async def _python(*command: str, environment: Mapping[str, str]) -> AsyncIterator[int]:
     """A process of a Python module; its id. Stopped as an orchestrator would stop it."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", *command,
-        cwd=ROOT, env={**os.environ, **environment}, stderr=asyncio.subprocess.DEVNULL,
+        cwd=ROOT, env={**os.environ, **environment},
+        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
     try:
         yield process.pid

@@ -14,11 +14,24 @@ Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 _MIGRATION_LOCK = 0x7765_6972  # "weir"; one migrator at a time in a database
 
 
-async def create_pool(dsn: str, *, max_size: int = 10) -> Pool:
-    """A pool on `dsn`; a connection found dead is replaced when next used."""
+async def create_pool(dsn: str, *, max_size: int = 10, sessions: bool = True) -> Pool:
+    """A pool on `dsn`; a connection found dead is replaced when next used.
+
+    Without `sessions`, nothing that outlasts a transaction (a setting, a lock, a temporary table) may be made on its
+    connections. They then go back with no statement that undoes such things, which costs as much as any other.
+    """
     return await asyncpg.create_pool(
-        dsn, min_size=1, max_size=max_size, command_timeout=60, server_settings={"timezone": "UTC"}
+        dsn,
+        min_size=1,
+        max_size=max_size,
+        command_timeout=60,
+        server_settings={"timezone": "UTC"},
+        reset=None if sessions else _as_it_is,
     )
+
+
+async def _as_it_is(conn: Conn) -> None:
+    """An open transaction is rolled back before this."""
 
 
 async def migrate(dsn: str, directory: Path) -> list[str]:

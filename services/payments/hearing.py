@@ -34,6 +34,9 @@ from services.payments.store import attempts, events, payments, refunds
 
 log = structlog.get_logger()
 
+SKIMMED = 1_000
+"""Events in one look."""
+
 
 class _NotYet(Exception):
     """The event can't be applied now: it may outrun our own commit, or the processor does not tell."""
@@ -53,6 +56,12 @@ class Hearing:
     disputing: Disputing
     clock: Clock
     pace: Pace
+
+    async def skim(self) -> bool:
+        """Have done, many at once, with events that tell nothing new. Whether there may be more of them."""
+        async with self.pool.acquire() as conn:
+            seen, concluded = await events.process_known(conn, self.clock(), SKIMMED)
+        return seen == SKIMMED and concluded > 0
 
     async def hear(self, event: WebhookEvent) -> None:
         """Look at what a claimed event is about."""

@@ -7,7 +7,7 @@ from datetime import datetime
 import structlog
 
 from libs.common.clock import Clock
-from libs.common.postgres import Conn, Pool
+from libs.common.postgres import Pool
 from services.payments.accounts import Accounts
 from services.payments.domain.method import ProcessorAccount
 from services.payments.domain.webhook import WebhookEvent
@@ -21,11 +21,9 @@ log = structlog.get_logger()
 CHUNK = 200
 
 
-async def keep(conn: Conn, tenant_id: str, account_id: str, told: Sequence[Event], now: datetime) -> int:
-    """How many of them are new."""
-    count = 0
-    for each in told:
-        event = WebhookEvent(
+def received(tenant_id: str, account_id: str, told: Sequence[Event], now: datetime) -> Sequence[WebhookEvent]:
+    return [
+        WebhookEvent(
             tenant_id=tenant_id,
             processor_account_id=account_id,
             id=each.id,
@@ -36,9 +34,10 @@ async def keep(conn: Conn, tenant_id: str, account_id: str, told: Sequence[Event
             receive_time=now,
             customer_reference=each.customer_reference,
             body=each.body,
+            error=each.error,
         )
-        count += await events.insert(conn, event, each.error)
-    return count
+        for each in told
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,5 +71,5 @@ class CatchingUp:
             log.info("caught up", tenant=account.tenant_id, account=account.id, events=count)
 
     async def _keep(self, account: ProcessorAccount, page: Sequence[Event], now: datetime) -> int:
-        async with self.pool.acquire() as conn, conn.transaction():
-            return await keep(conn, account.tenant_id, account.id, page, now)
+        async with self.pool.acquire() as conn:
+            return await events.insert(conn, received(account.tenant_id, account.id, page, now))

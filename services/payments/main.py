@@ -25,6 +25,7 @@ from services.payments.dunning import Dunning
 from services.payments.dunning_servicer import DunningServicer
 from services.payments.hearing import Hearing
 from services.payments.inbox import CatchingUp
+from services.payments.intake import Intake
 from services.payments.mail import MailServer
 from services.payments.pace import Pace
 from services.payments.payment_request_servicer import PaymentRequestServicer
@@ -133,7 +134,7 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[Ports]:
     vault = _vault(settings.encryption_key)
     verifier = Verifier(load_public_keys(settings.public_keys), clock)
     async with (
-        await create_pool(settings.dsn) as pool,
+        await create_pool(settings.dsn, sessions=False) as pool,
         _processors(settings) as connectors,
         aclosing(Alarm(settings.redis_url, NAME)) as alarm,
     ):
@@ -162,8 +163,10 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[Ports]:
             add_ReceiptServiceServicer_to_server(ReceiptServicer(pool), server)
             add_ProcessorServiceServicer_to_server(ProcessorServicer(pool, vault, saving, clock), server)
 
-        endpoint = webhook.Endpoint(pool, accounts, alarm, clock)
+        intake = Intake(pool, alarm, clock)
+        endpoint = webhook.Endpoint(pool, accounts, intake, clock)
         async with (
+            intake.running(),
             web.serving(settings.webhook_listen, endpoint.app(), drain_seconds=webhook.DRAIN_SECONDS) as webhook_port,
             serving(
                 settings.listen,
@@ -182,7 +185,7 @@ async def sweeping(settings: WorkerSettings, clock: Clock, pace: Pace) -> AsyncI
     issuer = Issuer(load_private_key(settings.signing_key), clock)
     vault = _vault(settings.encryption_key)
     async with (
-        await create_pool(settings.dsn, max_size=WORKER_CONNECTIONS) as pool,
+        await create_pool(settings.dsn, max_size=WORKER_CONNECTIONS, sessions=False) as pool,
         _processors(settings) as connectors,
         channel(settings.invoicing_target) as invoicing,
     ):

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import structlog
 from starlette.applications import Starlette
-from starlette.background import BackgroundTask
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -16,10 +15,9 @@ from libs.common.credentials import TENANT_ID
 from libs.common.postgres import Pool
 from libs.common.rpc.status import from_postgres_error
 from libs.common.web import BodyTooLarge, body_in
-from libs.common.worker import Alarm
 from services.payments.accounts import Accounts
 from services.payments.convert import ACCOUNT_ID
-from services.payments.inbox import keep
+from services.payments.intake import Intake, IntakeFull
 from services.payments.providers import SignatureRefused
 from services.payments.store import accounts as account_rows
 
@@ -34,7 +32,7 @@ DRAIN_SECONDS = 10
 class Endpoint:
     pool: Pool
     accounts: Accounts
-    alarm: Alarm
+    intake: Intake
     clock: Clock
 
     def app(self) -> Starlette:
@@ -79,11 +77,12 @@ class Endpoint:
             async with self.pool.acquire() as conn:
                 await account_rows.count_refused(conn, tenant_id, account_id, self.clock())
             return Response(status_code=400)
-        now = self.clock()
-        async with self.pool.acquire() as conn, conn.transaction():
-            count = await keep(conn, tenant_id, account_id, received, now)
-        log.info("webhook received", tenant=tenant_id, account=account_id, events=len(received), new=count)
-        return Response(status_code=200, background=BackgroundTask(self.alarm.ring, "events"))
+        try:
+            await self.intake.record(tenant_id, account_id, received)
+        except IntakeFull:
+            log.warning("webhook refused", tenant=tenant_id, account=account_id, cause="too many are waiting")
+            return Response(status_code=503)
+        return Response(status_code=200)
 
 
 async def _or_503(answer: Awaitable[Response]) -> Response:

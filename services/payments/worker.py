@@ -84,6 +84,9 @@ class Sweeps:
         return await self._work(claim, self.collection.resolve)
 
     async def events(self) -> bool:
+        while await self.hearing.skim():
+            pass
+
         async def claim(conn: Conn, limit: int) -> Sequence[WebhookEvent]:
             return await events.claim(conn, self.clock(), self.pace.lease, limit)
 

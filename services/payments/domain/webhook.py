@@ -18,7 +18,8 @@ class EventState(StrEnum):
 @dataclass(frozen=True, slots=True)
 class WebhookEvent:
     """`reference` is the processor's id of the `subject`, empty when that is OTHER; `customer_reference` says whose
-    method it is. `body` is the event as received.
+    method it is. `body` is the event as received. `error` says why a new one cannot be used, or a later one's last
+    try was in vain; it is empty otherwise.
     """
 
     tenant_id: str
@@ -31,3 +32,4 @@ class WebhookEvent:
     receive_time: datetime
     customer_reference: str
     body: bytes
+    error: str = ""

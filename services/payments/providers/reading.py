@@ -15,9 +15,13 @@ def unreadable(body: bytes, error: Exception) -> Event:
     return Event(name, "", Subject.OTHER, "", body, error=f"malformed: {type(error).__name__}")
 
 
+MOST_TEXT = 500
+"""Longer than any id of a processor; an index takes no more than a few times as much."""
+
+
 def text_in(value: object) -> str:
-    """Raises ValueError for what a text column does not take."""
-    if not isinstance(value, str) or not value or "\0" in value:
+    """Raises ValueError for what is no id, and what a text column does not take."""
+    if not isinstance(value, str) or not 0 < len(value) <= MOST_TEXT or "\0" in value:
         raise ValueError(value)
     value.encode()
     return value

@@ -13,20 +13,35 @@ _COLUMNS = (
 )
 
 
-async def insert(conn: Conn, event: WebhookEvent, error: str) -> bool:
-    """False when it was received before. With an `error` it is parked at once."""
-    state = EventState.PARKED if error else EventState.RECEIVED
-    made = await conn.fetchval(
+async def insert(conn: Conn, events: Sequence[WebhookEvent]) -> int:
+    """How many were not received before. One with an error is parked at once.
+
+    In the order of their keys: others may be inserting some of the same.
+    """
+    ordered = sorted(events, key=lambda event: (event.tenant_id, event.processor_account_id, event.id))
+    inserted: str = await conn.execute(
         """
-        INSERT INTO webhook_event (tenant_id, processor_account_id, id, type, reference, body, state, due_time,
-                                   receive_time, error, subject, customer_reference)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
-        ON CONFLICT DO NOTHING RETURNING true
+        INSERT INTO webhook_event (tenant_id, processor_account_id, id, type, reference, body, receive_time, error,
+                                   subject, customer_reference, state, due_time)
+        SELECT *, CASE error WHEN '' THEN 'RECEIVED' ELSE 'PARKED' END, CASE error WHEN '' THEN receive_time END
+        FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[], $7::timestamptz[],
+                    $8::text[], $9::text[], $10::text[])
+             AS told (tenant_id, processor_account_id, id, type, reference, body, receive_time, error, subject,
+                      customer_reference)
+        ON CONFLICT DO NOTHING
         """,
-        event.tenant_id, event.processor_account_id, event.id, event.type, event.reference, event.body, state,
-        None if error else event.receive_time, event.receive_time, error, event.subject, event.customer_reference,
+        [event.tenant_id for event in ordered],
+        [event.processor_account_id for event in ordered],
+        [event.id for event in ordered],
+        [event.type for event in ordered],
+        [event.reference for event in ordered],
+        [event.body for event in ordered],
+        [event.receive_time for event in ordered],
+        [event.error for event in ordered],
+        [event.subject for event in ordered],
+        [event.customer_reference for event in ordered],
     )  # fmt: skip
-    return made is True
+    return int(inserted.rpartition(" ")[2])
 
 
 async def claim(conn: Conn, now: datetime, lease: timedelta, limit: int) -> Sequence[WebhookEvent]:
@@ -43,6 +58,35 @@ async def claim(conn: Conn, now: datetime, lease: timedelta, limit: int) -> Sequ
         now, lease, limit,
     )  # fmt: skip
     return [WebhookEvent(*row) for row in rows]
+
+
+async def process_known(conn: Conn, now: datetime, limit: int) -> tuple[int, int]:
+    """Conclude those of the oldest due ones that tell nothing new: they are about nothing that is listened to, or about
+    a charge that is known to have succeeded. How many were looked at, and concluded.
+    """
+    row = await conn.fetchrow(
+        """
+        WITH due AS (
+            SELECT tenant_id, processor_account_id, id FROM webhook_event
+            WHERE state = 'RECEIVED' AND due_time <= $1
+            ORDER BY due_time LIMIT $2 FOR UPDATE SKIP LOCKED
+        ), concluded AS (
+            UPDATE webhook_event e SET state = 'PROCESSED', error = '', due_time = NULL, processed_time = $1
+            FROM due
+            WHERE e.tenant_id = due.tenant_id AND e.processor_account_id = due.processor_account_id AND e.id = due.id
+                AND (e.subject = 'OTHER' OR e.reference = '' OR (e.subject = 'CHARGE' AND EXISTS (
+                    SELECT FROM payment_attempt a
+                    WHERE a.tenant_id = e.tenant_id AND a.processor_account_id = e.processor_account_id
+                        AND a.reference = e.reference AND a.reference <> '' AND a.state = 'SUCCEEDED'
+                )))
+            RETURNING 1
+        )
+        SELECT (SELECT count(*) FROM due), (SELECT count(*) FROM concluded)
+        """,
+        now, limit,
+    )  # fmt: skip
+    assert row is not None, "counts are always one row"
+    return row[0], row[1]
 
 
 async def process(conn: Conn, event: WebhookEvent, now: datetime) -> None:
