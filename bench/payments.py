@@ -85,7 +85,6 @@ async def measure(charges: int, webhooks: int, backlog: int) -> list[Charged | H
     with poster() as client:
         async with collecting() as running:
             found.append(await measure_charges(running, charges))
-            print(found, file=sys.stderr)
             references = await running.references(WARM_UP)
             found.append(await measure_intake(running, client, webhooks, references))
             if backlog:

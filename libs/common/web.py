@@ -8,6 +8,10 @@ from contextlib import asynccontextmanager, contextmanager
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+HEAD_SECONDS = 10.0
+"""Within which the head of a request must have come, from when its connection was made or the last answer given."""
 
 
 class BodyTooLarge(Exception):
@@ -27,6 +31,36 @@ async def body_in(request: Request, most_bytes: int) -> bytes:
     return bytes(body)
 
 
+class _Connection(H11Protocol):
+    """Uvicorn's, closed when it holds out on a head: uvicorn would wait for ever for one that comes byte by byte."""
+
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._expect_head()
+
+    def handle_events(self) -> None:
+        super().handle_events()
+        if self._deadline is not None and self.cycle is not None and not self.cycle.response_complete:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._expect_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+        super().connection_lost(exc)
+
+    def _expect_head(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._deadline = self.loop.call_later(HEAD_SECONDS, self.transport.abort)
+
+
 class _Server(uvicorn.Server):
     """Leaves signals to the process, which has more to stop than this."""
 
@@ -40,7 +74,13 @@ async def serving(listen: str, app: Starlette, *, drain_seconds: int) -> AsyncIt
     """Serve `app` on `listen` ("127.0.0.1:0" picks a port); yields the port. On leaving, requests may still end."""
     listener = _listen(listen)
     config = uvicorn.Config(
-        app, log_config=None, access_log=False, ws="none", lifespan="off", timeout_graceful_shutdown=drain_seconds
+        app,
+        http=_Connection,
+        log_config=None,
+        access_log=False,
+        ws="none",
+        lifespan="off",
+        timeout_graceful_shutdown=drain_seconds,
     )
     server = _Server(config)
     task = asyncio.create_task(server.serve(sockets=[listener]))
