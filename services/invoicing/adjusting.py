@@ -17,7 +17,7 @@ from services.invoicing.domain.settlement import usage_line
 from services.invoicing.domain.subscription import Subscription
 from services.invoicing.peers import Peers
 from services.invoicing.refreshing import missing_of, plans_of, subscriptions_of
-from services.invoicing.slices import key_of
+from services.invoicing.slices import is_limit, key_of
 
 
 async def replace_line(
@@ -62,8 +62,8 @@ async def _with_unused(
     subscriptions: Mapping[str, Subscription],
     plans: Mapping[Source, PlanVersion],
 ) -> tuple[Line, ...]:
-    """The draft's lines, with those of 0 units of the charges with the code, unless one of them has a line."""
-    if not code or any(line.code == code for line in draft.lines):
+    """The draft's lines, with those of 0 units of the charges with the code, unless one of them has a line of usage."""
+    if not code or any(line.code == code and not is_limit(line) for line in draft.lines):
         return draft.lines
     asked = [
         (each.source, each.usage, subscriptions[each.source.subscription_id])

@@ -16,7 +16,7 @@ from services.invoicing.domain.draft import require_draft
 from services.invoicing.domain.invoice import Invoice
 from services.invoicing.domain.line import Line
 from services.invoicing.domain.run import BILL, HAND_OVER
-from services.invoicing.explaining import find_line
+from services.invoicing.explaining import find_usage_line
 from services.invoicing.finalizing import finalize, finalize_sealed
 from services.invoicing.peers import Peers
 from services.invoicing.prepaid import PrepaidCredit
@@ -116,7 +116,7 @@ class DraftServicer(DraftServiceServicer):
         require_draft(found)
 
         def find(lines: Sequence[Line]) -> int:
-            return find_line(invoice_id, lines, code, number)[0] - 1
+            return find_usage_line(invoice_id, lines, code, number)
 
         async def record(conn: Conn) -> bool:
             return await self._record(conn, tenant_id, invoice_id, request_id, request_hash)

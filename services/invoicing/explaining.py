@@ -11,6 +11,7 @@ from services.invoicing.domain.line import Line
 from services.invoicing.domain.subscription import Subscription
 from services.invoicing.peers import Peers
 from services.invoicing.recomputing import recomputed
+from services.invoicing.slices import is_limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,18 @@ async def replay(peers: Peers, tenant_id: str, invoice: Invoice, subscriptions: 
     again = replace(bill, lines=lines, taxes=taxes, discounts=discounts)
     changed = (i for i, (line, amount) in enumerate(zip(bill.lines, amounts, strict=True)) if line.amount != amount)
     return Replay(again, tuple(changed))
+
+
+def find_usage_line(invoice_id: str, lines: Sequence[Line], code: str, number: int) -> int:
+    """As `find_line`, the position; by its code alone, not one that leads to the minimum or maximum of its charge,
+    unless there is no other.
+    """
+    if not number:
+        named = [i for i, line in enumerate(lines) if line.code == code]
+        usage = [i for i in named if not is_limit(lines[i])]
+        if len(usage) == 1:
+            return usage[0]
+    return find_line(invoice_id, lines, code, number)[0] - 1
 
 
 def find_line(invoice_id: str, lines: Sequence[Line], code: str, number: int) -> tuple[int, Line]:

@@ -47,6 +47,11 @@ def key_of(rated_as: RatedUsage | Line) -> RatingKey:
     return rated_as.code, convert.rating_in(rated_as.rating).part_key
 
 
+def is_limit(line: Line) -> bool:
+    """Whether a line leads to the minimum or maximum of its charge."""
+    return line.rating is not None and convert.rating_in(line.rating).part_key[-1]
+
+
 def line_key(line: Line) -> Hashable:
     """Which of an invoice's lines it is, however often that is refreshed."""
     return line.kind, line.source, line.period, key_of(line) if line.rating is not None else line.code

@@ -14,7 +14,10 @@ import pytest
 from cli.stack.endpoint import SERVICES, Endpoint, write_endpoint
 from libs.embedded.valkey import Valkey
 from tests.conftest import Database, Keys
+from tests.invoicing.test_finalized import report
 from tests.invoicing.world import World, deployed
+from weir.invoicing.v1 import credit_notes_pb2
+from weir.invoicing.v1.invoicing_pb2 import Invoice
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,24 @@ async def test_a_subscription_waits_for_its_payment_or_offsets_what_is_not_used(
     assert (await weir("terminate", "s", "--offset-fee", "--keep-fee"))[0] == 2
     assert (await weir("pause", "s", "--refund-fee"))[0] == 0
     assert (await weir("terminate", "s", "--offset-fee"))[0] == 0
+
+
+async def test_what_is_paid_of_unused_days_is_refunded_at_a_change_or_an_end(weir: Weir) -> None:
+    """31 days of January at 3100, 20 of which are left on the 12th, whose price is 2000; all of it is paid."""
+    acme = weir.world.tenant("acme")
+    await acme.plan("ahead", base_fee=3100, in_advance=True)
+    for name in ("changed", "ended"):
+        await acme.subscribe(name, "globex", "ahead", "2024-01-01")
+    await weir.world.bill()
+    payments = weir.world.tenant("acme", "internal").invoicing
+    for each in await acme.invoices():
+        await payments.RecordPayment(report(each.id, 1, Invoice.PAYMENT_STATUS_SUCCEEDED, each.total.minor_units))
+    assert (await weir("change", "changed", "--plan", "pro", "--refund-fee"))[0] == 0
+    assert (await weir("terminate", "ended", "--refund-fee"))[0] == 0
+    await weir.world.bill()
+    notes = (await acme.credit_notes.ListCreditNotes(credit_notes_pb2.ListCreditNotesRequest())).credit_notes
+    kind = credit_notes_pb2.CreditNote.KIND_REFUND
+    assert sorted((each.kind, each.total.minor_units) for each in notes) == [(kind, 2000)] * 2
 
 
 @pytest.mark.parametrize("arguments", [("--when", "someday"), ("--proration", "half")])

@@ -117,6 +117,31 @@ async def test_a_charge_that_was_not_used_has_a_line_once_it_has_units(world: Wo
     assert (await acme.invoicing.ExplainLine(explain)).reproduced
 
 
+async def test_units_told_by_the_code_of_a_charge_are_usage_and_not_its_minimum(world: World, acme: Tenant) -> None:
+    """The minimum of 50 dollars has a line of its own, alone or beside the usage."""
+    calls = pricing_pb2.Charge()
+    calls.CopyFrom(CALLS)
+    calls.minimum_amount = "50"
+    await acme.meter("requests")
+    await acme.plan("api", calls, base_fee=None)
+    await acme.start_clock("2023-11-01")
+    await acme.customer("globex", grace_period_days=10)
+    await acme.subscribe("globex-1", "globex", "api", "2023-11-01")
+    await walk(world, acme, "2023-12-05")
+    [draft] = await acme.invoices()
+    [minimum] = draft.lines
+    assert (minimum.code, minimum.amount.minor_units) == ("calls", 5000)
+    for units, amount in (("3", 300), ("4", 400)):
+        changed = await adjust(acme, draft, "calls", units=units)
+        assert [(each.units, each.amount.minor_units) for each in changed.lines] == [("", 5000), (units, amount)]
+    changed = await adjust(acme, draft, "calls", line_number=1, units="1", unit_amount="46")
+    assert changed.total.minor_units == 5000
+    request = drafts_pb2.ResetLineRequest(request_id=new_request_id(), invoice_id=draft.id, line_code="calls")
+    assert [each.amount.minor_units for each in (await acme.drafts.ResetLine(request)).invoice.lines] == [4600]
+    await finalize(acme, draft.id)
+    await require_reproduced(acme)
+
+
 async def test_a_reset_line_is_what_it_would_have_been(acme: Tenant, draft: Invoice) -> None:
     before = await amounts(acme)
     await adjust(acme, draft, "calls", units="0", unit_amount="1")
