@@ -81,11 +81,23 @@ def invoices_preview(
 
 
 @invoices.command("void")
-def invoices_void(data: Data, invoice: Invoice, as_json: Json = False) -> None:
-    """Void an invoice that nothing was paid of. Credits that it has used go back; its period stays billed."""
+def invoices_void(
+    data: Data,
+    invoice: Invoice,
+    credit: Annotated[
+        str, typer.Option("--credit", metavar="AMOUNT", help="Credit so much of it, with taxes, to the customer.")
+    ] = "",
+    refund: Annotated[
+        str, typer.Option("--refund", metavar="AMOUNT", help="Give so much of what was paid back, with taxes.")
+    ] = "",
+    as_json: Json = False,
+) -> None:
+    """Void an invoice. What was paid of it is to be credited or refunded. Credits that it has used go back; its period
+    stays billed.
+    """
     from cli.commands.invoices import void_invoice
 
-    execute(void_invoice(data, invoice, as_json=as_json))
+    execute(void_invoice(data, invoice, credit, refund, as_json=as_json))
 
 
 @invoices.command("refresh")

@@ -8,6 +8,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from cli.commands.typed import typed_amount
 from cli.connection import Connection, connected_to, new_request_id, pages
 from cli.errors import CliError
 from cli.output import (
@@ -23,6 +24,7 @@ from cli.output import (
     state,
     table,
 )
+from libs.common.wire import money_out
 from weir.invoicing.v1.invoicing_pb2 import (
     ExplainLineRequest,
     ExplainLineResponse,
@@ -124,10 +126,14 @@ async def preview_invoice(data: Path, subscription_id: str, *, as_json: bool) ->
         print_whole(invoice_table(invoice))
 
 
-async def void_invoice(data: Path, number_or_id: str, *, as_json: bool) -> None:
+async def void_invoice(data: Path, number_or_id: str, credit: str, refund: str, *, as_json: bool) -> None:
     async with connected_to(data) as services:
         found = await find_invoice(services, number_or_id)
         request = VoidInvoiceRequest(request_id=new_request_id(), id=found.id)
+        currency = found.total.currency_code
+        for name, text in (("credit_amount", credit), ("refund_amount", refund)):
+            if text:
+                getattr(request, name).CopyFrom(money_out(typed_amount(text, currency)))
         invoice = (await services.invoicing.VoidInvoice(request)).invoice
     if as_json:
         print_json({"invoice": as_dict(invoice)})

@@ -9,10 +9,11 @@ from libs.common.clock import Clock
 from libs.common.errors import BillingError
 from libs.common.postgres import Pool
 from services.invoicing import store
-from services.invoicing.crediting import Till, void_invoice
+from services.invoicing.crediting import Till
 from services.invoicing.domain.activation import Overdue
 from services.invoicing.domain.invoice import State
 from services.invoicing.domain.lifecycle import canceled
+from services.invoicing.voiding import void_invoice
 
 log = structlog.get_logger()
 

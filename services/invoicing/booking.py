@@ -6,7 +6,7 @@ from datetime import datetime
 from libs.common.postgres import Conn
 from services.invoicing import store
 from services.invoicing.domain.credit_note import CreditNote
-from services.invoicing.domain.invoice import Invoice
+from services.invoicing.domain.invoice import Invoice, State
 from services.invoicing.domain.ledger import collection, correction
 from services.invoicing.domain.ledger.account import Account
 from services.invoicing.domain.ledger.booked import Booked
@@ -30,7 +30,10 @@ async def book_note(conn: Conn, tenant_id: str, invoice: Invoice, note: CreditNo
 
 async def book_void_note(conn: Conn, tenant_id: str, note: CreditNote, now: datetime) -> None:
     booked = await _booked(conn, tenant_id, note.invoice_id, now)
-    await _book(conn, tenant_id, correction.note_voided(booked, note), now)
+    head = await store.invoices.head(conn, tenant_id, note.invoice_id)
+    assert head is not None, "invoices are never deleted"
+    of_void = head.state is State.VOIDED
+    await _book(conn, tenant_id, correction.note_voided(booked, note, of_void=of_void), now)
 
 
 async def book_void(conn: Conn, tenant_id: str, invoice_id: str, now: datetime) -> None:

@@ -1,4 +1,4 @@
-"""Credit notes and voids, each in its caller's transaction. Whoever needs both locks the invoice
+"""Credit notes, each in its caller's transaction. Whoever needs both locks the invoice
 first, then the notes.
 """
 
@@ -13,14 +13,13 @@ from libs.common.errors import Conflict, FailedPrecondition, NotFound
 from libs.common.ids import new_id
 from libs.common.postgres import Conn, Pool
 from services.invoicing import store
-from services.invoicing.booking import book_note, book_void, book_void_note
+from services.invoicing.booking import book_note, book_void_note
 from services.invoicing.domain.credit_note import (
     CreditNote,
     Kind,
     NoteRequest,
     applied,
     drafted,
-    require_voidable,
     voided,
 )
 from services.invoicing.domain.invoice import Invoice
@@ -72,7 +71,7 @@ async def use_credits(conn: Conn, tenant_id: str, invoice_ids: Sequence[str]) ->
 
 async def estimated(conn: Conn, tenant_id: str, asked: NoteRequest) -> CreditNote:
     """What `created` would make. Writes nothing, and locks the invoice for one moment of its notes."""
-    invoice = await _locked(conn, tenant_id, asked.invoice_id)
+    invoice = await locked(conn, tenant_id, asked.invoice_id)
     return drafted(invoice, await store.credit_notes.credited(conn, tenant_id, invoice.id), asked)
 
 
@@ -80,10 +79,10 @@ async def created(
     conn: Conn, tenant_id: str, asked: NoteRequest, request_id: UUID, request_hash: bytes, now: datetime
 ) -> CreditNote:
     """Raises WithPayments among what `drafted` raises, as the last."""
-    invoice = await _locked(conn, tenant_id, asked.invoice_id)
+    invoice = await locked(conn, tenant_id, asked.invoice_id)
     note = drafted(invoice, await store.credit_notes.credited(conn, tenant_id, invoice.id), asked)
     if note.kind is Kind.OFFSET:
-        _require_not_collected(invoice)
+        require_not_collected(invoice)
     create_time = (await store.clocks.get(conn, tenant_id)).now(now)
     note = replace(note, id=new_id("cn", now), create_time=create_time)
     if not await store.credit_notes.insert(conn, tenant_id, note, request_id, request_hash, now):
@@ -103,27 +102,6 @@ async def void_note(conn: Conn, tenant_id: str, note_id: str, now: datetime) -> 
     return note
 
 
-async def void_invoice(conn: Conn, tenant_id: str, invoice_id: str, now: datetime) -> None:
-    """Its coupons and credits go back at once, and its prepaid credit as soon as can be.
-
-    Raises WithPayments among what `require_voidable` raises, as the last.
-    """
-    invoice = await _locked(conn, tenant_id, invoice_id)
-    require_voidable(invoice, await store.credit_notes.of_invoice(conn, tenant_id, invoice_id))
-    if await store.paid_units.deducted(conn, tenant_id, invoice_id):
-        raise FailedPrecondition(
-            "INVOICE_DEDUCTED",
-            f"a later invoice deducts units that invoice {invoice.number} charged in advance",
-            invoice_id=invoice.id,
-        )
-    _require_not_collected(invoice)
-    await store.discounts.give_back(conn, tenant_id, invoice_id)
-    await store.balances.give_back(conn, tenant_id, invoice_id)
-    await store.prepaid.ask_back(conn, tenant_id, invoice_id, now)
-    await store.invoices.void(conn, tenant_id, invoice_id)
-    await book_void(conn, tenant_id, invoice_id, now)
-
-
 async def find_note(conn: Conn, tenant_id: str, note_id: str, *, lock: bool = False) -> CreditNote:
     """Raises NotFound CREDIT_NOTE_NOT_FOUND."""
     read = store.credit_notes.lock if lock else store.credit_notes.get
@@ -132,13 +110,15 @@ async def find_note(conn: Conn, tenant_id: str, note_id: str, *, lock: bool = Fa
     return note
 
 
-async def _locked(conn: Conn, tenant_id: str, invoice_id: str) -> Invoice:
+async def locked(conn: Conn, tenant_id: str, invoice_id: str) -> Invoice:
+    """Raises NotFound INVOICE_NOT_FOUND."""
     if (invoice := await store.invoices.lock(conn, tenant_id, invoice_id)) is None:
         raise NotFound("INVOICE_NOT_FOUND", f"there is no invoice {invoice_id}", invoice_id=invoice_id)
     return invoice
 
 
-def _require_not_collected(invoice: Invoice) -> None:
+def require_not_collected(invoice: Invoice) -> None:
+    """Raises WithPayments."""
     if invoice.is_with_payments and invoice.amount_due.minor_units:
         raise WithPayments(
             "PAYMENT_UNDER_WAY",

@@ -10,7 +10,7 @@ from libs.common.wire import money_out, request_id_in, text_in
 from services.invoicing import convert, store
 from services.invoicing.booking import book_payment
 from services.invoicing.clocking import ClockMethods
-from services.invoicing.crediting import Till, void_invoice
+from services.invoicing.crediting import Till
 from services.invoicing.domain.explain import sentences
 from services.invoicing.domain.invoice import Invoice, State
 from services.invoicing.domain.line import Line
@@ -25,6 +25,7 @@ from services.invoicing.subscribing import (
     customer_not_found,
     first_answer,
 )
+from services.invoicing.voiding import void_invoice
 from weir.invoicing.v1 import invoicing_pb2 as pb
 
 
@@ -127,6 +128,7 @@ class InvoicingServicer(SubscriptionMethods, ClockMethods):
     async def VoidInvoice(self, request: pb.VoidInvoiceRequest, context: Context) -> pb.VoidInvoiceResponse:
         tenant_id, invoice_id = caller().tenant_id, text_in(request.id, "id")
         request_id, request_hash = request_id_in(request.request_id), fingerprint(request)
+        credit, refund = convert.given_back_in(request)
 
         async def void() -> Invoice:
             async with self._pool.acquire() as conn, conn.transaction():
@@ -134,7 +136,7 @@ class InvoicingServicer(SubscriptionMethods, ClockMethods):
                 if before is not None:
                     require_same(before, request_hash, request.request_id)
                 else:
-                    await void_invoice(conn, tenant_id, invoice_id, self._clock())
+                    await void_invoice(conn, tenant_id, invoice_id, self._clock(), credit=credit, refund=refund)
                 return await found_invoice(conn, tenant_id, invoice_id)
 
         invoice = await Till(self._pool, self._peers, self._clock).taken_back(tenant_id, invoice_id, void)

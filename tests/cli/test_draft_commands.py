@@ -71,6 +71,18 @@ async def weir(database: Database, keys: Keys, valkey: Valkey, tmp_path: Path) -
         yield Weir(tmp_path, world)
 
 
+async def test_a_void_credits_what_it_is_told_to(weir: Weir) -> None:
+    bought = ("create", "globex", "--currency", "USD", "--item", "Work=2x1.25")
+    made = (await weir.json("invoices", *bought))["invoice"]
+    code, _, err = await weir("invoices", "void", made["number"], "--refund", "2.50")
+    assert (code, "REFUND_EXCEEDS_PAID" in err) == (1, True)
+    assert (await weir("invoices", "void", made["number"], "--credit", "2.505"))[0] == 1
+    voided = await weir.json("invoices", "void", made["number"], "--credit", "2.50")
+    assert voided["invoice"]["state"] == "STATE_VOIDED"
+    [note] = (await weir.json("credit-notes", "list"))["credit_notes"]
+    assert (note["invoice_id"], note["balance"]["minor_units"]) == (made["id"], "250")
+
+
 async def test_items_are_billed_at_once(weir: Weir) -> None:
     bought = ("invoices", "create", "globex", "--add-on", "seat=3", "--item", "Work = hard=2x1.25")
     code, out, err = await weir(*bought)

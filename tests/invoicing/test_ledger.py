@@ -130,10 +130,14 @@ class Books:
         request = credit_notes_pb2.VoidCreditNoteRequest(request_id=new_request_id(), id=note_id)
         await self.tenant.credit_notes.VoidCreditNote(request)
 
-    async def void(self, invoice: Invoice) -> None:
-        await self.tenant.invoicing.VoidInvoice(
-            invoicing_pb2.VoidInvoiceRequest(request_id=new_request_id(), id=invoice.id)
-        )
+    async def void(self, invoice: Invoice, credit: int = 0, refund: int = 0) -> list[str]:
+        """The ids of the notes that it made, a refund last."""
+        amounts = {"credit_amount": money_out(Money(credit, "USD")), "refund_amount": money_out(Money(refund, "USD"))}
+        request = invoicing_pb2.VoidInvoiceRequest(request_id=new_request_id(), id=invoice.id, **amounts)
+        await self.tenant.invoicing.VoidInvoice(request)
+        asked = credit_notes_pb2.ListCreditNotesRequest(invoice_id=invoice.id)
+        notes = (await self.tenant.credit_notes.ListCreditNotes(asked)).credit_notes
+        return [each.id for each in sorted(notes, key=lambda each: each.kind)]
 
 
 @pytest.fixture
@@ -213,6 +217,24 @@ async def test_a_void_takes_back_what_was_earned_and_gives_credits_back(books: B
     await books.void(second)
     first = {"receivable": 3600, "customer_credit": -1200, "tax_payable": -400, "revenue": -2000}
     assert await books.balances("2023-12-02") == first == await books.balances("2023-12-31")
+
+
+async def test_what_a_void_gives_back_of_what_was_paid_is_owed_to_the_customer(books: Books) -> None:
+    invoice = await books.subscribed(fee=3000)
+    await books.pay(invoice, 3600)
+    credit, refund = await books.void(invoice, credit=2400, refund=1200)
+    assert await books.balances("2023-11-30") == {"cash": 3600, "customer_credit": -2400, "refunds_payable": -1200}
+    await books.refund(invoice, refund, 1200, "SUCCEEDED", 1)
+    await books.void_note(credit)  # what was paid is still the customer's
+    assert await books.balances("2023-11-30") == {"cash": 2400, "receivable": -2400}
+
+
+async def test_what_a_void_credits_that_nobody_paid_is_a_bad_debt(books: Books) -> None:
+    invoice = await books.subscribed(fee=3000)
+    [credit] = await books.void(invoice, credit=3600)
+    assert await books.balances("2023-11-30") == {"bad_debt": 3600, "customer_credit": -3600}
+    await books.void_note(credit)
+    assert await books.balances("2023-11-30") == {}
 
 
 async def test_a_note_that_was_not_used_is_taken_back_and_the_rest_of_another_is_forfeited(books: Books) -> None:

@@ -12,7 +12,6 @@ WALLETS = "wallets"
 
 LATER = {
     "sc-adv-02": "charges in advance of recurring meters; fees on an invoice when they are paid",
-    "sc-void-01": "nothing: decision 34 says why what is void gives nothing back",
     "sc-wallet": WALLETS,
     "sc-trace-01": WALLETS,
 }

@@ -35,6 +35,7 @@ from services.invoicing.convert.subscriptions import (
 )
 from services.invoicing.convert.times import instant_in
 from services.invoicing.convert.usages import quantities_in, usage_queries
+from services.invoicing.convert.voids import given_back_in
 
 __all__ = [
     "add_on_in",
@@ -53,6 +54,7 @@ __all__ = [
     "event_charges_in",
     "event_charges_query",
     "fixed_units_out",
+    "given_back_in",
     "instant_in",
     "invoice_out",
     "invoices_out",

@@ -15,7 +15,7 @@ from functools import reduce
 from libs.common.errors import FailedPrecondition, InvalidArgument, NotFound
 from libs.common.money import EXACT, QUOTIENT, Money
 from services.invoicing.domain.bill import Bill, share_of
-from services.invoicing.domain.invoice import AppliedCredit, Invoice, InvoiceKind, State
+from services.invoicing.domain.invoice import AppliedCredit, Invoice, State
 from services.invoicing.domain.tax import InvoiceTax, TaxBase, TaxKey, taxed
 
 _SHARE_DIGITS = Decimal("1e-12")
@@ -284,31 +284,6 @@ def require_owed(invoice: Invoice) -> None:
         )
     if invoice.state is State.VOIDED:
         raise FailedPrecondition("INVOICE_VOIDED", f"invoice {invoice.number} is void", invoice_id=invoice.id)
-
-
-def require_voidable(invoice: Invoice, notes: Iterable[CreditNote]) -> None:
-    """`notes` are those of the invoice.
-
-    Raises FailedPrecondition INVOICE_NOT_FINALIZED, INVOICE_VOIDED, INVOICE_PROGRESSIVE, INVOICE_PAID or
-    INVOICE_CREDITED.
-    """
-    require_owed(invoice)
-    if invoice.kind is InvoiceKind.PROGRESSIVE:
-        raise FailedPrecondition(
-            "INVOICE_PROGRESSIVE",
-            f"later invoices take off what invoice {invoice.number} bills: credit it instead",
-            invoice_id=invoice.id,
-        )
-    if invoice.amount_paid.minor_units or (invoice.is_paid and invoice.amount_due.minor_units):
-        raise FailedPrecondition("INVOICE_PAID", f"invoice {invoice.number} is paid", invoice_id=invoice.id)
-    for note in notes:
-        if note.kind is Kind.CREDIT and note.voided != note.total:
-            raise FailedPrecondition(
-                "INVOICE_CREDITED",
-                f"credit note {note.number} has given something of invoice {invoice.number} back: void it first",
-                invoice_id=invoice.id,
-                credit_note_id=note.id,
-            )
 
 
 def _items(bill: Bill, credited: Credited, asked: Sequence[Item]) -> tuple[tuple[int, Money], ...]:

@@ -11,7 +11,8 @@ _INVOICE_RANGE, _RANGE = _OF_RANGE.format("id"), _OF_RANGE.format("invoice_id")
 # ruff: noqa: S608 what is interpolated are the ranges above
 _DIFFERENCES = f"""
 WITH documents AS (
-    SELECT id AS invoice_id, currency, CASE WHEN state = 'finalized' THEN 1 ELSE 0 END AS stands, amount_due_minor,
+    SELECT id AS invoice_id, currency, CASE WHEN state = 'finalized' THEN 1 ELSE 0 END AS stands,
+        state = 'voided' AS is_void, amount_due_minor,
         amount_paid_minor, credits_minor, prepaid_minor, tax_minor, total_minor
     FROM invoice WHERE {_INVOICE_RANGE}
 ), included AS (
@@ -20,6 +21,7 @@ WITH documents AS (
     SELECT credit_note_id, sum(amount_minor) AS tax FROM credit_note_tax WHERE {_RANGE} GROUP BY 1
 ), notes AS (
     SELECT invoice_id, sum(total_minor) FILTER (WHERE kind = 'refund') AS refund,
+        sum(total_minor) FILTER (WHERE kind <> 'offset' AND voided_minor < total_minor) AS given_back,
         sum(voided_minor - total_minor) FILTER (WHERE kind = 'credit') AS credit,
         sum(voided_minor) FILTER (WHERE voided_minor < total_minor) AS forfeited,
         sum(t.tax) FILTER (WHERE voided_minor < total_minor) AS tax,
@@ -56,7 +58,8 @@ LEFT JOIN notes n USING (invoice_id)
 LEFT JOIN refunds r USING (invoice_id)
 LEFT JOIN disputes p USING (invoice_id)
 CROSS JOIN LATERAL (VALUES
-    ('receivable', stands * (amount_due_minor - amount_paid_minor), l.receivable),
+    ('receivable', CASE WHEN is_void THEN coalesce(n.given_back, 0) ELSE stands * amount_due_minor END
+        - amount_paid_minor, l.receivable),
     ('cash', amount_paid_minor - coalesce(r.amount, 0) - coalesce(p.amount, 0), l.cash),
     ('disputes', p.amount, l.disputes),
     ('refunds_payable', coalesce(r.amount, 0) - coalesce(n.refund, 0), l.refunds_payable),

@@ -77,6 +77,10 @@ async def adjust_fee(clients: Clients, fields: Fields, charge_code: str) -> None
 
 async def void_invoice(clients: Clients, fields: Fields) -> None:
     invoice = await invoice_named(clients, fields.take("invoice"))
+    request = invoicing_pb2.VoidInvoiceRequest(request_id=str(uuid4()), id=invoice.id)
     if fields.take("generate_credit_note", False):
-        raise Unsupported(f"{fields.path}.generate_credit_note")
-    await clients.invoicing.VoidInvoice(invoicing_pb2.VoidInvoiceRequest(request_id=str(uuid4()), id=invoice.id))
+        currency = invoice.total.currency_code
+        for name in ("credit_amount", "refund_amount"):
+            amount = Money(currency_code=currency, minor_units=fields.take(f"{name}_cents", 0))
+            getattr(request, name).CopyFrom(amount)
+    await clients.invoicing.VoidInvoice(request)

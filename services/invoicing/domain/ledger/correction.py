@@ -41,13 +41,21 @@ def noted(booked: Booked, invoice: Invoice, note: CreditNote, credited: Mapping[
     return booked.booking(_source(note), {Account.TAX_PAYABLE: tax, Account.ROUNDING: rest, **against}, changes)
 
 
-def note_voided(booked: Booked, note: CreditNote) -> Booking:
-    """What is left of a note is forfeited; if nothing of it was used, the note is taken back altogether."""
+def note_voided(booked: Booked, note: CreditNote, *, of_void: bool) -> Booking:
+    """What is left of a note is forfeited; if nothing of it was used, the note is taken back altogether. Where its
+    invoice is void (`of_void`), nothing is earned again: what was not paid is a bad debt no more, and what was paid is
+    owed to the customer.
+    """
     made = _source(note)
     source = f"{made}/void/{note.voided.minor_units}"
     forfeited = sum(
         legs.get(Account.FORFEITED_CREDIT, 0) for each, legs in booked.legs.items() if each.startswith(f"{made}/void/")
     )
+    if note.voided == note.total and of_void:
+        total = note.total.minor_units
+        legs = settled(-total, booked.balance(Account.BAD_DEBT))
+        credit = {Account.CUSTOMER_CREDIT: total + forfeited, Account.FORFEITED_CREDIT: -forfeited}
+        return booked.booking(source, {**credit, **legs})
     if note.voided == note.total:
         legs = {account: -amount for account, amount in booked.legs[made].items()}
         legs[Account.CUSTOMER_CREDIT] += forfeited
@@ -59,10 +67,17 @@ def note_voided(booked: Booked, note: CreditNote) -> Booking:
 
 
 def voided(booked: Booked) -> Booking:
-    """Nothing is owed any more, and nothing earned; credits that it used are there again."""
+    """Nothing is owed any more, and nothing earned; credits that it used are there again. What notes have given back
+    stays; as far as nobody paid it, it is a bad debt.
+    """
     changes = {part: -whole(booked.of_part(part)) for part in booked.parts}
     legs = {account: -booked.balance(account) for account in _OF_DOCUMENTS}
+    notes = (its for source, its in booked.legs.items() if source.startswith("note/"))
+    legs[Account.CUSTOMER_CREDIT] += sum(its.get(Account.CUSTOMER_CREDIT, 0) for its in notes)
     legs[Account.RECEIVABLE] = -sum(legs.values())
+    unpaid = max(booked.balance(Account.RECEIVABLE) + legs[Account.RECEIVABLE], 0)
+    legs[Account.RECEIVABLE] -= unpaid
+    legs[Account.BAD_DEBT] += unpaid
     return booked.booking(VOID, legs, changes)
 
 

@@ -26,6 +26,7 @@ TIMINGS = {
     LineKind.ADD_ON: Timing.AT_ISSUE,
     LineKind.BASE_FEE: Timing.BY_DAY,
     LineKind.FIXED_CHARGE: Timing.BY_DAY,
+    LineKind.DEDUCTION: Timing.BY_DAY,
     LineKind.COMMITMENT: Timing.BY_DAY,
     LineKind.USAGE: Timing.AS_USED,
     LineKind.LATE_USAGE: Timing.AS_USED,
