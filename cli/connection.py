@@ -16,9 +16,11 @@ from weir.invoicing.v1.changes_pb2_grpc import PlanChangeServiceStub
 from weir.invoicing.v1.coupons_pb2_grpc import AppliedCouponServiceStub
 from weir.invoicing.v1.credit_notes_pb2_grpc import CreditNoteServiceStub
 from weir.invoicing.v1.customers_pb2_grpc import CustomerServiceStub
+from weir.invoicing.v1.documents_pb2_grpc import DocumentServiceStub
 from weir.invoicing.v1.drafts_pb2_grpc import DraftServiceStub
 from weir.invoicing.v1.fixed_charges_pb2_grpc import FixedChargeServiceStub
 from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceStub
+from weir.invoicing.v1.legal_entities_pb2_grpc import LegalEntityServiceStub
 from weir.invoicing.v1.lines_pb2_grpc import InvoiceLineServiceStub
 from weir.invoicing.v1.one_offs_pb2_grpc import OneOffInvoiceServiceStub
 from weir.invoicing.v1.pauses_pb2_grpc import PauseServiceStub
@@ -49,9 +51,11 @@ if TYPE_CHECKING:
     from weir.invoicing.v1.coupons_pb2_grpc import AppliedCouponServiceAsyncStub
     from weir.invoicing.v1.credit_notes_pb2_grpc import CreditNoteServiceAsyncStub
     from weir.invoicing.v1.customers_pb2_grpc import CustomerServiceAsyncStub
+    from weir.invoicing.v1.documents_pb2_grpc import DocumentServiceAsyncStub
     from weir.invoicing.v1.drafts_pb2_grpc import DraftServiceAsyncStub
     from weir.invoicing.v1.fixed_charges_pb2_grpc import FixedChargeServiceAsyncStub
     from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceAsyncStub
+    from weir.invoicing.v1.legal_entities_pb2_grpc import LegalEntityServiceAsyncStub
     from weir.invoicing.v1.lines_pb2_grpc import InvoiceLineServiceAsyncStub
     from weir.invoicing.v1.one_offs_pb2_grpc import OneOffInvoiceServiceAsyncStub
     from weir.invoicing.v1.pauses_pb2_grpc import PauseServiceAsyncStub
@@ -156,6 +160,14 @@ class Connection:
     @property
     def invoice_lines(self) -> "InvoiceLineServiceAsyncStub":
         return InvoiceLineServiceStub(self._channel("invoicing"))
+
+    @property
+    def legal_entities(self) -> "LegalEntityServiceAsyncStub":
+        return LegalEntityServiceStub(self._channel("invoicing"))
+
+    @property
+    def documents(self) -> "DocumentServiceAsyncStub":
+        return DocumentServiceStub(self._channel("invoicing"))
 
     @property
     def drafts(self) -> "DraftServiceAsyncStub":

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from cli.arguments.options import Data, Json, execute
+from cli.arguments.options import Address, Data, Json, TaxIds, execute
 
 customers = typer.Typer(help="Who is billed.")
 
@@ -68,12 +68,15 @@ def customers_create(
     metadata: Metadata = None,
     tax: Tax = None,
     number_prefix: NumberPrefix = None,
+    address: Address = None,
+    tax_id: TaxIds = None,
     as_json: Json = False,
 ) -> None:
     """Make a customer."""
-    from cli.commands.customers import create_customer, given
+    from cli.commands.customers import create_customer, given, party
 
     fields = given(name, email, time_zone, currency, locale, net_term, grace, skip_zero, metadata, tax, number_prefix)
+    fields |= party(address, tax_id)
     execute(create_customer(data, customer_id, fields, as_json=as_json))
 
 
@@ -92,12 +95,15 @@ def customers_update(
     metadata: Metadata = None,
     tax: Tax = None,
     number_prefix: NumberPrefix = None,
+    address: Address = None,
+    tax_id: TaxIds = None,
     as_json: Json = False,
 ) -> None:
     """Change what is given of a customer."""
-    from cli.commands.customers import given, update_customer
+    from cli.commands.customers import given, party, update_customer
 
     fields = given(name, email, time_zone, currency, locale, net_term, grace, skip_zero, metadata, tax, number_prefix)
+    fields |= party(address, tax_id)
     execute(update_customer(data, customer_id, fields, as_json=as_json))
 
 

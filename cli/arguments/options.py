@@ -23,6 +23,18 @@ Data = Annotated[
 INTERRUPTED_EXIT_CODE = 130
 
 OfCustomer = Annotated[str, typer.Option("--customer", metavar="ID", help="Only those of this customer.")]
+Address = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--address",
+        metavar="PART=TEXT",
+        help="line1, line2, city, postal_code, region or country_code; may be repeated, all that there is then.",
+    ),
+]
+TaxIds = Annotated[
+    list[str] | None,
+    typer.Option("--tax-id", metavar="TYPE=NUMBER", help="Such as eu_vat=DE123456789; may be repeated, all then."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 
 

@@ -72,7 +72,7 @@ async def list_credit_notes(data: Path, customer: str, *, as_json: bool) -> None
 
 async def void_credit_note(data: Path, number_or_id: str, *, as_json: bool) -> None:
     async with connected_to(data) as services:
-        found = await _find(services, number_or_id)
+        found = await find_note(services, number_or_id)
         request = VoidCreditNoteRequest(request_id=new_request_id(), id=found.id)
         note = (await services.credit_notes.VoidCreditNote(request)).credit_note
     if as_json:
@@ -81,7 +81,7 @@ async def void_credit_note(data: Path, number_or_id: str, *, as_json: bool) -> N
         console.print(f"{amount(found.balance)} of credit note {note.number} are void.", markup=False)
 
 
-async def _find(services: Connection, number_or_id: str) -> CreditNote:
+async def find_note(services: Connection, number_or_id: str) -> CreditNote:
     if number_or_id.startswith(ID_PREFIX):
         return (await services.credit_notes.GetCreditNote(GetCreditNoteRequest(id=number_or_id))).credit_note
     request = ListCreditNotesRequest(number=number_or_id)

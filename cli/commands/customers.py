@@ -5,6 +5,7 @@ from pathlib import Path
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
+from cli.commands.parties import address_of, tax_ids_of
 from cli.connection import connected_to, new_request_id, pages
 from cli.errors import WrongUsage
 from cli.output import as_dict, console, print_json, print_list, print_table
@@ -104,6 +105,12 @@ def given(
         "number_prefix": number_prefix,
         "metadata": None if metadata is None else dict(map(_pair, metadata)),
     }
+    return {field: value for field, value in fields.items() if value is not None}
+
+
+def party(address: Sequence[str] | None, tax_ids: Sequence[str] | None) -> dict[str, object]:
+    """The address and the tax ids that were typed."""
+    fields = {"address": address_of(address), "tax_ids": None if tax_ids is None else tax_ids_of(tax_ids)}
     return {field: value for field, value in fields.items() if value is not None}
 
 

@@ -22,9 +22,12 @@ from services.invoicing.coupon_servicer import AppliedCouponServicer
 from services.invoicing.credit_note_servicer import CreditNoteServicer
 from services.invoicing.crediting import Till
 from services.invoicing.customer_servicer import CustomerServicer
+from services.invoicing.document_servicer import DocumentServicer
+from services.invoicing.documents.press import printing
 from services.invoicing.draft_servicer import DraftServicer
 from services.invoicing.fixed_charge_servicer import FixedChargeServicer
 from services.invoicing.ledger_servicer import LedgerServicer
+from services.invoicing.legal_entity_servicer import LegalEntityServicer
 from services.invoicing.line_servicer import InvoiceLineServicer
 from services.invoicing.one_off_servicer import OneOffInvoiceServicer
 from services.invoicing.pause_servicer import PauseServicer
@@ -42,10 +45,12 @@ from weir.invoicing.v1 import (
     coupons_pb2,
     credit_notes_pb2,
     customers_pb2,
+    documents_pb2,
     drafts_pb2,
     fixed_charges_pb2,
     invoicing_pb2,
     ledger_pb2,
+    legal_entities_pb2,
     lines_pb2,
     one_offs_pb2,
     pauses_pb2,
@@ -58,10 +63,12 @@ from weir.invoicing.v1.changes_pb2_grpc import add_PlanChangeServiceServicer_to_
 from weir.invoicing.v1.coupons_pb2_grpc import add_AppliedCouponServiceServicer_to_server
 from weir.invoicing.v1.credit_notes_pb2_grpc import add_CreditNoteServiceServicer_to_server
 from weir.invoicing.v1.customers_pb2_grpc import add_CustomerServiceServicer_to_server
+from weir.invoicing.v1.documents_pb2_grpc import add_DocumentServiceServicer_to_server
 from weir.invoicing.v1.drafts_pb2_grpc import add_DraftServiceServicer_to_server
 from weir.invoicing.v1.fixed_charges_pb2_grpc import add_FixedChargeServiceServicer_to_server
 from weir.invoicing.v1.invoicing_pb2_grpc import add_InvoicingServiceServicer_to_server
 from weir.invoicing.v1.ledger_pb2_grpc import add_LedgerServiceServicer_to_server
+from weir.invoicing.v1.legal_entities_pb2_grpc import add_LegalEntityServiceServicer_to_server
 from weir.invoicing.v1.lines_pb2_grpc import add_InvoiceLineServiceServicer_to_server
 from weir.invoicing.v1.one_offs_pb2_grpc import add_OneOffInvoiceServiceServicer_to_server
 from weir.invoicing.v1.pauses_pb2_grpc import add_PauseServiceServicer_to_server
@@ -85,6 +92,8 @@ SERVICES = (
     advance_fees_pb2.DESCRIPTOR.services_by_name["AdvanceFeeService"].full_name,
     fixed_charges_pb2.DESCRIPTOR.services_by_name["FixedChargeService"].full_name,
     ledger_pb2.DESCRIPTOR.services_by_name["LedgerService"].full_name,
+    legal_entities_pb2.DESCRIPTOR.services_by_name["LegalEntityService"].full_name,
+    documents_pb2.DESCRIPTOR.services_by_name["DocumentService"].full_name,
 )
 
 
@@ -101,6 +110,7 @@ class Settings:
     lease_seconds: int = env("WEIR_INVOICING_LEASE_SECONDS", 30)
     chunk_size: int = env("WEIR_INVOICING_CHUNK_SIZE", 500)
     replay_sample: int = env("WEIR_INVOICING_REPLAY_SAMPLE", 100)
+    presses: int = env("WEIR_INVOICING_PRESSES", 1)
 
 
 @asynccontextmanager
@@ -111,6 +121,7 @@ async def running(settings: Settings, clock: Clock, prepaid: PrepaidCredit | Non
         await create_pool(settings.dsn) as pool,
         calling_peers(settings, clock) as peers,
         aclosing(Alarm(settings.redis_url, NAME)) as alarm,
+        printing(settings.presses) as press,
     ):
 
         async def ready() -> None:
@@ -133,6 +144,8 @@ async def running(settings: Settings, clock: Clock, prepaid: PrepaidCredit | Non
             add_AdvanceFeeServiceServicer_to_server(AdvanceFeeServicer(pool), server)
             add_LedgerServiceServicer_to_server(LedgerServicer(pool, clock), server)
             add_FixedChargeServiceServicer_to_server(FixedChargeServicer(pool, peers, alarm, clock), server)
+            add_LegalEntityServiceServicer_to_server(LegalEntityServicer(pool, press, clock), server)
+            add_DocumentServiceServicer_to_server(DocumentServicer(pool, peers, press, clock), server)
 
         async with serving(settings.listen, SERVICES, register, verifier, ready) as port:
             yield port

@@ -26,10 +26,12 @@ from weir.invoicing.v1.changes_pb2_grpc import PlanChangeServiceStub
 from weir.invoicing.v1.coupons_pb2_grpc import AppliedCouponServiceStub
 from weir.invoicing.v1.credit_notes_pb2_grpc import CreditNoteServiceStub
 from weir.invoicing.v1.customers_pb2_grpc import CustomerServiceStub
+from weir.invoicing.v1.documents_pb2_grpc import DocumentServiceStub
 from weir.invoicing.v1.drafts_pb2_grpc import DraftServiceStub
 from weir.invoicing.v1.fixed_charges_pb2_grpc import FixedChargeServiceStub
 from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceStub
 from weir.invoicing.v1.ledger_pb2_grpc import LedgerServiceStub
+from weir.invoicing.v1.legal_entities_pb2_grpc import LegalEntityServiceStub
 from weir.invoicing.v1.lines_pb2_grpc import InvoiceLineServiceStub
 from weir.invoicing.v1.one_offs_pb2_grpc import OneOffInvoiceServiceStub
 from weir.invoicing.v1.pauses_pb2_grpc import PauseServiceStub
@@ -51,10 +53,12 @@ if TYPE_CHECKING:
     from weir.invoicing.v1.coupons_pb2_grpc import AppliedCouponServiceAsyncStub
     from weir.invoicing.v1.credit_notes_pb2_grpc import CreditNoteServiceAsyncStub
     from weir.invoicing.v1.customers_pb2_grpc import CustomerServiceAsyncStub
+    from weir.invoicing.v1.documents_pb2_grpc import DocumentServiceAsyncStub
     from weir.invoicing.v1.drafts_pb2_grpc import DraftServiceAsyncStub
     from weir.invoicing.v1.fixed_charges_pb2_grpc import FixedChargeServiceAsyncStub
     from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceAsyncStub
     from weir.invoicing.v1.ledger_pb2_grpc import LedgerServiceAsyncStub
+    from weir.invoicing.v1.legal_entities_pb2_grpc import LegalEntityServiceAsyncStub
     from weir.invoicing.v1.lines_pb2_grpc import InvoiceLineServiceAsyncStub
     from weir.invoicing.v1.one_offs_pb2_grpc import OneOffInvoiceServiceAsyncStub
     from weir.invoicing.v1.pauses_pb2_grpc import PauseServiceAsyncStub
@@ -125,6 +129,8 @@ class Tenant:
     lines: "InvoiceLineServiceAsyncStub"
     ledger: "LedgerServiceAsyncStub"
     reports: "CollectionReportServiceAsyncStub"
+    legal_entities: "LegalEntityServiceAsyncStub"
+    documents: "DocumentServiceAsyncStub"
 
     async def meter(self, code: str, property_name: str = "") -> None:
         kind = metering_pb2.Meter.AGGREGATION_SUM if property_name else metering_pb2.Meter.AGGREGATION_COUNT
@@ -274,6 +280,8 @@ class World:
             InvoiceLineServiceStub(self._channel(f"127.0.0.1:{self.invoicing_port}", key)),
             LedgerServiceStub(self._channel(f"127.0.0.1:{self.invoicing_port}", key)),
             CollectionReportServiceStub(self._channel(f"127.0.0.1:{self.invoicing_port}", key)),
+            LegalEntityServiceStub(self._channel(f"127.0.0.1:{self.invoicing_port}", key)),
+            DocumentServiceStub(self._channel(f"127.0.0.1:{self.invoicing_port}", key)),
         )
 
     @asynccontextmanager

@@ -4,6 +4,7 @@ from services.invoicing.convert.adjustments import adjustment_in
 from services.invoicing.convert.coupons import applied_coupon_out, coupon_in, override_in
 from services.invoicing.convert.credit_notes import applied_out, note_in, note_out
 from services.invoicing.convert.customers import customer_change_in, customer_in, customer_out
+from services.invoicing.convert.documents import document_asked_in, document_out
 from services.invoicing.convert.event_charges import (
     charged_out,
     event_charges_in,
@@ -20,6 +21,7 @@ from services.invoicing.convert.invoices import (
     payment_status_in,
     revision_in,
 )
+from services.invoicing.convert.legal_entities import legal_entity_change_in, legal_entity_in, legal_entity_out
 from services.invoicing.convert.one_offs import add_on_in, items_in
 from services.invoicing.convert.plans import latest_version_in, plan_version_in, sold_version_in, taxes_in
 from services.invoicing.convert.previews import previewed_out, totals_out
@@ -51,6 +53,8 @@ __all__ = [
     "customer_change_in",
     "customer_in",
     "customer_out",
+    "document_asked_in",
+    "document_out",
     "event_charges_in",
     "event_charges_query",
     "fixed_units_out",
@@ -61,6 +65,9 @@ __all__ = [
     "is_next_period_in",
     "items_in",
     "latest_version_in",
+    "legal_entity_change_in",
+    "legal_entity_in",
+    "legal_entity_out",
     "line_out",
     "note_in",
     "note_out",

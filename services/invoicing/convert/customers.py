@@ -2,14 +2,15 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from datetime import datetime
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from libs.common.errors import InvalidArgument
 from libs.common.wire import code_in, currency_in, text_in, timestamp_out
-from services.invoicing.domain.customer import Address, Customer
+from services.invoicing.convert.parties import address_in, address_out, locale_in, tax_ids_in, tax_ids_out
+from services.invoicing.domain.customer import Customer
 from services.invoicing.domain.invoice import TENANT_PREFIX
 from services.invoicing.domain.period import is_time_zone
 from weir.invoicing.v1 import invoicing_pb2
@@ -18,12 +19,9 @@ MAX_NET_PAYMENT_TERM_DAYS = 1000
 MAX_GRACE_PERIOD_DAYS = 365
 MAX_METADATA_KEYS = 50
 MAX_TAX_CODES = 100
-MAX_TAX_IDS = 10
 MAX_NUMBER_PREFIX = 20
 
-_LOCALE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,4}", re.ASCII)
 _NUMBER_PREFIX = re.compile(r"[A-Z0-9]+(-[A-Z0-9]+)*", re.ASCII)
-_COUNTRY = re.compile(r"[A-Z]{2}", re.ASCII)
 _SKIPS = {
     invoicing_pb2.Customer.ZERO_AMOUNT_INVOICES_UNSPECIFIED: False,
     invoicing_pb2.Customer.ZERO_AMOUNT_INVOICES_FINALIZE: False,
@@ -55,9 +53,9 @@ def customer_in(message: invoicing_pb2.Customer, create_time: datetime) -> Custo
         time_zone=_time_zone_in(message.time_zone or "UTC"),
         create_time=create_time,
         currency=currency_in(message.currency_code, "customer.currency_code") if message.currency_code else "",
-        locale=_locale_in(message.locale),
-        address=_address_in(message.address),
-        tax_ids=_tax_ids_in(message.tax_ids),
+        locale=locale_in(message.locale, "customer.locale"),
+        address=address_in(message.address, "customer.address"),
+        tax_ids=tax_ids_in(message.tax_ids, "customer.tax_ids"),
         net_payment_term_days=_days_in(
             message.net_payment_term_days, "customer.net_payment_term_days", MAX_NET_PAYMENT_TERM_DAYS
         ),
@@ -99,8 +97,8 @@ def customer_out(customer: Customer) -> invoicing_pb2.Customer:
         create_time=timestamp_out(customer.create_time),
         currency_code=customer.currency,
         locale=customer.locale,
-        address=_address_out(customer.address),
-        tax_ids=[invoicing_pb2.TaxId(type=kind, value=value) for kind, value in customer.tax_ids.items()],
+        address=address_out(customer.address),
+        tax_ids=tax_ids_out(customer.tax_ids),
         net_payment_term_days=customer.net_payment_term_days,
         grace_period_days=customer.grace_period_days,
         zero_amount_invoices=skips if customer.skips_zero_amounts else finalizes,
@@ -119,14 +117,6 @@ def _time_zone_in(value: str) -> str:
     return value
 
 
-def _locale_in(value: str) -> str:
-    if value and not _LOCALE.fullmatch(value):
-        raise InvalidArgument(
-            "LOCALE_MALFORMED", f"{value[:64]!r} is not a language tag such as de-CH", field="customer.locale"
-        )
-    return value
-
-
 def _number_prefix_in(value: str) -> str:
     """Those of the tenant's own numbers are never given."""
     is_wellformed = len(value) <= MAX_NUMBER_PREFIX and _NUMBER_PREFIX.fullmatch(value)
@@ -140,24 +130,6 @@ def _number_prefix_in(value: str) -> str:
     return value
 
 
-def _address_in(message: invoicing_pb2.Address) -> Address:
-    country = message.country_code
-    if country and not _COUNTRY.fullmatch(country):
-        raise InvalidArgument(
-            "COUNTRY_MALFORMED",
-            f"{country[:64]!r} is not two capital letters",
-            field="customer.address.country_code",
-        )
-    names = [each.name for each in fields(Address)]
-    return Address(**{it: text_in(getattr(message, it), f"customer.address.{it}", required=False) for it in names})
-
-
-def _address_out(address: Address) -> invoicing_pb2.Address | None:
-    if address == Address():
-        return None
-    return invoicing_pb2.Address(**{each.name: getattr(address, each.name) for each in fields(Address)})
-
-
 def _tax_codes_in(codes: Sequence[str]) -> tuple[str, ...]:
     field = "customer.tax_codes"
     if len(codes) > MAX_TAX_CODES:
@@ -166,22 +138,6 @@ def _tax_codes_in(codes: Sequence[str]) -> tuple[str, ...]:
     for code in found:
         if found.count(code) > 1:
             raise InvalidArgument("TAX_CODE_DUPLICATE", f"{code} stands twice in {field}", field=field)
-    return found
-
-
-def _tax_ids_in(messages: Sequence[invoicing_pb2.TaxId]) -> dict[str, str]:
-    if len(messages) > MAX_TAX_IDS:
-        raise InvalidArgument(
-            "TOO_MANY_TAX_IDS", f"there are {len(messages)} tax ids, {MAX_TAX_IDS} at most", field="customer.tax_ids"
-        )
-    found: dict[str, str] = {}
-    for i, each in enumerate(messages):
-        kind = code_in(each.type, f"customer.tax_ids[{i}].type")
-        if kind in found:
-            raise InvalidArgument(
-                "TAX_ID_REPEATED", f"there are two tax ids {kind}", field=f"customer.tax_ids[{i}].type"
-            )
-        found[kind] = text_in(each.value, f"customer.tax_ids[{i}].value")
     return found
 
 

@@ -60,9 +60,21 @@ async def lock(conn: Conn, tenant_id: str, customer_id: str) -> Customer | None:
 
 
 async def save(conn: Conn, tenant_id: str, customer: Customer) -> None:
-    """What a request has changed of the locked customer."""
+    """What a request has changed of the locked customer. What documents said of it is kept, unless it was erased."""
+    if customer.erase_time is None:
+        await conn.execute(
+            "INSERT INTO customer_version (tenant_id, customer_id, version, name, locale, address, tax_ids)"
+            " SELECT tenant_id, id, version, name, locale, address, tax_ids FROM customer"
+            " WHERE tenant_id = $1 AND id = $2",
+            tenant_id,
+            customer.id,
+        )
+    else:
+        await conn.execute(
+            "DELETE FROM customer_version WHERE tenant_id = $1 AND customer_id = $2", tenant_id, customer.id
+        )
     await conn.execute(
-        f"UPDATE customer SET ({_SET}) = ROW ({_PLACES}) WHERE tenant_id = $1 AND id = $2",
+        f"UPDATE customer SET ({_SET}, version) = ROW ({_PLACES}, version + 1) WHERE tenant_id = $1 AND id = $2",
         tenant_id,
         customer.id,
         *_values(customer),

@@ -220,7 +220,10 @@ async def finalize(
     await conn.execute(
         "WITH final AS (UPDATE invoice i SET state = 'finalized', sequence = n.sequence, number = n.number,"
         " finalize_time = $5, due_date = n.due_date, overdue_from = n.overdue_from,"
-        " payment_status = CASE WHEN amount_due_minor = 0 THEN 'succeeded' ELSE 'pending' END"
+        " payment_status = CASE WHEN amount_due_minor = 0 THEN 'succeeded' ELSE 'pending' END,"
+        " customer_version = (SELECT c.version FROM customer c WHERE c.tenant_id = $1 AND c.id = i.customer_id),"
+        " (legal_entity_code, legal_entity_version) = (SELECT e.code, e.version FROM legal_entity e"
+        "  WHERE e.tenant_id = $1 AND e.is_default)"
         " FROM unnest($2::text[], $3::bigint[], $4::text[], $7::date[], $8::timestamptz[])"
         "  AS n (id, sequence, number, due_date, overdue_from)"
         " WHERE i.tenant_id = $1 AND i.id = n.id AND i.state = 'draft'"

@@ -1,0 +1,38 @@
+"""Documents."""
+
+from libs.common.errors import InvalidArgument
+from services.invoicing.domain.document import DocumentKind, File, Format
+from weir.invoicing.v1 import documents_pb2 as pb
+
+_KINDS = {
+    pb.Document.KIND_INVOICE: DocumentKind.INVOICE,
+    pb.Document.KIND_CREDIT_NOTE: DocumentKind.CREDIT_NOTE,
+}
+_KINDS_OUT = {kind: value for value, kind in _KINDS.items()}
+_FORMATS = {
+    pb.Document.FORMAT_UNSPECIFIED: Format.PDF,
+    pb.Document.FORMAT_PDF: Format.PDF,
+}
+_FORMATS_OUT = {form: value for value, form in _FORMATS.items()}
+_MEDIA_TYPES = {Format.PDF: "application/pdf", Format.CII: "application/xml", Format.UBL: "application/xml"}
+
+
+def document_asked_in(
+    kind: pb.Document.Kind.ValueType, form: pb.Document.Format.ValueType
+) -> tuple[DocumentKind, Format]:
+    if kind not in _KINDS:
+        raise InvalidArgument("DOCUMENT_KIND_INVALID", "kind is required", field="kind")
+    if form not in _FORMATS:
+        raise InvalidArgument("DOCUMENT_FORMAT_INVALID", "there is no such format of it", field="format")
+    return _KINDS[kind], _FORMATS[form]
+
+
+def document_out(file: File) -> pb.Document:
+    return pb.Document(
+        kind=_KINDS_OUT[file.kind],
+        format=_FORMATS_OUT[file.format],
+        file_name=file.name,
+        media_type=_MEDIA_TYPES[file.format],
+        contents=file.contents,
+        sha256=file.digest.hex(),
+    )

@@ -1,0 +1,98 @@
+"""Documents that were made, and who they are from and to."""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+
+from libs.common.postgres import Conn
+from services.invoicing.domain.customer import Address
+from services.invoicing.domain.document import Buyer, DocumentKind
+from services.invoicing.domain.legal_entity import LegalEntity
+from services.invoicing.domain.period import zone
+from services.invoicing.store import legal_entities
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What a document is kept under."""
+
+    kind: DocumentKind
+    subject_id: str
+    format: str
+    is_void: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """`contents` are None where the customer was erased with his documents."""
+
+    digest: bytes
+    contents: bytes | None
+
+
+async def get(conn: Conn, tenant_id: str, key: Key) -> Kept | None:
+    row = await conn.fetchrow(
+        "SELECT digest, contents FROM document"
+        " WHERE tenant_id = $1 AND kind = $2 AND subject_id = $3 AND format = $4 AND is_void = $5",
+        tenant_id,
+        key.kind,
+        key.subject_id,
+        key.format,
+        key.is_void,
+    )
+    return Kept(row["digest"], row["contents"]) if row else None
+
+
+async def keep(conn: Conn, tenant_id: str, key: Key, customer_id: str, kept: Kept, now: datetime) -> Kept:
+    """The first one that was made: that one is given out."""
+    await conn.execute(
+        "INSERT INTO document (tenant_id, kind, subject_id, format, is_void, customer_id, digest, contents,"
+        " create_time) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING",
+        tenant_id,
+        key.kind,
+        key.subject_id,
+        key.format,
+        key.is_void,
+        customer_id,
+        kept.digest,
+        kept.contents,
+        now,
+    )
+    first = await get(conn, tenant_id, key)
+    assert first is not None, "documents are never deleted"
+    return first
+
+
+async def issuer(conn: Conn, tenant_id: str, invoice_id: str) -> LegalEntity | None:
+    """Whom an invoice was issued by, as it was then; of one that was not, the default legal entity as it is."""
+    row = await conn.fetchrow(
+        "SELECT legal_entity_code, legal_entity_version FROM invoice WHERE tenant_id = $1 AND id = $2",
+        tenant_id,
+        invoice_id,
+    )
+    if row is None or row["legal_entity_code"] is None:
+        return await legal_entities.default(conn, tenant_id)
+    return await legal_entities.as_of(conn, tenant_id, row["legal_entity_code"], row["legal_entity_version"])
+
+
+async def recipient(conn: Conn, tenant_id: str, invoice_id: str) -> Buyer:
+    """Whom an invoice was issued to, as he was then, unless he was erased."""
+    row = await conn.fetchrow(
+        "SELECT c.id, c.time_zone, coalesce(v.name, c.name) AS name, coalesce(v.locale, c.locale) AS locale,"
+        " coalesce(v.address, c.address) AS address, coalesce(v.tax_ids, c.tax_ids) AS tax_ids"
+        " FROM invoice i JOIN customer c ON c.tenant_id = i.tenant_id AND c.id = i.customer_id"
+        " LEFT JOIN customer_version v ON v.tenant_id = c.tenant_id AND v.customer_id = c.id"
+        "  AND v.version = i.customer_version"
+        " WHERE i.tenant_id = $1 AND i.id = $2",
+        tenant_id,
+        invoice_id,
+    )
+    assert row is not None, "the invoice was read before"
+    return Buyer(
+        id=row["id"],
+        name=row["name"],
+        locale=row["locale"],
+        tz=zone(row["time_zone"]),
+        address=Address(**json.loads(row["address"])),
+        tax_ids=json.loads(row["tax_ids"]),
+    )
