@@ -146,10 +146,8 @@ async def test_what_was_voided_is_stamped_and_what_was_given_out_before_is_kept(
     acme = await billed(world, "voids")
     [invoice] = await acme.invoices()
     before = await document(acme, invoice.id)
-    async with world.database() as conn:
-        await conn.execute(
-            "UPDATE invoicing.invoice SET state = 'voided', hand_over_time = NULL WHERE tenant_id = 'voids'"
-        )
+    request = invoicing_pb2.VoidInvoiceRequest(request_id=new_request_id(), id=invoice.id)
+    await acme.invoicing.VoidInvoice(request)
     void = await document(acme, invoice.id)
     assert "storniert" in text(void).lower()
     assert "IBAN DE89" in text(void)  # at the foot, as ever; but nobody is asked to pay
