@@ -21,9 +21,9 @@ def simulate(
     period: Annotated[
         str,
         typer.Option(
-            metavar="MONTH|DAY",
-            help="The month, such as 2023-11; or the first day of a week, quarter, half-year or year that the"
-            " candidates are billed by.",
+            metavar="PERIOD",
+            help="Such as 2023-11, 2023-W47, 2023-Q4, 2023-H2 or 2023; or the first day of what the first candidate is"
+            " billed by. Plans may be billed by other intervals: their bills' share in it is compared.",
         ),
     ],
     watermark: Annotated[int, typer.Option(help="Of an earlier simulation, whose usage is meant; 0: now.")] = 0,

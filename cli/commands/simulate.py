@@ -1,14 +1,12 @@
 """`weir simulate`."""
 
 import csv
-import re
 import sys
 from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
 
-from google.type.date_pb2 import Date
-
 from cli.commands.plan_versions import version_name
+from cli.commands.simulated_periods import period_in
 from cli.commands.simulation_chart import Chart
 from cli.connection import Connection, connected_to
 from cli.errors import WrongUsage
@@ -18,7 +16,6 @@ from libs.common.rpc.client import typed_errors
 from weir.common.v1 import money_pb2
 from weir.pricing.v1.simulation_pb2 import SimulateRequest, SimulateResponse, SubscriptionChange
 
-_PERIOD = re.compile(r"(\d{4})-(\d\d)(?:-(0[1-9]|[12]\d|3[01]))?", re.ASCII)
 COLUMNS = (
     "subscription_id",
     "customer_id",
@@ -38,7 +35,7 @@ async def run_simulation(
     if as_csv and as_json:
         raise WrongUsage("--csv and --json exclude each other")
     request = _request(plan, candidates, period, watermark)
-    when = "from" if request.HasField("start_date") else "in"
+    when = "in" if request.interval else "from"
     async with connected_to(data) as services:
         parts = _parts(services, request)
         if as_csv:
@@ -55,13 +52,11 @@ async def run_simulation(
 
 
 def _request(plan: str, candidates: Sequence[str], period: str, watermark: int) -> SimulateRequest:
-    if (found := _PERIOD.fullmatch(period)) is None:
-        raise WrongUsage(f"--period: {period!r} is not a month such as 2023-11, nor a day such as 2023-10-01")
+    told = period_in(period)
     current = version_name(plan)
-    begin = Date(year=int(found[1]), month=int(found[2]), day=int(found[3] or 0))
     return SimulateRequest(
-        month=None if begin.day else begin,
-        start_date=begin if begin.day else None,
+        start_date=told.start_date,
+        interval=told.interval,
         plan_code=current.plan_code,
         plan_version=current.version,
         candidates=map(version_name, candidates),

@@ -28,6 +28,7 @@ from services.pricing.tax_servicer import TaxServicer
 from services.pricing.threshold_servicer import ThresholdServicer
 from services.pricing.versions import Versions
 from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceStub
+from weir.metering.v1.event_charges_pb2_grpc import EventChargeServiceStub
 from weir.metering.v1.metering_pb2_grpc import MeteringServiceStub
 from weir.pricing.v1 import (
     addons_pb2,
@@ -115,7 +116,9 @@ async def calling_peers(settings: Settings, clock: Clock) -> AsyncIterator[Peers
     """Channels connect when they are first used: pricing starts, and rates, without its peers."""
     async with channel(settings.metering_target) as metering, channel(settings.invoicing_target) as invoicing:
         issuer = Issuer(load_private_key(settings.signing_key), clock)
-        yield Peers(MeteringServiceStub(metering), InvoicingServiceStub(invoicing), issuer)
+        yield Peers(
+            MeteringServiceStub(metering), EventChargeServiceStub(metering), InvoicingServiceStub(invoicing), issuer
+        )
 
 
 async def server() -> None:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 from libs.common.credentials import Issuer
 from libs.common.rpc.client import credential
 from weir.invoicing.v1 import invoicing_pb2
-from weir.metering.v1 import metering_pb2
+from weir.metering.v1 import event_charges_pb2, metering_pb2
 
 if TYPE_CHECKING:
     from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceAsyncStub
+    from weir.metering.v1.event_charges_pb2_grpc import EventChargeServiceAsyncStub
     from weir.metering.v1.metering_pb2_grpc import MeteringServiceAsyncStub
 
 PAGE = 500
@@ -20,9 +21,14 @@ PAGE = 500
 
 class Peers:
     def __init__(
-        self, metering: "MeteringServiceAsyncStub", invoicing: "InvoicingServiceAsyncStub", issuer: Issuer
+        self,
+        metering: "MeteringServiceAsyncStub",
+        event_charges: "EventChargeServiceAsyncStub",
+        invoicing: "InvoicingServiceAsyncStub",
+        issuer: Issuer,
     ) -> None:
         self._metering = metering
+        self._event_charges = event_charges
         self._invoicing = invoicing
         self._issuer = issuer
 
@@ -57,6 +63,11 @@ class Peers:
 
     async def hours(self, tenant_id: str, request: metering_pb2.QueryUsageRequest) -> metering_pb2.QueryUsageResponse:
         return await self._metering.QueryUsage(request, metadata=self._key(tenant_id))
+
+    async def event_charges(
+        self, tenant_id: str, request: event_charges_pb2.GetEventChargesRequest
+    ) -> event_charges_pb2.GetEventChargesResponse:
+        return await self._event_charges.GetEventCharges(request, metadata=self._key(tenant_id))
 
     def _key(self, tenant_id: str) -> tuple[tuple[str, str], ...]:
         return credential(self._issuer.internal_key(tenant_id))

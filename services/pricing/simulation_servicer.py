@@ -12,16 +12,16 @@ from services.pricing.convert.simulation import (
     Asked,
     change_out,
     require_different,
+    require_events,
     require_whole,
     simulate_in,
     simulation_out,
 )
 from services.pricing.domain.needs import MeteredVersion
-from services.pricing.domain.plans import BillingInterval
-from services.pricing.domain.simulation import Change, Subject, Told, change_of, refusal_of
+from services.pricing.domain.simulation import Change, change_of, refusal_of
 from services.pricing.domain.simulation_sums import Sums
 from services.pricing.peers import Peers
-from services.pricing.simulating import Replay
+from services.pricing.simulating import Replay, Replayed
 from services.pricing.versions import Versions
 from weir.pricing.v1 import simulation_pb2
 from weir.pricing.v1.simulation_pb2_grpc import SimulationServiceServicer
@@ -43,9 +43,10 @@ class SimulationServicer(SimulationServiceServicer):
         tenant_id = caller().tenant_id
         asked = simulate_in(request)
         candidates = await self._candidates(tenant_id, asked)
-        first, interval = asked.first_day, candidates[0].version.billing_interval
+        first, interval = asked.first_day, asked.interval or candidates[0].version.billing_interval
         require_whole(first, interval)
-        sums = Sums([each.version for each in candidates], first.isoformat(), asked.plan_code, str(asked.version))
+        versions = [each.version for each in candidates]
+        sums = Sums(versions, first.isoformat(), interval, asked.plan_code, str(asked.version))
         replay = Replay(self._peers, self._versions, tenant_id, first, interval, candidates, asked.watermark)
         async with aclosing(replay.chunks(asked.plan_code, asked.version)) as chunks:
             async for chunk in chunks:
@@ -62,13 +63,15 @@ class SimulationServicer(SimulationServiceServicer):
             for code, number in asked.candidates
         ]
         require_different(versions)
-        interval = BillingInterval.MONTHLY if asked.is_month else versions[0].billing_interval
-        if refusals := [refusal for version in versions if (refusal := refusal_of(version, interval))]:
+        if refusals := [refusal for version in versions if (refusal := refusal_of(version))]:
             raise refusals[0]
+        if any(charge.in_advance for version in versions for charge in version.charges):
+            recurring = {meter.code async for meter in self._peers.meters(tenant_id) if meter.recurring}
+            require_events(versions, recurring)
         return [MeteredVersion.of(version) for version in versions]
 
 
-async def _changes(chunk: Sequence[tuple[Subject, Told]], candidates: Sequence[MeteredVersion]) -> list[Change]:
+async def _changes(chunk: Sequence[Replayed], candidates: Sequence[MeteredVersion]) -> list[Change]:
     changes: list[Change] = []
     for index, (subject, told) in enumerate(chunk):
         if index % SUBJECTS_BETWEEN_PAUSES == 0:

@@ -3,20 +3,24 @@
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.common.money import Money
+from services.pricing.domain.accumulation import Accumulation
+from services.pricing.domain.bills import Bill, Span
 from services.pricing.domain.calendar import Period, zone
 from services.pricing.domain.commitments import FixedCharge, MinimumCommitment
 from services.pricing.domain.intervals import whole
 from services.pricing.domain.needs import MeteredVersion, needs_of
 from services.pricing.domain.percentage import PercentagePrice
 from services.pricing.domain.plans import BillingInterval, Charge, Phase, PlanVersion, PriceChange
-from services.pricing.domain.simulation import Span, cost, refusal_of
+from services.pricing.domain.simulation import Told, cost, refusal_of
 from services.pricing.domain.standard import StandardPrice
+from services.pricing.domain.time_of_day import TimeOfDayPrice
 from services.pricing.domain.usage import Usage
 from tests.pricing.conftest import NOW
 
@@ -34,7 +38,7 @@ def of(version: PlanVersion, over: Span, units: int = 0) -> int:
     """Minor units, for so many calls."""
     metered = MeteredVersion.of(version)
     told = {source: [Usage("calls", Decimal(units))] for _, source in metered.in_month(over.month).sources}
-    return cost(metered, told, over).amount.minor_units
+    return cost(metered, [Bill(over)], [Told(told)]).amount.minor_units
 
 
 def day(number: int, month: int = 11) -> datetime:
@@ -96,14 +100,17 @@ def test_a_phase_holds_by_the_month_of_the_contract_and_its_prices_are_asked_for
 
 
 @pytest.mark.parametrize(
-    ("version", "reason"),
+    ("changed", "is_refused"),
     [
-        (replace(PLAN, billing_interval=BillingInterval.YEARLY), "PERIOD_NOT_WHOLE"),
-        (replace(PLAN, charges=(replace(CALLS, in_advance=True),)), "PLAN_UNSUPPORTED"),
+        ({}, False),
+        ({"prorated": True}, True),
+        ({"accumulation": Accumulation.CONTRACT}, True),
+        ({"price": TimeOfDayPrice("UTC", (), Decimal(1))}, True),
     ],
 )
-def test_what_a_period_alone_does_not_tell_is_refused(version: PlanVersion, reason: str) -> None:
-    refused = refusal_of(version, BillingInterval.MONTHLY)
-    assert refused is not None
-    assert refused.reason == reason
-    assert refusal_of(PLAN, BillingInterval.MONTHLY) is None
+def test_what_no_single_event_can_be_charged_for_is_refused(changed: dict[str, Any], is_refused: bool) -> None:
+    refused = refusal_of(replace(PLAN, charges=(CALLS, replace(CALLS, code="early", in_advance=True, **changed))))
+    assert (refused is not None) == is_refused
+    if refused is not None:
+        assert (refused.reason, refused.metadata["fields"]) == ("PLAN_UNSUPPORTED", "charges[1].in_advance")
+    assert refusal_of(replace(PLAN, charges=(replace(CALLS, **changed),))) is None

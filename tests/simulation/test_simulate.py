@@ -253,22 +253,23 @@ async def test_a_whole_interval_costs_what_is_invoiced_for_it(
     for name, start in (("s", "2023-10-10"), ("t", "2023-11-22T12:00")):
         await acme.subscribe(name, "c", "long", start)
         await acme.events(name, 2000, at="2023-11-23", prefix=name)
-    await acme.subscribe("monthly", "c", "classic", "2023-10-01")
     found = await simulate(acme, "long", month=None, start_date=first)
     invoiced = await billed(acme, world, end)
-    monthly, *changes = found.changes
-    assert {each.subscription_id: each.before.amount.minor_units for each in changes} == {
+    assert {each.subscription_id: each.before.amount.minor_units for each in found.changes} == {
         name: invoiced[name] for name in ("s", "t")
     }
-    assert (monthly.failure_reason, found.sums.failed_count) == ("PERIOD_NOT_WHOLE", 1)
+
+
+FEBRUARY: dict[str, object] = {"month": None, "start_date": Date(year=2023, month=2, day=1)}
 
 
 @pytest.mark.parametrize(
     ("candidates", "fields", "reason"),
     [
-        (["yearly"], {}, "PERIOD_NOT_WHOLE"),
-        (["yearly"], {"month": None, "start_date": Date(year=2023, month=2, day=1)}, "PERIOD_NOT_WHOLE"),
-        (["yearly", "classic"], {"month": None, "start_date": Date(year=2023, month=1, day=1)}, "PERIOD_NOT_WHOLE"),
+        (["yearly"], FEBRUARY, "PERIOD_NOT_WHOLE"),
+        (["classic"], FEBRUARY | {"interval": 3}, "PERIOD_NOT_WHOLE"),
+        (["classic"], FEBRUARY | {"interval": 9}, "BILLING_INTERVAL_UNKNOWN"),
+        (["classic"], {"interval": 5}, "FIELD_UNUSED"),
         (["classic"], {"start_date": Date(year=2023, month=1, day=1)}, "FIELD_MISSING"),
         (["classic"], {"month": None, "start_date": Date(year=2023, month=2, day=30)}, "MONTH_MALFORMED"),
         (["early"], {}, "PLAN_UNSUPPORTED"),
@@ -279,7 +280,9 @@ async def test_a_period_that_is_not_whole_and_what_it_does_not_tell_are_refused(
 ) -> None:
     await two_plans(acme)
     await sell(acme, "yearly", PlanVersion.BILLING_INTERVAL_YEARLY)
-    early = Charge(code="early", meter_code="requests", standard=StandardPrice(unit_price="1"), in_advance=True)
+    held = Meter(code="seats", aggregation=Meter.AGGREGATION_SUM, value_property="n", recurring=True)
+    await acme.metering.CreateMeter(CreateMeterRequest(request_id=new_request_id(), meter=held))
+    early = Charge(code="early", meter_code="seats", standard=StandardPrice(unit_price="1"), in_advance=True)
     await acme.plan("early", early)
     with pytest.raises(InvalidArgument, match=reason):
         await simulate(acme, *candidates, **fields)

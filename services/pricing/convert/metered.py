@@ -4,15 +4,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import TypeAlias
 
 from libs.common.wire import period_out
+from services.pricing.domain.advance import Recorded
+from services.pricing.domain.bills import Span
 from services.pricing.domain.breakdown import EXACT, ZERO
 from services.pricing.domain.calendar import Period
 from services.pricing.domain.needs import Needs, Source, Split
-from services.pricing.domain.simulation import Told
 from services.pricing.domain.time_of_day import TimeOfDayPrice, window_at
 from services.pricing.domain.usage import EventValue, Group, Usage
-from weir.metering.v1 import metering_pb2
+from weir.metering.v1 import event_charges_pb2, metering_pb2
+
+Usages: TypeAlias = dict[Source, list[Usage]]
 
 NO_AMOUNTS = (EventValue(),)
 """Of events that carry none."""
@@ -20,13 +24,17 @@ NO_AMOUNTS = (EventValue(),)
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """What is asked of a subscription: a part of the month, or all of it. `start` is that of the subscription."""
+    """What is asked of a subscription: a part of a billing interval, or all of it. `start` is that of the contract."""
 
     subscription_id: str
     start: datetime
     period: Period
     full_period: Period
     time_zone: str
+
+    @classmethod
+    def of(cls, subscription_id: str, span: Span) -> "Stretch":
+        return cls(subscription_id, span.start, span.period, span.whole, span.tz.key)
 
     @property
     def before(self) -> Period | None:
@@ -36,11 +44,11 @@ class Stretch:
 
 def usage_queries(stretch: Stretch, needs: Needs) -> Iterator[metering_pb2.GetUsageRequest]:
     """One for each way in which usage is to be told, and one more where that of the contract before is needed; none for
-    usage by the hour.
+    usage by the hour or event by event.
     """
     period, full_period = stretch.period, stretch.full_period
     for split, meters in needs.items():
-        if split.hours is not None:
+        if split.hours is not None or split.in_advance:
             continue
         is_part = split.prorated or period != full_period
         yield metering_pb2.GetUsageRequest(
@@ -64,12 +72,12 @@ def usage_queries(stretch: Stretch, needs: Needs) -> Iterator[metering_pb2.GetUs
             )
 
 
-def told_in(stretch: Stretch, needs: Needs, answers: Iterable[metering_pb2.GetUsageResponse]) -> Told:
+def told_in(stretch: Stretch, needs: Needs, answers: Iterable[metering_pb2.GetUsageResponse]) -> Usages:
     """`answers` to `usage_queries`."""
-    told: dict[Source, list[Usage]] = {}
+    told: Usages = {}
     each = iter(answers)
     for split in needs:
-        if split.hours is None:
+        if split.hours is None and not split.in_advance:
             usages = [_usage_in(usage, split) for usage in next(each).usages]
             if split.accumulates:
                 earlier = [_usage_in(usage, split) for usage in next(each).usages] if stretch.before else []
@@ -93,7 +101,7 @@ def hours_query(
     )
 
 
-def hours_in(split: Split, price: TimeOfDayPrice, answer: metering_pb2.QueryUsageResponse) -> Told:
+def hours_in(split: Split, price: TimeOfDayPrice, answer: metering_pb2.QueryUsageResponse) -> Usages:
     """Hours added up by window."""
     sums: dict[tuple[str, str, Group], tuple[Decimal, int]] = {}
     for hour in answer.windows:
@@ -102,11 +110,40 @@ def hours_in(split: Split, price: TimeOfDayPrice, answer: metering_pb2.QueryUsag
             key = usage.meter_code, window, _group_in(usage)
             quantity, count = sums.get(key, (ZERO, 0))
             sums[key] = EXACT.add(quantity, Decimal(usage.quantity)), count + usage.event_count
-    told: dict[Source, list[Usage]] = {}
+    told: Usages = {}
     for (meter, window, group), (quantity, count) in sums.items():
         summed = Usage(meter, quantity, group=group, event_count=count, window=window)
         told.setdefault(Source(meter, split), []).append(summed)
     return told
+
+
+def events_query(
+    stretch: Stretch, split: Split, meter_code: str, watermark: int
+) -> event_charges_pb2.GetEventChargesRequest:
+    return event_charges_pb2.GetEventChargesRequest(
+        query=metering_pb2.GetUsageRequest(
+            subscription_id=stretch.subscription_id,
+            meter_codes=[meter_code],
+            period=period_out(stretch.period.start, stretch.period.end),
+            parts=_parts_out(split),
+            group_by=split.group_by,
+            watermark=watermark,
+        )
+    )
+
+
+def recorded_in(answer: event_charges_pb2.GetEventChargesResponse) -> list[Recorded]:
+    return [
+        Recorded(
+            filter_code=each.usage.part,
+            group=tuple(sorted(each.usage.group.items())),
+            number=each.event_number,
+            value=Decimal(each.value),
+            amount=Decimal(each.amount or 0),
+            mark=Decimal(each.usage.high_water_mark),
+        )
+        for each in answer.charges
+    ]
 
 
 def _parts_out(split: Split) -> list[metering_pb2.UsagePart]:

@@ -1,7 +1,7 @@
 """What Simulate is asked, and what it answers, on the wire."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
@@ -10,14 +10,14 @@ from libs.common.errors import InvalidArgument
 from libs.common.money import Money
 from libs.common.wire import code_in, money_out
 from services.pricing.convert.collected import read_all, require_unique
-from services.pricing.convert.versions import version_number_in
+from services.pricing.convert.versions import interval_in, version_number_in
 from services.pricing.domain.intervals import begins
 from services.pricing.domain.plans import BillingInterval, PlanVersion
 from services.pricing.domain.rating import MAX_MINOR_UNITS
 from services.pricing.domain.simulation import Change, Cost, Reached
 from services.pricing.domain.simulation_sums import Outcome, Revenue, Sums
 from weir.common.v1 import money_pb2
-from weir.pricing.v1 import simulation_pb2
+from weir.pricing.v1 import pricing_pb2, simulation_pb2
 
 MAX_CANDIDATES = 10
 FIRST_YEAR, LAST_YEAR = 2000, 2199
@@ -26,12 +26,13 @@ FIRST_YEAR, LAST_YEAR = 2000, 2199
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """`first_day` is that of the period, a billing interval of the candidates unless it `is_month`; a `plan_code` of ""
-    is every plan, a version of 0 every version; of a candidate, the newest.
+    """`first_day` is that of the period, which is an `interval` of the calendar, or one by which the first candidate is
+    billed where that is None; a `plan_code` of "" is every plan, a version of 0 every version; of a candidate, the
+    newest.
     """
 
     first_day: date
-    is_month: bool
+    interval: BillingInterval | None
     plan_code: str
     version: int
     candidates: tuple[tuple[str, int], ...]
@@ -43,7 +44,7 @@ def simulate_in(request: simulation_pb2.SimulateRequest) -> Asked:
     version = version_number_in(request.plan_version, "plan_version") if request.plan_version else 0
     return Asked(
         first_day=_first_day_in(request),
-        is_month=request.HasField("month"),
+        interval=_interval_in(request),
         plan_code=code_in(request.plan_code, "plan_code") if request.plan_code or version else "",
         version=version,
         candidates=_candidates_in(request.candidates, "candidates"),
@@ -62,9 +63,24 @@ def require_whole(first_day: date, interval: BillingInterval) -> None:
     if not begins(first_day, interval):
         raise InvalidArgument(
             "PERIOD_NOT_WHOLE",
-            f"start_date is {first_day}; what is billed {interval} begins on another day of the calendar",
+            f"start_date is {first_day}; a {interval} period begins on another day of the calendar",
             field="start_date",
         )
+
+
+def require_events(candidates: Sequence[PlanVersion], recurring: Container[str]) -> None:
+    """Units that go on into the next period are not charged by single events."""
+    for version in candidates:
+        for index, charge in enumerate(version.charges):
+            if charge.in_advance and charge.meter_code in recurring:
+                raise InvalidArgument(
+                    "PLAN_UNSUPPORTED",
+                    f"version {version.version} of plan {version.plan_code} has charges[{index}].in_advance with the"
+                    f" recurring meter {charge.meter_code}, which can't be charged event by event",
+                    plan_code=version.plan_code,
+                    version=str(version.version),
+                    fields=f"charges[{index}].in_advance",
+                )
 
 
 def change_out(change: Change) -> simulation_pb2.SubscriptionChange:
@@ -109,6 +125,14 @@ def _first_day_in(request: simulation_pb2.SimulateRequest) -> date:
             + (", and the day 0" if field == "month" else ""),
             field=field,
         ) from None
+
+
+def _interval_in(request: simulation_pb2.SimulateRequest) -> BillingInterval | None:
+    if not request.HasField("month"):
+        return interval_in(request.interval, "interval") if request.interval else None
+    if request.interval not in (0, pricing_pb2.PlanVersion.BILLING_INTERVAL_MONTHLY):
+        raise InvalidArgument("FIELD_UNUSED", "interval has no meaning beside month", field="interval")
+    return BillingInterval.MONTHLY
 
 
 def _candidates_in(names: Sequence[simulation_pb2.PlanVersionName], field: str) -> tuple[tuple[str, int], ...]:

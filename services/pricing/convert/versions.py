@@ -126,7 +126,7 @@ def _base_fee_in(contents: Contents) -> Money | None:
     return charged_in(message.base_fee, True, "version.base_fee", currency) if message.HasField("base_fee") else None
 
 
-def _interval_in(value: pricing_pb2.PlanVersion.BillingInterval.ValueType, field: str) -> BillingInterval:
+def interval_in(value: pricing_pb2.PlanVersion.BillingInterval.ValueType, field: str) -> BillingInterval:
     if not value:
         raise InvalidArgument("FIELD_MISSING", f"{field} is required", field=field)
     if value not in _INTERVALS:
@@ -135,7 +135,7 @@ def _interval_in(value: pricing_pb2.PlanVersion.BillingInterval.ValueType, field
 
 
 _FIELDS: dict[str, Callable[[Contents], Any]] = {
-    "billing_interval": lambda each: _interval_in(each[0].billing_interval, "version.billing_interval"),
+    "billing_interval": lambda each: interval_in(each[0].billing_interval, "version.billing_interval"),
     "base_fee": _base_fee_in,
     "base_fee_in_advance": lambda each: each[0].base_fee_in_advance,
     "tax_inclusive": lambda each: each[0].tax_inclusive,

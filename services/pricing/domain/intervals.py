@@ -24,11 +24,16 @@ def whole(first: date, interval: BillingInterval, tz: ZoneInfo) -> Period:
     return Period(begin(first, tz), begin(date(months // 12, months % 12 + 1, 1), tz))
 
 
+def first_day(day: date, interval: BillingInterval) -> date:
+    """Of the interval of the calendar that `day` is in."""
+    if interval is BillingInterval.WEEKLY:
+        return day - timedelta(days=day.weekday())
+    return date(day.year, day.month - (day.month - 1) % _MONTHS[interval], 1)
+
+
 def begins(first: date, interval: BillingInterval) -> bool:
     """Whether an interval of the calendar begins then: weeks on Mondays, all else with the year."""
-    if interval is BillingInterval.WEEKLY:
-        return not first.weekday()
-    return first.day == 1 and (first.month - 1) % _MONTHS[interval] == 0
+    return first_day(first, interval) == first
 
 
 def months_between(start: datetime, later: datetime, tz: ZoneInfo) -> int:

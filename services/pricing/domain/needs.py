@@ -1,7 +1,7 @@
 """What a plan version needs to be told of usage before its charges can be rated."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, TypeAlias
 
 from services.pricing.domain.accumulation import Accumulation
@@ -19,7 +19,7 @@ ALL_EVENTS = 100_000
 class Split:
     """How a meter's usage is to be told: by which parts (code, properties) and groups, with how many first events,
     whether with that of the contract before, by the windows of which price, and whether for the days that units are
-    held.
+    held; `in_advance` event by event, in the order of recording.
     """
 
     parts: tuple[tuple[str, tuple[PropertyFilter, ...]], ...] = ()
@@ -28,11 +28,12 @@ class Split:
     accumulates: bool = False
     hours: TimeOfDayPrice | None = None
     prorated: bool = False
+    in_advance: bool = False
     _hash: int = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         told = (self.parts, self.group_by, self.first_events, self.accumulates, self.hours, self.prorated)
-        object.__setattr__(self, "_hash", hash(told))
+        object.__setattr__(self, "_hash", hash((*told, self.in_advance)))
 
     def __hash__(self) -> int:
         """Computed once: usage is looked up by it for every charge of every subscription."""
@@ -48,17 +49,24 @@ class Source(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class MeteredVersion:
-    """A version with the source of each charge, by charge code; and what it is in each of its phases."""
+    """A version; itself with its charges in arrears alone, and the source of each of these, by charge code; its charges
+    in advance with theirs; and what it is in each of its phases.
+    """
 
     version: PlanVersion
+    in_arrears: PlanVersion
     sources: tuple[tuple[str, Source], ...]
+    in_advance: tuple[tuple[Charge, Source], ...]
     in_phases: tuple[tuple[Phase, "MeteredVersion"], ...] = ()
 
     @classmethod
     def of(cls, version: PlanVersion) -> "MeteredVersion":
+        in_arrears = tuple(charge for charge in version.charges if not charge.in_advance)
         return cls(
             version,
-            tuple((charge.code, source_of(charge)) for charge in version.charges),
+            replace(version, charges=in_arrears),
+            tuple((charge.code, source_of(charge)) for charge in in_arrears),
+            tuple((charge, source_of(charge)) for charge in version.charges if charge.in_advance),
             tuple((phase, cls.of(in_phase(version, phase))) for phase in version.phases),
         )
 
@@ -74,16 +82,21 @@ Needs: TypeAlias = Mapping[Split, tuple[str, ...]]
 
 def source_of(charge: Charge) -> Source:
     """Metering does not tell parts by the hour: a price by time of day is only told its windows without filters."""
-    prices = (charge.price, *(part.price for part in charge.filters))
     split = Split(
         parts=tuple((part.code, part.properties) for part in charge.filters),
         group_by=charge.group_keys,
-        first_events=max(_first_events(price, prorated=charge.prorated) for price in prices),
+        first_events=0 if charge.in_advance else first_events_of(charge),
         accumulates=charge.accumulation is Accumulation.CONTRACT,
         hours=charge.price if isinstance(charge.price, TimeOfDayPrice) and not charge.filters else None,
         prorated=charge.prorated,
+        in_advance=charge.in_advance,
     )
     return Source(charge.meter_code, split)
+
+
+def first_events_of(charge: Charge) -> int:
+    """How many of the first events of a period matter to a price of the charge."""
+    return max(_first_events(price, prorated=charge.prorated) for price in charge.prices)
 
 
 def needs_of(versions: Iterable[MeteredVersion]) -> Needs:
@@ -91,7 +104,7 @@ def needs_of(versions: Iterable[MeteredVersion]) -> Needs:
     meters: dict[Split, dict[str, None]] = {}
     for version in versions:
         for metered in (version, *(each for _, each in version.in_phases)):
-            for _, source in metered.sources:
+            for _, source in (*metered.sources, *metered.in_advance):
                 meters.setdefault(source.split, {})[source.meter_code] = None
     return {split: tuple(codes) for split, codes in meters.items()}
 

@@ -1,37 +1,47 @@
 """What subscriptions would have paid under other plan versions.
 
-A bill here is what the lines of an invoice come to: the base fee for the days of the period that no trial has, every
-charge, fixed charges, and what is missing to a minimum commitment; without taxes, coupons and credits.
+A bill here is what the lines of invoices come to: the base fee for the days that no trial has, every charge, in arrears
+or in advance, fixed charges, and what is missing to a minimum commitment; without taxes, coupons and credits.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
 from typing import NamedTuple, TypeAlias
-from zoneinfo import ZoneInfo
 
 from libs.common.errors import InvalidArgument
 from libs.common.money import Money
-from services.pricing.domain.calendar import Period, dates
+from services.pricing.domain.accumulation import Accumulation
+from services.pricing.domain.advance import Recorded, charge_events
+from services.pricing.domain.bills import Bill, Span
 from services.pricing.domain.fixed_charges import FixedUnits, rate_fixed_charges
 from services.pricing.domain.graduated import GraduatedPrice
 from services.pricing.domain.graduated_percentage import GraduatedPercentagePrice
-from services.pricing.domain.intervals import months_between
 from services.pricing.domain.limits import Proration
 from services.pricing.domain.needs import MeteredVersion, Source
-from services.pricing.domain.plans import BillingInterval, PlanVersion, Price
-from services.pricing.domain.rating import RatedCharge, rate_version
+from services.pricing.domain.plans import BillingInterval, Charge, ChargeFilter, PlanVersion, Price
+from services.pricing.domain.rating import rate_version
+from services.pricing.domain.time_of_day import TimeOfDayPrice
 from services.pricing.domain.usage import Usage
 from services.pricing.domain.volume import VolumePrice
 
 _TIERED = (GraduatedPrice, VolumePrice, GraduatedPercentagePrice)
 
-Told: TypeAlias = Mapping[Source, Sequence[Usage]]
-"""Usage by its source, with the meter's code in the place of a charge's."""
+Place: TypeAlias = tuple[Charge, ChargeFilter | None, Usage]
+"""Usage of a charge, and the filter that it falls under."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a bill needs to know, by its source: usage, with the meter's code in the place of a charge's, and events in
+    the order of recording.
+    """
+
+    usages: Mapping[Source, Sequence[Usage]]
+    recorded: Mapping[Source, Sequence[Recorded]] = field(default_factory=dict)
 
 
 class Reached(NamedTuple):
-    """The tier, from 1, that the last unit of a charge's usage falls in; of groups, the highest."""
+    """The tier, from 1, that the last unit of a charge's usage falls in; of groups and bills, the highest."""
 
     charge_code: str
     filter_code: str
@@ -47,49 +57,15 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
-    """`period` is the part of `whole`, an interval of the calendar of `tz`, in which a contract runs that began at
-    `start`.
-    """
-
-    start: datetime
-    period: Period
-    whole: Period
-    tz: ZoneInfo
-    proration: Proration | None = field(init=False)
-    """None for all of it."""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "proration", None if self.period == self.whole else self._days(self.period))
-
-    @property
-    def month(self) -> int:
-        """Of the contract, in which the period begins; counted from 0."""
-        return months_between(self.start, self.period.start, self.tz)
-
-    def after_trial(self, days: int) -> Proration | None:
-        """What of the interval a base fee is for; 0 days when the trial goes on. None for all of it."""
-        end = self.start + timedelta(days=days)
-        if end <= self.period.start:
-            return self.proration
-        if end >= self.period.end:
-            return Proration(0, self._days(self.whole).period_days)
-        return self._days(Period(end, self.period.end))
-
-    def _days(self, part: Period) -> Proration:
-        return Proration(dates(part, self.tz), dates(self.whole, self.tz))
-
-
-@dataclass(frozen=True, slots=True)
 class Subject:
-    """A subscription with something to bill: the version that bills it, and for what time; why it can't be simulated
-    under that version, if so.
+    """A subscription with something to bill: the version that bills it, its bills under versions of each interval; why
+    it can't be simulated under its version, if so.
     """
 
     subscription_id: str
     customer_id: str
     metered: MeteredVersion
-    span: Span
+    bills: Mapping[BillingInterval, Sequence[Bill]]
     refusal: InvalidArgument | None = None
 
 
@@ -103,24 +79,50 @@ class Change:
     failure: InvalidArgument | None = None
 
 
-def change_of(subject: Subject, candidates: Sequence[MeteredVersion], told: Told) -> Change:
-    """What the prices refuse to rate is a failure of this subscription alone."""
+def change_of(
+    subject: Subject, candidates: Sequence[MeteredVersion], told: Mapping[BillingInterval, Sequence[Told]]
+) -> Change:
+    """`told` has what each of the subject's bills needs. What the prices refuse to rate is a failure of this
+    subscription alone.
+    """
     if subject.refusal is not None:
         return Change(subject, failure=subject.refusal)
+
+    def under(metered: MeteredVersion) -> Cost:
+        interval = metered.version.billing_interval
+        return cost(metered, subject.bills[interval], told[interval])
+
     try:
-        before = cost(subject.metered, told, subject.span)
-        return Change(subject, before, tuple(cost(each, told, subject.span) for each in candidates))
+        return Change(subject, under(subject.metered), tuple(map(under, candidates)))
     except InvalidArgument as failure:
         return Change(subject, failure=failure)
 
 
-def cost(metered: MeteredVersion, told: Told, span: Span) -> Cost:
-    """Raises what `rate_version` and `rate_fixed_charges` raise."""
+def cost(metered: MeteredVersion, bills: Sequence[Bill], told: Sequence[Told]) -> Cost:
+    """`told` is for each bill. Raises what `rate_version` and `rate_fixed_charges` raise."""
+    minor_units = 0
+    highest: dict[tuple[str, str], int] = {}
+    for bill, each in zip(bills, told, strict=True):
+        amount, places = _bill(metered, each, bill.span)
+        minor_units += -amount if bill.is_before else amount
+        if not bill.is_before:
+            _reach(highest, places)
+    reached = (Reached(*key, tier) for key, tier in highest.items())
+    return Cost(Money(minor_units, metered.version.currency), tuple(reached))
+
+
+def _bill(metered: MeteredVersion, told: Told, span: Span) -> tuple[int, list[Place]]:
+    """Minor units, and the usage that was rated."""
     if metered.in_phases:
         metered = metered.in_month(span.month)
     version, proration = metered.version, span.proration
-    rated = rate_version(version, _usages(metered, told), proration)
+    rated = rate_version(metered.in_arrears, _usages(metered, told), proration)
     minor_units = sum(charge.amount.minor_units for charge in rated)
+    places = [(charge, part, usage) for charge, part, usage, *_ in rated]
+    for charge, source in metered.in_advance:
+        fees, charged = charge_events(charge, told.recorded.get(source, ()), version.currency)
+        minor_units += fees
+        places += charged
     if version.base_fee is not None:
         part = span.after_trial(version.trial_days) if version.trial_days else proration
         minor_units += base_fee(version.base_fee, part).minor_units
@@ -129,12 +131,12 @@ def cost(metered: MeteredVersion, told: Told, span: Span) -> Cost:
         minor_units += sum(charge.amount.minor_units for charge in fixed)
     if (minimum := version.minimum_commitment) is not None:
         minor_units += minimum.missing(Money(minor_units, version.currency), proration).minor_units
-    return Cost(Money(minor_units, version.currency), tuple(_reached(rated)))
+    return minor_units, places
 
 
 def _usages(metered: MeteredVersion, told: Told) -> Iterator[Usage]:
     for code, source in metered.sources:
-        for usage in told.get(source, ()):
+        for usage in told.usages.get(source, ()):
             yield usage if usage.charge_code == code else replace(usage, charge_code=code)
 
 
@@ -143,38 +145,38 @@ def base_fee(fee: Money, proration: Proration | None) -> Money:
     return fee if proration is None else Money.rounded(proration.of(fee.amount), fee.currency)
 
 
-def refusal_of(version: PlanVersion, interval: BillingInterval) -> InvalidArgument | None:
-    """PERIOD_NOT_WHOLE for a version that is not billed by this interval, and PLAN_UNSUPPORTED for what a period alone
-    does not tell: what was billed of it in advance.
+def refusal_of(version: PlanVersion) -> InvalidArgument | None:
+    """PLAN_UNSUPPORTED for charges in advance of which no single event can be charged: it would take the time for which
+    units are held, or what the contract used before.
     """
-    if version.billing_interval is not interval:
-        return InvalidArgument(
-            "PERIOD_NOT_WHOLE",
-            f"version {version.version} of plan {version.plan_code} is billed {version.billing_interval}; the period is"
-            f" one that is billed {interval}",
-            plan_code=version.plan_code,
-            version=str(version.version),
-        )
-    found = [f"charges[{index}].in_advance" for index, charge in enumerate(version.charges) if charge.in_advance]
-    if found:
-        return InvalidArgument(
-            "PLAN_UNSUPPORTED",
-            f"version {version.version} of plan {version.plan_code} has {', '.join(found)}, which a period alone does"
-            " not tell what to bill for",
-            plan_code=version.plan_code,
-            version=str(version.version),
-            fields=",".join(found),
-        )
-    return None
+    found = [
+        f"charges[{index}].in_advance" for index, charge in enumerate(version.charges) if not _is_chargeable(charge)
+    ]
+    if not found:
+        return None
+    return InvalidArgument(
+        "PLAN_UNSUPPORTED",
+        f"version {version.version} of plan {version.plan_code} has {', '.join(found)}, which can't be charged event by"
+        " event",
+        plan_code=version.plan_code,
+        version=str(version.version),
+        fields=",".join(found),
+    )
 
 
-def _reached(rated: Sequence[RatedCharge]) -> Iterator[Reached]:
-    highest: dict[tuple[str, str], int] = {}
-    for charge, part, usage, *_ in rated:
+def _is_chargeable(charge: Charge) -> bool:
+    return not charge.in_advance or not (
+        charge.prorated
+        or charge.accumulation is Accumulation.CONTRACT
+        or any(isinstance(price, TimeOfDayPrice) for price in charge.prices)
+    )
+
+
+def _reach(highest: dict[tuple[str, str], int], places: Iterable[Place]) -> None:
+    for charge, part, usage in places:
         if tier := _tier(charge.price if part is None else part.price, usage):
             key = charge.code, "" if part is None else part.code
             highest[key] = max(highest.get(key, 1), tier)
-    return (Reached(*key, tier) for key, tier in highest.items())
 
 
 def _tier(price: Price, usage: Usage) -> int:
