@@ -35,6 +35,10 @@ GROUP_EVENTS = 4_000
 QUEUE_EVENTS = 50_000
 """More are refused: they would wait for about a second, and take some 100 MB."""
 
+LOOKING_GROUPS = 30
+"""After a group with events that were there before, as many are recorded looking for such events. The others are first
+tried without looking, which costs less as long as all are new."""
+
 RETRY_AFTER_MS = 500
 ATTEMPTS = 3
 
@@ -61,6 +65,7 @@ class Ingestion:
         self._queue: deque[_Request] = deque()
         self._queued_events = 0
         self._writing = 0
+        self._looking_groups = LOOKING_GROUPS
         self._closed = False
         self._is_due = asyncio.Event()
 
@@ -160,12 +165,23 @@ class Ingestion:
         distinct = columns.without_repeats()
         archived = await self._make_partitions(conn, distinct.micros)
         tried = distinct.outside(archived)
-        known = await store.record_events(conn, tried, now) if tried.keys else ()
+        known = await self._record_distinct(conn, tried, now) if tried.keys else ()
         if not known and tried is columns:
             return None
         untried = set(distinct.keys).difference(tried.keys) if archived else ()
         asked = [*known, *untried]
         return fates(columns, await store.content_hashes(conn, asked) if asked else {}, archived)
+
+    async def _record_distinct(self, conn: Connection, columns: EventColumns, now: datetime) -> Sequence[bytes]:
+        """The keys that were known."""
+        if not self._looking_groups:
+            try:
+                return await store.record_events(conn, columns, now, all_new=True)
+            except asyncpg.UniqueViolationError:
+                self._looking_groups = LOOKING_GROUPS
+        known = await store.record_events(conn, columns, now)
+        self._looking_groups = LOOKING_GROUPS if known else max(0, self._looking_groups - 1)
+        return known
 
     async def _make_partitions(self, conn: Connection, micros: Sequence[int]) -> set[date]:
         """The months among those of these instants that have none, because they are archived."""

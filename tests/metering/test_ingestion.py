@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from libs.common.errors import InvalidArgument, ResourceExhausted
-from services.metering.ingestion import QUEUE_EVENTS
+from services.metering.ingestion import LOOKING_GROUPS, QUEUE_EVENTS
 from tests.conftest import Database
 from tests.contracts.contract import sources
 from tests.metering.conftest import Client, Connect
@@ -217,6 +217,28 @@ async def test_many_callers_with_the_same_events_record_them_once(acme: Client, 
     assert not any(answer.failures for answer in answers)
     total = sum([int((await used(acme, "tokens", subscription_id=f"sub-{n}"))["tokens"]) for n in range(7)])
     assert total == 400
+
+
+async def test_servers_that_expect_nothing_but_new_events_find_those_that_are_not(
+    acme: Client, other_server: Client
+) -> None:
+    """After a while without a repeat, writers don't look for one until they come upon it."""
+    for number in range(LOOKING_GROUPS + 1):
+        await ingest(acme, [event(f"a-{number}", tokens="1")])
+        await ingest(other_server, [event(f"b-{number}", tokens="1")])
+    events = [event(f"t-{number}", f"sub-{number % 7}", tokens="1") for number in range(300)]
+    orders = [events, events[::-1], events[200:] + events[:200]]
+    answers = await asyncio.gather(*(ingest(client, order) for order in orders for client in (acme, other_server)))
+    assert sum(answer.accepted_count for answer in answers) == 300
+    assert sum(len(answer.duplicate_indexes) for answer in answers) == 5 * 300
+    for number in range(LOOKING_GROUPS + 1):
+        await ingest(acme, [event(f"c-{number}", tokens="1")])
+    mixed = await ingest(acme, [event("d", tokens="1"), event("t-7", tokens="1"), event("t-14", tokens="9")])
+    assert (mixed.accepted_count, list(mixed.duplicate_indexes)) == (1, [1])
+    assert [(failure.index, failure.reason) for failure in mixed.failures] == [(2, "TRANSACTION_ID_REUSED")]
+    totals = [await used(acme, "tokens", "requests", subscription_id=f"sub-{number}") for number in range(7)]
+    assert sum(int(each["tokens"]) for each in totals) == 300 + 3 * (LOOKING_GROUPS + 1) + 1
+    assert [each["tokens"] for each in totals] == [each["requests"] for each in totals]
 
 
 async def test_of_callers_who_race_with_different_contents_one_wins(acme: Client, other_server: Client) -> None:

@@ -90,48 +90,54 @@ async def connect_writer(dsn: str) -> "asyncpg.Connection[asyncpg.Record]":
     return conn
 
 
-async def record_events(conn: Conn, columns: EventColumns, now: datetime) -> Sequence[bytes]:
+_RECORD = """
+    WITH fresh AS (
+        INSERT INTO event_key (key, content_hash)
+        SELECT key, content_hash FROM unnest($1::uuid[], $2::bigint[]) AS t (key, content_hash)
+        ORDER BY key
+        %s
+        RETURNING key
+    ), news AS (
+        SELECT count(*) AS n, count(*) = cardinality($1::uuid[]) AS is_all FROM fresh
+    ), turn AS MATERIALIZED (
+        SELECT pg_advisory_xact_lock('event_batch'::regclass::oid::int, 0) FROM news WHERE n > 0
+    ), batch AS (
+        INSERT INTO event_batch (record_time) SELECT $8::timestamptz FROM turn RETURNING sequence
+    ), recorded AS (
+        INSERT INTO event (event_time, sequence, tenant_no, series_no, transaction_id, properties, amount)
+        SELECT timestamptz 'epoch' + micros * interval '1 microsecond', sequence, tenant_no, series_no,
+            transaction_id, properties::jsonb, amount::numeric
+        FROM batch
+        CROSS JOIN unnest($1::uuid[], $3::int[], $4::int[], $5::bigint[], $6::text[], $7::text[], $9::text[])
+            AS t (key, tenant_no, series_no, micros, transaction_id, properties, amount)
+        WHERE (SELECT is_all FROM news) OR key IN (SELECT key FROM fresh)
+        ORDER BY tenant_no, series_no, micros
+        RETURNING tenant_no
+    ), counted AS (
+        INSERT INTO intake AS old (tenant_id, day, fate, event_count)
+        SELECT tenant_id, ($8::timestamptz AT TIME ZONE 'UTC')::date, 'ACCEPTED', event_count
+        FROM (SELECT tenant_no, count(*) AS event_count FROM recorded GROUP BY tenant_no) AS accepted
+        JOIN tenant USING (tenant_no)
+        ORDER BY tenant_id
+        ON CONFLICT (tenant_id, day, fate) DO UPDATE SET event_count = old.event_count + excluded.event_count
+    )
+    SELECT ARRAY(SELECT unnest($1::uuid[]) EXCEPT SELECT key FROM fresh) FROM news WHERE NOT is_all
+"""
+
+
+async def record_events(conn: Conn, columns: EventColumns, now: datetime, *, all_new: bool = False) -> Sequence[bytes]:
     """Record those events whose keys are new, in one transaction of its own, and return the keys that were known.
 
     No key may stand twice in `columns`. Keys are inserted in order, so that two writers never wait for each other in a
     circle. Only when all are in does the writer wait for its turn, which it keeps until it has committed: hence
     sequences are committed in their order, and nobody who has the turn waits for a key. They are counted as accepted by
     the number recorded, within the turn too. Where `unnest` has fewer amounts than events, the rest is NULL.
+
+    `all_new` does not look for keys that are known, which costs a key a third less: should there be one, nothing is
+    recorded, and it raises UniqueViolationError.
     """
     known: Sequence[bytes] | None = await conn.fetchval(
-        """
-        WITH fresh AS (
-            INSERT INTO event_key (key, content_hash)
-            SELECT key, content_hash FROM unnest($1::uuid[], $2::bigint[]) AS t (key, content_hash)
-            ORDER BY key
-            ON CONFLICT DO NOTHING
-            RETURNING key
-        ), news AS (
-            SELECT count(*) AS n, count(*) = cardinality($1::uuid[]) AS is_all FROM fresh
-        ), turn AS MATERIALIZED (
-            SELECT pg_advisory_xact_lock('event_batch'::regclass::oid::int, 0) FROM news WHERE n > 0
-        ), batch AS (
-            INSERT INTO event_batch (record_time) SELECT $8::timestamptz FROM turn RETURNING sequence
-        ), recorded AS (
-            INSERT INTO event (event_time, sequence, tenant_no, series_no, transaction_id, properties, amount)
-            SELECT timestamptz 'epoch' + micros * interval '1 microsecond', sequence, tenant_no, series_no,
-                transaction_id, properties::jsonb, amount::numeric
-            FROM batch
-            CROSS JOIN unnest($1::uuid[], $3::int[], $4::int[], $5::bigint[], $6::text[], $7::text[], $9::text[])
-                AS t (key, tenant_no, series_no, micros, transaction_id, properties, amount)
-            WHERE (SELECT is_all FROM news) OR key IN (SELECT key FROM fresh)
-            ORDER BY tenant_no, series_no, micros
-            RETURNING tenant_no
-        ), counted AS (
-            INSERT INTO intake AS old (tenant_id, day, fate, event_count)
-            SELECT tenant_id, ($8::timestamptz AT TIME ZONE 'UTC')::date, 'ACCEPTED', event_count
-            FROM (SELECT tenant_no, count(*) AS event_count FROM recorded GROUP BY tenant_no) AS accepted
-            JOIN tenant USING (tenant_no)
-            ORDER BY tenant_id
-            ON CONFLICT (tenant_id, day, fate) DO UPDATE SET event_count = old.event_count + excluded.event_count
-        )
-        SELECT ARRAY(SELECT unnest($1::uuid[]) EXCEPT SELECT key FROM fresh) FROM news WHERE NOT is_all
-        """,
+        _RECORD % ("" if all_new else "ON CONFLICT DO NOTHING"),
         columns.keys, columns.content_hashes, columns.tenant_nos, columns.series_nos, columns.micros,
         columns.transaction_ids, columns.properties, now, columns.amounts if any(columns.amounts) else [],
     )  # fmt: skip
