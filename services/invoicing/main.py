@@ -132,7 +132,7 @@ async def running(settings: Settings, clock: Clock, prepaid: PrepaidCredit | Non
             add_InvoicingServiceServicer_to_server(InvoicingServicer(pool, peers, alarm, clock), server)
             add_CreditNoteServiceServicer_to_server(CreditNoteServicer(pool, Till(pool, peers, clock), clock), server)
             add_AppliedCouponServiceServicer_to_server(AppliedCouponServicer(pool, peers, clock), server)
-            add_CustomerServiceServicer_to_server(CustomerServicer(pool, clock), server)
+            add_CustomerServiceServicer_to_server(CustomerServicer(pool, alarm, clock), server)
             add_DraftServiceServicer_to_server(DraftServicer(pool, peers, alarm, clock, prepaid), server)
             add_PlanChangeServiceServicer_to_server(PlanChangeServicer(pool, peers, alarm, clock), server)
             add_CollectionReportServiceServicer_to_server(CollectionReportServicer(pool, clock), server)

@@ -6,7 +6,7 @@ import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.json_format import MessageToDict
 
-from libs.common.errors import BillingError, Conflict, FailedPrecondition, InvalidArgument, NotFound
+from libs.common.errors import Conflict, FailedPrecondition, InvalidArgument, NotFound
 from tests.invoicing.world import Tenant, World, new_request_id
 from weir.invoicing.v1 import customers_pb2, invoicing_pb2
 
@@ -100,25 +100,6 @@ async def test_a_repeated_change_is_made_once_and_other_contents_are_refused(acm
     with pytest.raises(Conflict) as refused:
         await acme.customers.UpdateCustomer(request)
     assert refused.value.reason == "REQUEST_ID_REUSED"
-
-
-async def test_a_time_zone_stays_under_subscriptions_whoever_is_first(acme: Tenant) -> None:
-    await made(acme)
-    await acme.plan("basic")
-    results = await asyncio.gather(
-        acme.customers.UpdateCustomer(update("time_zone", time_zone="Asia/Tokyo")),
-        acme.subscribe("globex-1", "globex", "basic", "2023-11-01T00:00+01:00"),
-        return_exceptions=True,
-    )
-    assert not [each for each in results if isinstance(each, BaseException) and not isinstance(each, BillingError)]
-    request = invoicing_pb2.GetSubscriptionRequest(id="globex-1")
-    subscription = (await acme.invoicing.GetSubscription(request)).subscription
-    ends_in = {"Asia/Tokyo": "2023-11-30T15:00:00Z", "Europe/Zurich": "2023-11-30T23:00:00Z"}
-    assert subscription.current_period.end_time.ToJsonString() == ends_in[(await read(acme)).time_zone]
-    with pytest.raises(FailedPrecondition) as refused:
-        await acme.customers.UpdateCustomer(update("time_zone", time_zone="Europe/Paris"))
-    assert refused.value.reason == "TIME_ZONE_IN_USE"
-    await acme.customers.UpdateCustomer(update("name", name="Globex AG"))
 
 
 async def test_erasure_leaves_no_personal_data_in_the_database_and_keeps_the_books(world: World, acme: Tenant) -> None:

@@ -49,21 +49,12 @@ class Customer:
     number_prefix: str = ""
 
 
-def updated(old: Customer, new: Customer, *, has_subscriptions: bool) -> Customer:
-    """`new`, if it may take the place of `old`. Raises FailedPrecondition CUSTOMER_ERASED, or TIME_ZONE_IN_USE: the
-    periods of subscriptions are days of the old time zone.
-    """
-    if old.erase_time is not None:
+def require_not_erased(customer: Customer) -> None:
+    """Raises FailedPrecondition CUSTOMER_ERASED."""
+    if customer.erase_time is not None:
         raise FailedPrecondition(
-            "CUSTOMER_ERASED", f"the personal data of customer {old.id} was erased", customer_id=old.id
+            "CUSTOMER_ERASED", f"the personal data of customer {customer.id} was erased", customer_id=customer.id
         )
-    if has_subscriptions and new.time_zone != old.time_zone:
-        raise FailedPrecondition(
-            "TIME_ZONE_IN_USE",
-            f"customer {old.id} has subscriptions, whose periods are days of {old.time_zone}",
-            customer_id=old.id,
-        )
-    return new
 
 
 def erased(customer: Customer, now: datetime) -> Customer:

@@ -9,7 +9,7 @@ from libs.common.money import EXACT, Money, plain
 from services.invoicing.domain.bill import Bill
 from services.invoicing.domain.invoice import Invoice
 from services.invoicing.domain.line import Line, LineKind, Source
-from services.invoicing.domain.period import Period
+from services.invoicing.domain.period import Calendar, Period, zone_at
 from services.invoicing.domain.proration import Proration
 from services.invoicing.domain.rating import PricedUnits, RatedTier, Rating, StepKind
 from services.invoicing.domain.schedule import BillingInterval, Schedule
@@ -78,7 +78,8 @@ def _for(source: Source | None) -> str:
     return f" for subscription {source.subscription_id}, by version {source.plan_version} of plan {source.plan_code}"
 
 
-def _period(period: Period, tz: ZoneInfo) -> str:
+def _period(period: Period, calendar: Calendar) -> str:
+    tz = zone_at(period.end, calendar)
     return (
         f"The period runs from {_instant(period.start, tz)} to just before {_instant(period.end, tz)} ({tz.key} time)."
     )

@@ -110,7 +110,7 @@ def _billed_at(of: Subscription, phase: Phase, changes: Iterable[UnitChange], un
 
 def _stretches(charge: FixedCharge, changes: Sequence[UnitChange], period: Period, of: Subscription) -> Iterator[Held]:
     """The day of a change is that of the new units; the last day counts in full."""
-    tz = of.zone
+    tz = of.calendar
     starts = [
         period.start,
         *(each.effective_time for each in changes if period.start < each.effective_time < period.end),

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from libs.common.money import Money
 from services.invoicing.domain.bill import Bill
 from services.invoicing.domain.line import Source
-from services.invoicing.domain.period import Period, day_start, local_date
+from services.invoicing.domain.period import Calendar, Period, day_start, local_date
 from services.invoicing.domain.settlement import Settlement
 
 TENANT_PREFIX = "INV"
@@ -127,7 +127,7 @@ class HandOver:
     segment: str = ""
 
 
-def issue_date(due_time: datetime, tz: ZoneInfo) -> date:
+def issue_date(due_time: datetime, tz: Calendar) -> date:
     """The date on the invoice: the day it falls due to be made, however late it is made."""
     return local_date(due_time, tz)
 

@@ -1,13 +1,16 @@
-"""Stretches of time, and the zones whose days they are counted in."""
+"""Stretches of time, and the calendars whose days they are counted in."""
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cache, lru_cache
+from typing import TypeAlias
 from zoneinfo import ZoneInfo, available_timezones
 
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 """Billing happens between these; metering takes no event before the first either."""
+
+_DAY, _INSTANT = timedelta(days=1), timedelta(microseconds=1)
 
 DAYS_KEPT = 8192
 """A run asks for the same few days again and again."""
@@ -25,6 +28,21 @@ class Period:
         return self if instant is None or instant >= self.end else Period(self.start, instant)
 
 
+@dataclass(frozen=True, slots=True)
+class Moves:
+    """The days of somebody who has moved: each of the `past` zones shows them up to an instant, then `zone` does.
+
+    They tile time as a zone's days do. Where a move sets the date back, the day that has begun goes on until the next
+    one begins; where it sets the date forward, the days between take no time.
+    """
+
+    past: tuple[tuple[ZoneInfo, datetime], ...]
+    zone: ZoneInfo
+
+
+Calendar: TypeAlias = ZoneInfo | Moves
+
+
 @cache
 def zone(name: str) -> ZoneInfo:
     """The time zone that `name` is known to be."""
@@ -35,28 +53,43 @@ def is_time_zone(name: str) -> bool:
     return name in _time_zones()
 
 
-@lru_cache(maxsize=DAYS_KEPT)
-def day_start(day: date, tz: ZoneInfo) -> datetime:
-    """The first instant that the zone's clocks date on `day`; where they skip it, the next one."""
-    return datetime(day.year, day.month, day.day, tzinfo=tz).astimezone(UTC)
+def zone_at(instant: datetime, tz: Calendar) -> ZoneInfo:
+    """Whose clocks are looked at; at the instant of a move, those of before."""
+    if isinstance(tz, ZoneInfo):
+        return tz
+    return next((past for past, until in tz.past if instant <= until), tz.zone)
 
 
 @lru_cache(maxsize=DAYS_KEPT)
-def day_of(instant: datetime, tz: ZoneInfo) -> date:
+def day_start(day: date, tz: Calendar) -> datetime:
+    """The first instant that the clocks date on `day`; where they skip it, the next one."""
+    if isinstance(tz, ZoneInfo):
+        return datetime(day.year, day.month, day.day, tzinfo=tz).astimezone(UTC)
+    moved = datetime.min.replace(tzinfo=UTC)
+    for past, until in tz.past:
+        if (start := max(day_start(day, past), moved)) <= until:
+            return start
+        moved = until + _INSTANT
+    return max(day_start(day, tz.zone), moved)
+
+
+@lru_cache(maxsize=DAYS_KEPT)
+def day_of(instant: datetime, tz: Calendar) -> date:
     """The last day that has begun. Where the clocks are set back over midnight, their date goes back; this does not."""
     day = local_date(instant, tz)
-    after = day + timedelta(days=1)
-    return after if day_start(after, tz) <= instant else day
+    while day_start(day + _DAY, tz) <= instant:
+        day += _DAY
+    return day
 
 
-def day_from(instant: datetime, tz: ZoneInfo) -> date:
+def day_from(instant: datetime, tz: Calendar) -> date:
     """The first day that begins at `instant` or later."""
     day = day_of(instant, tz)
-    return day if day_start(day, tz) == instant else day + timedelta(days=1)
+    return day if day_start(day, tz) == instant else day + _DAY
 
 
-def local_date(instant: datetime, tz: ZoneInfo) -> date:
-    return instant.astimezone(tz).date()
+def local_date(instant: datetime, tz: Calendar) -> date:
+    return instant.astimezone(zone_at(instant, tz)).date()
 
 
 @lru_cache(maxsize=1)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from services.invoicing.domain.period import Period
+from services.invoicing.domain.period import Period, zone_at
 from services.invoicing.domain.phase import Phase
 from services.invoicing.domain.plan import Charge, PlanVersion, Split
 from services.invoicing.domain.subscription import Subscription
@@ -44,7 +44,7 @@ def usage_question(of: Subscription, phase: Phase, plan: PlanVersion | None, per
         full_period=of.schedule_of(phase).period_of(period.start),
         owned=of.owned_days(period),
         start_time=of.start_time,
-        time_zone=of.time_zone,
+        time_zone=zone_at(period.end, of.calendar).key,
     )
 
 

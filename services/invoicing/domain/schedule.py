@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
-from zoneinfo import ZoneInfo
 
-from services.invoicing.domain.period import Period, day_from, day_of, day_start, local_date
+from services.invoicing.domain.period import Calendar, Period, day_from, day_of, day_start, local_date
 
 _WEEK = timedelta(weeks=1)
 
@@ -53,7 +52,7 @@ class Schedule:
 
     interval: BillingInterval
     anchor: date
-    tz: ZoneInfo
+    tz: Calendar
 
     def period_of(self, instant: datetime) -> Period:
         """The whole period that `instant` is in."""
@@ -96,7 +95,7 @@ class Schedule:
         return date(year, month, min(self.anchor.day, monthrange(year, month)[1]))
 
 
-def months_between(start: datetime, later: datetime, tz: ZoneInfo) -> int:
+def months_between(start: datetime, later: datetime, tz: Calendar) -> int:
     """Whole months from one instant's day to another's; in a month that is too short, its last day completes one."""
     first, day = local_date(start, tz), local_date(later, tz)
     months = (day.year - first.year) * 12 + day.month - first.month
@@ -113,7 +112,7 @@ def _period_of(periods: Schedule, instant: datetime) -> Period:
     return Period(periods.start(number), end)
 
 
-def schedule(interval: BillingInterval, billing_time: BillingTime, start_time: datetime, tz: ZoneInfo) -> Schedule:
+def schedule(interval: BillingInterval, billing_time: BillingTime, start_time: datetime, tz: Calendar) -> Schedule:
     """That of a subscription, or a phase of one, whose anniversary is that of `start_time`."""
     if billing_time is BillingTime.ANNIVERSARY:
         return Schedule(interval, local_date(start_time, tz), tz)

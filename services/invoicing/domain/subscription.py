@@ -7,10 +7,9 @@ The days of base fees tile the calendar: the day of a change is the new phase's,
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from zoneinfo import ZoneInfo
 
 from services.invoicing.domain.activation import Activation, ActivationState
-from services.invoicing.domain.period import LATEST, Period, day_from, day_of, day_start, zone
+from services.invoicing.domain.period import LATEST, Calendar, Moves, Period, day_from, day_of, day_start, zone
 from services.invoicing.domain.phase import Phase, UnitChange, UnusedFee
 from services.invoicing.domain.schedule import BillingTime, Schedule, months_between, schedule
 
@@ -34,6 +33,7 @@ class Subscription:
     active once its opening invoice is paid, and until then nothing else is billed.
     `units` are those of fixed charges that were changed; at the `addition_time`, units in advance are to be billed for
     the rest of the current period: all where the phase begins, and then those that change.
+    Its days are those of `past_zones` until the instants of moves, and of `time_zone` since then.
     """
 
     id: str
@@ -58,6 +58,7 @@ class Subscription:
     activation: Activation | None = None
     units: tuple[UnitChange, ...] = ()
     addition_time: datetime | None = None
+    past_zones: tuple[tuple[str, datetime], ...] = ()
 
     @property
     def phase(self) -> Phase:
@@ -92,8 +93,10 @@ class Subscription:
         return not self.is_addition and not self.is_opening
 
     @property
-    def zone(self) -> ZoneInfo:
-        return zone(self.time_zone)
+    def calendar(self) -> Calendar:
+        if not self.past_zones:
+            return zone(self.time_zone)
+        return Moves(tuple((zone(name), until) for name, until in self.past_zones), zone(self.time_zone))
 
     @property
     def makes_invoice(self) -> bool:
@@ -119,12 +122,12 @@ class Subscription:
         return next((phase for phase in reversed(self.phases) if phase.start_time <= instant), self.phases[0])
 
     def schedule_of(self, phase: Phase) -> Schedule:
-        return schedule(phase.billing_interval, phase.billing_time, phase.anchor_time, zone(self.time_zone))
+        return schedule(phase.billing_interval, phase.billing_time, phase.anchor_time, self.calendar)
 
     def contract_month(self, phase: Phase, instant: datetime) -> int:
         """That in which the whole period of `phase` begins that `instant` is in, counted from 0."""
         begun = max(self.schedule_of(phase).period_of(instant).start, self.start_time)
-        return months_between(self.start_time, begun, zone(self.time_zone))
+        return months_between(self.start_time, begun, self.calendar)
 
     def left_to_next(self, phase: Phase, period: Period) -> frozenset[str]:
         """The charges that `period` leaves to the phase that cuts it, which goes on with their meters."""
@@ -280,13 +283,11 @@ class Subscription:
         return Period(start, days.end) if start < days.end else None
 
     def _day_start(self, instant: datetime) -> datetime:
-        tz = zone(self.time_zone)
-        return day_start(day_of(instant, tz), tz)
+        return day_start(day_of(instant, self.calendar), self.calendar)
 
     def _paid_by(self, fee: Period) -> datetime:
         """The end of the last day that `fee` is for."""
-        tz = zone(self.time_zone)
-        return day_start(day_from(fee.end, tz), tz)
+        return day_start(day_from(fee.end, self.calendar), self.calendar)
 
     def _cut(self, period: Period) -> Period:
         return period.until(self._end_of(self.phase)).until(self.end_time)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from libs.common.money import Money
 from services.invoicing.domain.credit_note import Item, NoteRequest
 from services.invoicing.domain.line import Line
-from services.invoicing.domain.period import Period, day_from, day_of, day_start, zone
+from services.invoicing.domain.period import Period, day_from, day_of, day_start
 from services.invoicing.domain.phase import UnusedFee
 from services.invoicing.domain.proration import Proration
 from services.invoicing.domain.subscription import Subscription
@@ -19,7 +19,7 @@ def unused_days(before: Subscription, after: Subscription) -> Period | None:
     phase, paid_until = before.phase, before.fee_paid_until
     if paid_until is None or before.is_closed or before.is_opening:
         return None
-    tz = zone(before.time_zone)
+    tz = before.calendar
     if after.is_closed:
         assert after.end_time is not None, "only what has an end is closed"
         start = day_start(day_from(after.end_time, tz), tz)

@@ -101,13 +101,6 @@ async def tax_codes(conn: Conn, tenant_id: str, customer_ids: Collection[str]) -
     return {row["id"]: tuple(row["tax_codes"]) for row in rows}
 
 
-async def has_subscriptions(conn: Conn, tenant_id: str, customer_id: str) -> bool:
-    found: bool = await conn.fetchval(
-        "SELECT EXISTS (SELECT FROM subscription WHERE tenant_id = $1 AND customer_id = $2)", tenant_id, customer_id
-    )
-    return found
-
-
 async def record_change(
     conn: Conn, tenant_id: str, customer_id: str, request_id: UUID, request_hash: bytes, now: datetime
 ) -> bytes | None:

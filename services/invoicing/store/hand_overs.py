@@ -28,13 +28,16 @@ _TRIED = (
 
 
 async def claim(conn: Conn, now: datetime, leased_until: datetime, limit: int) -> Sequence[HandOver]:
-    """Lease up to `limit` finalized invoices that payments does not have yet. From now on, it may."""
+    """Lease up to `limit` finalized invoices that payments does not have yet. From now on, it may.
+
+    Rows are found by where they lie: a plan that joins the table with itself is made while it is all but empty, and
+    kept while a run fills it.
+    """
     rows = await conn.fetch(
-        "WITH due AS MATERIALIZED (SELECT tenant_id, invoice_id FROM hand_over WHERE due_time <= $1"
-        "  ORDER BY due_time LIMIT $3 FOR UPDATE SKIP LOCKED),"
-        " leased AS (UPDATE hand_over h SET due_time = $2, is_asked = true FROM due"
-        "  WHERE h.tenant_id = due.tenant_id AND h.invoice_id = due.invoice_id"
-        "  RETURNING h.tenant_id, h.invoice_id, h.version)"
+        "WITH leased AS (UPDATE hand_over SET due_time = $2, is_asked = true"
+        "  WHERE ctid = ANY (ARRAY(SELECT ctid FROM hand_over WHERE due_time <= $1"
+        "   ORDER BY due_time LIMIT $3 FOR UPDATE SKIP LOCKED))"
+        "  RETURNING tenant_id, invoice_id, version)"
         " SELECT i.*, l.version AS payment_version FROM leased l, LATERAL"
         "  (SELECT i.tenant_id, i.id, i.number, i.customer_id, i.amount_due_minor, i.currency,"
         "    c.address ->> 'country_code' AS country_code, c.metadata ->> 'segment' AS segment"

@@ -31,7 +31,7 @@ async def insert(
         its_lines[0].amount.currency,
         subtotal,
         now,
-        issue_date(now, of.zone),
+        issue_date(now, of.calendar),
         of.id,
         len(its_lines),
         kind,

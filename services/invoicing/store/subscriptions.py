@@ -19,7 +19,7 @@ _COLUMNS = (
     "s.id, s.customer_id, c.time_zone, s.billing_time, s.start_time, s.phase_number, s.period_start, s.period_end,"
     " s.opening_time, s.create_time, s.fee_paid_until, s.end_time, s.is_closed, s.revision, s.failure_count,"
     " s.invoiced_alone, s.billed_watermark, s.late_check_time, s.has_last_invoice, s.activation, s.payment_timeout,"
-    " s.expire_time, s.cancel_reason, s.addition_time"
+    " s.expire_time, s.cancel_reason, s.addition_time, s.past_zones, s.past_zone_ends"
 )
 _FROM = "FROM subscription s JOIN customer c ON c.tenant_id = s.tenant_id AND c.id = s.customer_id"
 
@@ -334,4 +334,5 @@ def _subscription(
         activation=activations.read(row),
         units=its_units,
         addition_time=row["addition_time"],
+        past_zones=tuple(zip(row["past_zones"], row["past_zone_ends"], strict=True)),
     )
