@@ -31,6 +31,7 @@ from weir.metering.v1.corrections_pb2_grpc import CorrectionServiceStub
 from weir.metering.v1.metering_pb2_grpc import MeteringServiceStub
 from weir.metering.v1.reconciliation_pb2_grpc import ReconciliationServiceStub
 from weir.payments.v1.dunning_pb2_grpc import DunningServiceStub
+from weir.payments.v1.manual_payments_pb2_grpc import ManualPaymentServiceStub
 from weir.payments.v1.payments_pb2_grpc import PaymentsServiceStub
 from weir.payments.v1.processors_pb2_grpc import ProcessorServiceStub
 from weir.payments.v1.refunds_pb2_grpc import RefundServiceStub
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
     from weir.metering.v1.metering_pb2_grpc import MeteringServiceAsyncStub
     from weir.metering.v1.reconciliation_pb2_grpc import ReconciliationServiceAsyncStub
     from weir.payments.v1.dunning_pb2_grpc import DunningServiceAsyncStub
+    from weir.payments.v1.manual_payments_pb2_grpc import ManualPaymentServiceAsyncStub
     from weir.payments.v1.payments_pb2_grpc import PaymentsServiceAsyncStub
     from weir.payments.v1.processors_pb2_grpc import ProcessorServiceAsyncStub
     from weir.payments.v1.refunds_pb2_grpc import RefundServiceAsyncStub
@@ -213,6 +215,10 @@ class Connection:
     @property
     def payments(self) -> "PaymentsServiceAsyncStub":
         return PaymentsServiceStub(self._channel("payments"))
+
+    @property
+    def manual_payments(self) -> "ManualPaymentServiceAsyncStub":
+        return ManualPaymentServiceStub(self._channel("payments"))
 
     @property
     def processors(self) -> "ProcessorServiceAsyncStub":

@@ -19,7 +19,7 @@ def catalog_text(existing: Existing) -> str:
         return "# The catalog is empty.\n"
     return yaml.dump(
         {key: each for key, each in lists.items() if each},
-        Dumper=_Dumper,
+        Dumper=Dumper,
         sort_keys=False,
         allow_unicode=True,
         width=120,
@@ -34,7 +34,7 @@ def _is_sold(messages: Messages) -> bool:
     return not isinstance(messages[0], Plan) or messages[0].HasField("latest_version")
 
 
-class _Dumper(yaml.SafeDumper):
+class Dumper(yaml.SafeDumper):
     """Numbers without quotes, all other texts that YAML would take for something else with them."""
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> Any:
@@ -46,4 +46,4 @@ def _represent_bare(dumper: yaml.SafeDumper, value: Bare) -> yaml.ScalarNode:
     return dumper.represent_scalar(tag, str(value))
 
 
-_Dumper.add_representer(Bare, _represent_bare)
+Dumper.add_representer(Bare, _represent_bare)

@@ -5,14 +5,18 @@ the `currency_code` beside it or above it.
 """
 
 from collections.abc import Mapping
+from datetime import date
 from decimal import Decimal
 from typing import Any, TypeAlias
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
+from google.type.date_pb2 import Date
 
 from cli.catalog.schema import INTEGERS, enum_names, is_decimal, is_map, settable, value_field
+from cli.events.instant import parse_time_or_date, timestamp
 from libs.common.errors import InvalidArgument
 from libs.common.money import Money, plain
 from libs.common.wire import amount_in, currency_in
@@ -85,9 +89,17 @@ def _fill_message(message: Message, value: Any, currency: str, path: str) -> Non
             message.CopyFrom(_money(value, currency, path))
         case Timestamp():
             try:
-                message.FromJsonString(value)
+                message.CopyFrom(timestamp(parse_time_or_date(value)))
             except ValueError:
                 raise Misfit(path, f"is {value!r}; expected an instant such as 2026-01-31T00:00:00Z") from None
+        case Date():
+            try:
+                day = date.fromisoformat(value)
+            except ValueError:
+                raise Misfit(path, f"is {value!r}; expected a day such as 2026-01-31") from None
+            message.CopyFrom(Date(year=day.year, month=day.month, day=day.day))
+        case Duration():
+            message.FromJsonString(value)
         case _:
             fill(message, value, currency, path)
 
@@ -132,8 +144,10 @@ def _value_out(field: FieldDescriptor, value: Any) -> Any:
     match value:
         case money_pb2.Money():
             return Bare(plain(Money(value.minor_units, value.currency_code).amount))
-        case Timestamp():
+        case Timestamp() | Duration():
             return value.ToJsonString()
+        case Date():
+            return f"{value.year:04}-{value.month:02}-{value.day:02}"
         case Message():
             return table_of(value)
         case bool():

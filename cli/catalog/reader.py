@@ -52,29 +52,41 @@ class Catalog:
 
     def problem(self, path: str, message: str) -> Problem:
         """At the nearest place on the way to `path` that the file has."""
-        return Problem(_line(self.lines, path), path, message)
+        return Problem(line_of(self.lines, path), path, message)
 
 
 def read_catalog(text: bytes, file: str) -> Catalog:
     """Raises CatalogError."""
+    root, lines = read_table(text, file, _validator())
+    return catalog_of(root, file, lines)
+
+
+def read_table(text: bytes, file: str, validator: Draft202012Validator) -> tuple[Table, dict[str, int]]:
+    """What the file says, and the line of every path in it. Raises CatalogError."""
     lines: dict[str, int] = {}
     root = _plain(parse(text, file), "", lines) or {}
-    problems = [Problem(_line(lines, path), path, message) for path, message in _misshapen(root)]
+    problems = [Problem(line_of(lines, path), path, message) for path, message in _misshapen(root, validator)]
     if problems:
         raise CatalogError(file, *sorted(problems, key=lambda each: each.line))
+    return root, lines
+
+
+def catalog_of(root: Table, file: str, lines: dict[str, int]) -> Catalog:
+    """A catalog that has the right shape. Raises CatalogError."""
+    problems = []
     elements = []
     for kind in KINDS:
         seen: set[str] = set()
         for index, table in enumerate(root.get(kind.key) or ()):
             path = f"{kind.key}[{index}]"
             if (name := kind.name_of(table)) in seen:
-                problems.append(Problem(_line(lines, path), path, f"a second {name!r} among {kind.key}"))
+                problems.append(Problem(line_of(lines, path), path, f"a second {name!r} among {kind.key}"))
             seen.add(name)
             try:
                 elements.append(_element(kind, path, table))
             except Misfit as misfit:
                 where = f"{path}.{misfit.path}"
-                problems.append(Problem(_line(lines, where), where, misfit.reason))
+                problems.append(Problem(line_of(lines, where), where, misfit.reason))
     if problems:
         raise CatalogError(file, *problems)
     return Catalog(file, tuple(elements), lines)
@@ -105,7 +117,7 @@ def _join(path: str, key: str) -> str:
     return f"{path}.{key}" if path else key
 
 
-def _line(lines: dict[str, int], path: str) -> int:
+def line_of(lines: dict[str, int], path: str) -> int:
     while path and path not in lines:
         path = path[: max(path.rfind("."), path.rfind("["), 0)]
     return lines.get(path, 1)
@@ -116,9 +128,9 @@ def _validator() -> Draft202012Validator:
     return Draft202012Validator(published())
 
 
-def _misshapen(root: Any) -> Iterator[tuple[str, str]]:
+def _misshapen(root: Any, validator: Draft202012Validator) -> Iterator[tuple[str, str]]:
     """Paths and messages."""
-    for error in _validator().iter_errors(root):
+    for error in validator.iter_errors(root):
         path = "".join(f"[{each}]" if isinstance(each, int) else f".{each}" for each in error.absolute_path)
         yield from _explained(path.removeprefix("."), error)
 

@@ -14,7 +14,7 @@ from google.api.field_behavior_pb2 import OUTPUT_ONLY, REQUIRED, field_behavior
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor, OneofDescriptor
 from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto, FileDescriptorSet
 
-from cli.catalog.kinds import KINDS, Kind
+from cli.catalog.kinds import KINDS
 from weir.common.v1.fields_pb2 import decimal
 
 Json: TypeAlias = dict[str, Any]
@@ -22,7 +22,9 @@ Comments: TypeAlias = dict[str, str]
 
 PUBLISHED = Path(__file__).with_name("catalog.schema.json")
 
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
 DECIMAL_PATTERN = r"^-?[0-9]+(\.[0-9]+)?$"
+DURATION_PATTERN = r"^[0-9]+(\.[0-9]+)?s$"
 CODE_PATTERN = "^[a-z][a-z0-9_.-]{0,63}$"
 INTEGERS = {
     FieldDescriptor.TYPE_INT32,
@@ -46,16 +48,19 @@ def enum_names(enum: EnumDescriptor) -> dict[str, int]:
 
 def catalog_schema(comments: Comments) -> Json:
     """`comments` by the full name of what they stand before."""
-    made = _Maker(comments)
-    lists = {kind.key: {"type": ["array", "null"], "items": made.element(kind)} for kind in KINDS}
+    made = Maker(comments)
     return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$schema": DIALECT,
         "title": "A Weir catalog",
-        "type": ["object", "null"],
-        "properties": lists,
-        "additionalProperties": False,
+        **catalog_table(made),
         "$defs": dict(sorted(made.definitions.items())),
     }
+
+
+def catalog_table(made: "Maker") -> Json:
+    """A catalog by itself, or as part of another file."""
+    lists = {kind.key: {"type": ["array", "null"], "items": made.defined(*kind.descriptors)} for kind in KINDS}
+    return {"type": ["object", "null"], "properties": lists, "additionalProperties": False}
 
 
 def settable(descriptor: Descriptor) -> list[FieldDescriptor]:
@@ -77,15 +82,14 @@ def value_field(field: FieldDescriptor) -> FieldDescriptor:
     return field.message_type.fields_by_name["value"]
 
 
-class _Maker:
+class Maker:
+    """Of `definitions`, by the name of a message: the table that a file has for it."""
+
     def __init__(self, comments: Comments) -> None:
         self.definitions: Json = {}
         self._comments = comments
 
-    def element(self, kind: Kind) -> Json:
-        return self._defined(*kind.descriptors)
-
-    def _defined(self, *descriptors: Descriptor) -> Json:
+    def defined(self, *descriptors: Descriptor) -> Json:
         name = descriptors[0].name
         if name not in self.definitions:
             self.definitions[name] = {}  # it may contain itself
@@ -142,10 +146,14 @@ class _Maker:
         match descriptor.full_name:
             case "google.protobuf.Timestamp":
                 return {"type": "string", "format": "date-time"}
+            case "google.type.Date":
+                return {"type": "string", "format": "date"}
+            case "google.protobuf.Duration":
+                return {"type": "string", "pattern": DURATION_PATTERN}
             case "weir.common.v1.Money":
                 return _decimal()
             case _:
-                return self._defined(descriptor)
+                return self.defined(descriptor)
 
 
 def _behavior(field: FieldDescriptor) -> Collection[int]:

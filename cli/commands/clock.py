@@ -1,12 +1,12 @@
 """`weir clock`."""
 
-import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from cli.billing_walk import walked
 from cli.commands.billing_runs import print_run
 from cli.commands.times import typed_time
-from cli.connection import Connection, connected_to, new_request_id
+from cli.connection import connected_to, new_request_id
 from cli.events.instant import timestamp
 from cli.output import as_dict, console, instant, print_json, state
 from weir.invoicing.v1.invoicing_pb2 import (
@@ -15,7 +15,6 @@ from weir.invoicing.v1.invoicing_pb2 import (
     BillingStep,
     Clock,
     CreateTestClockRequest,
-    GetBillingRunRequest,
     GetClockRequest,
 )
 
@@ -45,7 +44,7 @@ async def advance_clock(data: Path, to: str, *, wait: bool, as_json: bool) -> in
         answer = await services.invoicing.AdvanceClock(request)
         clock, run = answer.clock, answer.billing_run
         if wait:
-            async for latest, steps in _walk(services, run.id):
+            async for latest, steps in walked(services, run.id, POLL_SECONDS):
                 run = latest
                 taken += steps
                 if not as_json:
@@ -53,22 +52,6 @@ async def advance_clock(data: Path, to: str, *, wait: bool, as_json: bool) -> in
             clock = (await services.invoicing.GetClock(GetClockRequest())).clock
     _print(clock, run, taken, as_json=as_json)
     return 1 if wait and run.failures else 0
-
-
-async def _walk(services: Connection, run_id: str) -> AsyncIterator[tuple[BillingRun, list[BillingStep]]]:
-    """The run and the steps that it has finished since, until it is completed or nothing but failures is left."""
-    request = GetBillingRunRequest(id=run_id)
-    while True:
-        answer = await services.invoicing.GetBillingRun(request)
-        run, steps = answer.billing_run, list(answer.steps)
-        finished = steps if run.drained else steps[:-1]
-        yield run, finished
-        if finished:
-            request.steps_after_time.CopyFrom(finished[-1].step_time)
-        elif run.state == BillingRun.STATE_COMPLETED or (run.drained and run.due_count):
-            return
-        else:
-            await asyncio.sleep(POLL_SECONDS)
 
 
 def _print_steps(steps: Iterable[BillingStep]) -> None:
