@@ -34,6 +34,7 @@ check: setup  ## static checks: style, types, imports, contracts
 proto: setup  ## regenerate the stubs and the catalog schema after editing protos/
 	PATH="$(BIN):$$PATH" $(BIN)/python hatch_build.py
 	$(BIN)/python -m cli.catalog.schema
+	$(BIN)/python -m cli.scenario.schema
 
 fmt: setup
 	$(BIN)/ruff check --fix . && $(BIN)/ruff format .

@@ -20,6 +20,7 @@ from weir.invoicing.v1.documents_pb2_grpc import DocumentServiceStub
 from weir.invoicing.v1.drafts_pb2_grpc import DraftServiceStub
 from weir.invoicing.v1.fixed_charges_pb2_grpc import FixedChargeServiceStub
 from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceStub
+from weir.invoicing.v1.ledger_pb2_grpc import LedgerServiceStub
 from weir.invoicing.v1.legal_entities_pb2_grpc import LegalEntityServiceStub
 from weir.invoicing.v1.lines_pb2_grpc import InvoiceLineServiceStub
 from weir.invoicing.v1.one_offs_pb2_grpc import OneOffInvoiceServiceStub
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from weir.invoicing.v1.drafts_pb2_grpc import DraftServiceAsyncStub
     from weir.invoicing.v1.fixed_charges_pb2_grpc import FixedChargeServiceAsyncStub
     from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceAsyncStub
+    from weir.invoicing.v1.ledger_pb2_grpc import LedgerServiceAsyncStub
     from weir.invoicing.v1.legal_entities_pb2_grpc import LegalEntityServiceAsyncStub
     from weir.invoicing.v1.lines_pb2_grpc import InvoiceLineServiceAsyncStub
     from weir.invoicing.v1.one_offs_pb2_grpc import OneOffInvoiceServiceAsyncStub
@@ -170,6 +172,10 @@ class Connection:
     @property
     def documents(self) -> "DocumentServiceAsyncStub":
         return DocumentServiceStub(self._channel("invoicing"))
+
+    @property
+    def ledger(self) -> "LedgerServiceAsyncStub":
+        return LedgerServiceStub(self._channel("invoicing"))
 
     @property
     def drafts(self) -> "DraftServiceAsyncStub":

@@ -90,7 +90,7 @@ class _Reader:
         for event in self._events:
             if isinstance(event, yaml.DocumentStartEvent):
                 if node is not None:
-                    raise self._error(event, "a catalog is one YAML document, here begins a second one")
+                    raise self._error(event, "a file is one YAML document, here begins a second one")
                 node = self._node(next(self._events), 0)
         return node or Scalar(1, None)
 

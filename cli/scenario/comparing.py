@@ -17,10 +17,11 @@ from google.type.date_pb2 import Date
 
 from cli.catalog.schema import enum_names, is_decimal, is_map, value_field
 from cli.events.instant import parse_time_or_date
-from libs.common.money import Money, plain
+from libs.common.money import Money
 from weir.common.v1 import money_pb2
 
 NOTHING = "nothing"
+_TELLING = ("number", "code", "id", "kind", "state", "total", "amount")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,7 @@ def rendered(field: FieldDescriptor | None, value: Any) -> str:
     """As a file would have it."""
     match value:
         case money_pb2.Money():
-            return plain(Money(value.minor_units, value.currency_code).amount) if value.currency_code else "0"
+            return f"{Money(value.minor_units, value.currency_code).amount:f}" if value.currency_code else "0"
         case Timestamp() | Duration():
             return value.ToJsonString()
         case Date():
@@ -116,16 +117,17 @@ def rendered(field: FieldDescriptor | None, value: Any) -> str:
 
 def brief(message: Any) -> str:
     """By what a person would tell one from the others."""
-    fields = ("number", "code", "id", "kind", "period", "total", "amount", "state")
     if not isinstance(message, Message):
         return str(message)
     descriptor: Descriptor = message.DESCRIPTOR  # type: ignore[assignment]
-    told = [
-        rendered(descriptor.fields_by_name[name], getattr(message, name))
-        for name in fields
+    told = {
+        name: rendered(descriptor.fields_by_name[name], getattr(message, name))
+        for name in _TELLING
         if name in descriptor.fields_by_name and getattr(message, name)
-    ]
-    return " ".join(told)
+    }
+    if "number" in told or "code" in told:
+        told.pop("id", None)
+    return " ".join(told.values())
 
 
 def _shown(expected: Any) -> str:

@@ -2,11 +2,13 @@
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from google.protobuf.message import Message
 
 from cli.catalog.messages import Table
+from cli.catalog.schema import enum_names
 from cli.connection import Connection, pages
 from cli.events.instant import parse_time_or_date, timestamp
 from cli.scenario.comparing import NOTHING, Difference, differences, of_list
@@ -21,6 +23,7 @@ from weir.invoicing.v1.invoicing_pb2 import (
     ListSubscriptionsRequest,
     Subscription,
 )
+from weir.invoicing.v1.ledger_pb2 import AccountBalance, GetTrialBalanceRequest, LedgerAccount
 from weir.metering.v1.metering_pb2 import GetUsageRequest, Usage
 from weir.payments.v1.payments_pb2 import ListPaymentsRequest, Payment
 
@@ -34,6 +37,8 @@ class Listed:
     """From the services, a customer's id or "", and a page token."""
     is_newest_first: bool = False
 
+
+ACCOUNTS = enum_names(LedgerAccount.DESCRIPTOR)
 
 LISTS = {
     "customers": Listed(
@@ -85,6 +90,8 @@ async def unmet(services: Connection, expectation: Table, path: str) -> list[Dif
             found += of_list(None, items, expectation[name] or [], f"{path}.{name}")
     for index, each in enumerate(expectation.get("usage") or ()):
         found += await _of_usage(services, each, f"{path}.usage[{index}]")
+    if "ledger" in expectation:
+        found += await _of_ledger(services, expectation["ledger"] or {}, f"{path}.ledger")
     return found
 
 
@@ -116,3 +123,20 @@ def _quantities(found: Mapping[str, Usage], expected: Mapping[str, str], path: s
                 yield Difference(f"{path}.{meter}", each.expected, each.found)
         else:
             yield Difference(f"{path}.{meter}", quantity, NOTHING)
+
+
+async def _of_ledger(services: Connection, expected: Mapping[str, str], path: str) -> list[Difference]:
+    """A scenario's tenant has the one currency of its invoices, unless it says otherwise of none."""
+    answer = await services.ledger.GetTrialBalance(GetTrialBalanceRequest())
+    balances: dict[int, AccountBalance] = {each.account: each for each in answer.balances}
+    found = []
+    for account, balance in expected.items():
+        held = balances.get(ACCOUNTS[account], AccountBalance())
+        for each in differences(held, {"balance": balance}, path) if held.account else _of_nothing(balance):
+            found.append(Difference(f"{path}.{account}", each.expected, each.found))
+    return found
+
+
+def _of_nothing(balance: str) -> Iterator[Difference]:
+    if Decimal(balance):
+        yield Difference("", balance, NOTHING)

@@ -49,8 +49,6 @@ def read_scenario(path: Path) -> Scenario:
     """Raises CatalogError, or OSError where a file can't be read."""
     file = str(path)
     root, lines = read_table(path.read_bytes(), file, _validator())
-    if not root:
-        raise CatalogError(file, Problem(1, "", "the scenario is empty"))
     reader = _Reader(file, lines, root.get("currency_code") or "")
     steps = [reader.step(table, f"timeline[{index}]") for index, table in enumerate(root["timeline"])]
     if root.get("catalog"):

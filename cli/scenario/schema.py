@@ -5,8 +5,18 @@ from pathlib import Path
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
-from cli.catalog.schema import DIALECT, DURATION_PATTERN, Comments, Json, Maker, catalog_table, comments_of, compiled
-from cli.scenario.expectations import LISTS
+from cli.catalog.schema import (
+    DECIMAL_PATTERN,
+    DIALECT,
+    DURATION_PATTERN,
+    Comments,
+    Json,
+    Maker,
+    catalog_table,
+    comments_of,
+    compiled,
+)
+from cli.scenario.expectations import ACCOUNTS, LISTS
 from cli.scenario.verbs import VERBS, Verb
 
 PUBLISHED = Path(__file__).with_name("scenario.schema.json")
@@ -51,6 +61,12 @@ USAGE: Json = {
         "quantities": {**_SCALARS, "description": "By the codes of meters."},
     },
     "required": ["subscription_id", "start_time", "end_time", "quantities"],
+    "additionalProperties": False,
+}
+LEDGER: Json = {
+    "type": ["object", "null"],
+    "description": "What accounts come to at the end of the clock's day, over all customers: debits less credits.",
+    "properties": {account: {"type": ["string", "number"], "pattern": DECIMAL_PATTERN} for account in ACCOUNTS},
     "additionalProperties": False,
 }
 
@@ -137,6 +153,7 @@ def _expectation(expecting: Maker) -> Json:
             "customer_id": {"type": "string", "description": "Whose; all customers' where it is left out."},
             **lists,
             "usage": {"type": ["array", "null"], "items": USAGE},
+            "ledger": LEDGER,
         },
         "additionalProperties": False,
     }

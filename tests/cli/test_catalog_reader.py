@@ -184,7 +184,7 @@ def test_a_code_is_used_once() -> None:
         ("meters: []\nmeters: []\n", "c.yaml:2: duplicate key 'meters', which is also on line 1"),
         ("a: &x [1]\nb: *x\n", "c.yaml:2: aliases are not supported: *x"),
         ("taxes: !!python/object:os.system [x]\n", "c.yaml:1: tags are not supported: tag:yaml.org,2002:python/obj"),
-        ("taxes: []\n---\ntaxes: []\n", "c.yaml:2: a catalog is one YAML document"),
+        ("taxes: []\n---\ntaxes: []\n", "c.yaml:2: a file is one YAML document"),
         ("taxes:\n  - [\n", "c.yaml:3: not YAML: "),
         ("? [1]\n: 2\n", "c.yaml:1: a key must be a name"),
         ("a: " + "[" * 100_000, "c.yaml:1: nested more than 16 deep"),
