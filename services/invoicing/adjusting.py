@@ -8,6 +8,7 @@ from functools import partial
 from libs.common.errors import FailedPrecondition
 from libs.common.postgres import Conn, Pool
 from services.invoicing import convert, store
+from services.invoicing.committing import counted_on_drafts
 from services.invoicing.domain.adjustment import Adjustment, adjusted, require_adjustable
 from services.invoicing.domain.draft import Draft, committed
 from services.invoicing.domain.line import Line, LineKind, RatedUsage, Source
@@ -41,7 +42,8 @@ async def replace_line(
         if not found:
             return
         plans = await plans_of(peers, tenant_id, found)
-        missing = partial(missing_of, subscriptions, plans)
+        apart = await counted_on_drafts(pool, tenant_id, found, subscriptions, plans)
+        missing = partial(missing_of, subscriptions, plans, apart)
         [draft] = found
         before = await _with_unused(peers, tenant_id, draft, unused_code, subscriptions, plans)
         position = find(before)

@@ -11,6 +11,7 @@ import grpc
 
 from libs.common.errors import BillingError, ResourceExhausted, Unavailable
 from libs.common.money import Money
+from services.invoicing.committing import counted_apart, is_charged
 from services.invoicing.domain.bill import Bill, totalled
 from services.invoicing.domain.commitment import commitment_line
 from services.invoicing.domain.discount import discounted
@@ -44,7 +45,8 @@ _NOTHING_LATE = Late((), (), frozenset())
 @dataclass(frozen=True, slots=True)
 class Billed:
     """What a subscription that is `due` owes, with all usage that was recorded up to `watermark`, and what is given
-    back of what was billed before. What came late of usage that is still on drafts, `to_refresh`, is left to them.
+    back of what was billed before. What came late of usage that is still on drafts, `to_refresh`, is left to them. It
+    `waits` where a commitment counts events in advance that are not charged yet.
     """
 
     due: Subscription
@@ -52,6 +54,7 @@ class Billed:
     watermark: int
     corrections: tuple[Correction, ...]
     to_refresh: frozenset[str] = frozenset()
+    waits: bool = False
 
     @property
     def makes_invoice(self) -> bool:
@@ -164,12 +167,15 @@ async def _bill_together(peers: Peers, tenant_id: str, due: Sequence[Subscriptio
         missing = None
         if part.usage:
             source = portion.settlement.source
-            missing = commitment_line(each, each.phase, part.usage, plan, source, portion.lines)
+            apart = await counted_apart(history.pool, tenant_id, each, plan, source, part.usage, watermark)
+            missing = commitment_line(each, each.phase, part.usage, plan, source, portion.lines, apart)
         portion = replace(portion, lines=(*portion.lines, *((missing,) if missing else ()), *its_late.lines))
         portion, corrections = await _less_billed(portion, each, history)
         require_statable(portion.lines)
         at = watermark if each.is_closing else 0
-        billed.append(Billed(each, portion, at, (*its_late.corrections, *corrections), its_late.to_refresh))
+        counts_events = part.usage and plan.commitment and plan.advance_charges
+        waits = bool(counts_events) and not await is_charged(history.pool, peers, tenant_id, each, at)
+        billed.append(Billed(each, portion, at, (*its_late.corrections, *corrections), its_late.to_refresh, waits))
     return billed
 
 

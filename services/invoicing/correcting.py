@@ -1,6 +1,7 @@
 """What was billed for usage that has become less is given back, in the transaction that bills the rest."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from libs.common.money import Money
@@ -14,7 +15,7 @@ from services.invoicing.domain.progressive import net
 from services.invoicing.giving_back import note
 from services.invoicing.slices import key_of
 
-DESCRIPTION = "Usage that was billed has become less"
+DESCRIPTION = "Usage that was billed has become less, or counts towards the minimum commitment"
 
 
 async def are_final(conn: Conn, tenant_id: str, corrections: Iterable[Correction]) -> bool:
@@ -56,10 +57,9 @@ def _credited(
 ) -> list[tuple[int, int]]:
     lines = invoice.bill.lines
     rest = invoice.bill.subtotal.minor_units - sum(notes.lines.values()) - sum(taken.values())
-    wanted = Correction(
-        correction.source, correction.period, correction.key, Money(min(left, max(rest, 0)), invoice.bill.currency)
-    )
-    usage = [i for i, line in enumerate(lines) if line.kind in (LineKind.USAGE, LineKind.LATE_USAGE)]
+    wanted = replace(correction, amount=Money(min(left, max(rest, 0)), invoice.bill.currency))
+    kinds = (LineKind.USAGE, LineKind.LATE_USAGE, LineKind.COMMITMENT)
+    usage = [i for i, line in enumerate(lines) if line.kind in kinds]
     noted = {i: Money(notes.lines.get(i, 0) + taken.get(i, 0), invoice.bill.currency) for i in usage}
     billed = [(lines[i], net(lines[i], lines, key_of) - noted[i]) for i in usage]
     return [(usage[at], amount.minor_units) for at, amount in credited(wanted, billed, key_of)]

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 from libs.common.postgres import Pool
 from services.invoicing import store
+from services.invoicing.committing import committed_of
 from services.invoicing.domain.deduction import PaidUnits
+from services.invoicing.domain.late_commitment import reconciled_again
 from services.invoicing.domain.late_usage import Correction, Slice, late_usage
 from services.invoicing.domain.line import Line
 from services.invoicing.domain.phase import Phase
@@ -97,6 +99,14 @@ async def late_of(
             plan = await peers.pricing.plan_version(tenant_id, each.source.plan_code, each.source.plan_version)
             before, now = (usages[each.source, each.period, at] for at in (each.prior, each.watermark))
             more_lines, more_corrections = late_usage(each, before, now, key_of, plan)
+            owner = subscriptions[subscription_id]
+            if (commitments := await committed_of(history.pool, tenant_id, owner, plan, each)) is not None:
+                advance = {charge.code for charge in plan.advance_charges}
+                was, is_now = (
+                    of.missing(rated for rated in its if rated.code not in advance)
+                    for of, its in zip(commitments, (before, now), strict=True)
+                )
+                more_corrections = reconciled_again(each, was, is_now, more_corrections)
             lines += more_lines
             corrections += more_corrections
         late[subscription_id] = Late(

@@ -91,7 +91,7 @@ async def _commitment(
     plan = await peers.pricing.plan_version(tenant_id, source.plan_code, source.plan_version)
     assert plan.commitment is not None, "a plan version never changes"
     part = Proration(plan.commitment.amount, *found.days_in(phase, line.period))
-    fee = base_fee(found, phase, plan, line.period)
+    fee = base_fee(found, phase, plan, line.period) + (line.counted_apart or Money(0, plan.currency))
     return Money.rounded(missing_to(part, fee, reconciled(again, source, line.period)), plan.currency)
 
 

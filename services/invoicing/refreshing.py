@@ -8,8 +8,10 @@ import grpc
 import structlog
 
 from libs.common.errors import BillingError, ResourceExhausted, Unavailable
+from libs.common.money import Money
 from libs.common.postgres import Conn, Pool
 from services.invoicing import store
+from services.invoicing.committing import counted_on_drafts
 from services.invoicing.domain.commitment import commitment_line
 from services.invoicing.domain.draft import Draft, committed, refreshed, require_refreshable
 from services.invoicing.domain.line import Line, Source
@@ -51,7 +53,8 @@ async def refresh(pool: Pool, peers: Peers, tenant_id: str, ids: Sequence[str], 
         subscriptions = await subscriptions_of(conn, tenant_id, drafts)
     plans = await plans_of(peers, tenant_id, drafts)
     fresh, watermark = await _billed_again(peers, tenant_id, drafts, subscriptions, plans)
-    missing = partial(missing_of, subscriptions, plans)
+    apart = await counted_on_drafts(pool, tenant_id, drafts, subscriptions, plans, watermark)
+    missing = partial(missing_of, subscriptions, plans, apart)
     again = [(draft, committed(draft, refreshed(draft, fresh, line_key), missing)) for draft in drafts]
     async with pool.acquire() as conn, conn.transaction():
         saved = [
@@ -80,14 +83,18 @@ async def plans_of(peers: Peers, tenant_id: str, drafts: Sequence[Draft]) -> Map
 def missing_of(
     subscriptions: Mapping[str, Subscription],
     plans: Mapping[Source, PlanVersion],
+    apart: Mapping[Settlement, Money],
     settlement: Settlement,
     fees: Sequence[Line],
 ) -> Line | None:
-    """What is missing to the minimum commitment of the period whose usage is settled."""
+    """What is missing to the minimum commitment of the period whose usage is settled; what is counted `apart` is on
+    other invoices.
+    """
     source, period = settlement.source, settlement.usage
     assert period is not None, "usage is settled"
     owner = subscriptions[source.subscription_id]
-    return commitment_line(owner, owner.numbered(source.phase_number), period, plans[source], source, fees)
+    phase = owner.numbered(source.phase_number)
+    return commitment_line(owner, phase, period, plans[source], source, fees, apart[settlement])
 
 
 async def _billed_again(

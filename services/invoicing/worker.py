@@ -191,7 +191,8 @@ class Biller:
     async def _may_be_saved(self, conn: Conn, tenant_id: str, billed: Billed) -> bool:
         """Not while something is given back of a draft, or when one was finalized that was to be refreshed."""
         return (
-            await are_final(conn, tenant_id, billed.corrections)
+            not billed.waits
+            and await are_final(conn, tenant_id, billed.corrections)
             and await is_fee_final(conn, tenant_id, billed.due, billed.due.billed())
             and await store.paid_units.are_as_read(conn, tenant_id, billed.portion.lines)
             and await store.refreshes.require(conn, tenant_id, billed.to_refresh)

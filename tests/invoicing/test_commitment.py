@@ -38,7 +38,9 @@ def missing(base_fee: int | None, committed: int, usage: int, start: str = "2023
     due = begun("s", CUSTOMER, of, BillingTime.CALENDAR, utc(start), utc(start))
     due = replace(due, phases=(replace(due.phase, fee_start_time=utc(start).replace(day=utc(start).day + trial_days)),))
     lines = owed(of, settled(due), used("requests", str(Decimal(usage) / 100), currency="EUR"))
-    found = commitment_line(due, due.phase, due.current_period, of, Source("s", 1, of.plan_code, of.version), lines)
+    found = commitment_line(
+        due, due.phase, due.current_period, of, Source("s", 1, of.plan_code, of.version), lines, Money(0, "EUR")
+    )
     return found.amount.minor_units if found else 0
 
 

@@ -92,13 +92,9 @@ def _unsupported(message: pricing_pb2.PlanVersion) -> list[str]:
     """The fields that invoices have no lines for."""
     found: list[str] = []
     is_progressive = bool(message.usage_thresholds)
-    is_committed = message.HasField("minimum_commitment")  # which does not know what was billed on other invoices
-    found += [
-        f"fixed_charges[{i}].in_advance" for i, it in enumerate(message.fixed_charges) if it.in_advance and is_committed
-    ]
     for index, charge in enumerate(message.charges):
         if charge.in_advance and (
-            charge.prorated or charge.accumulation or charge.HasField("time_of_day") or message.phases or is_committed
+            charge.prorated or charge.accumulation or charge.HasField("time_of_day") or message.phases
         ):
             found.append(f"charges[{index}].in_advance")
         if is_progressive and charge.prorated:  # which is known when the period is over

@@ -1,11 +1,12 @@
 """What is missing to a plan's minimum commitment once a period is over (billing semantics 4).
 
 The commitment of a period, for its days, is compared to the fees for it before coupons and taxes: the base fee of its
-days, which in advance an earlier invoice charged, and what this one bills of it. A trial waives the base fee, not the
-commitment; but in advance, the commitment begins with the period that the base fee begins in.
+days, units and events, which in advance earlier invoices charged, and what this one bills of it. A trial waives the
+base fee, not the commitment; but in advance, the commitment begins with the period that the base fee begins in.
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from decimal import Decimal
 
 from libs.common.money import EXACT, Money
@@ -18,21 +19,42 @@ from services.invoicing.domain.subscription import Subscription
 
 CODE = "minimum_commitment"
 NAME = "Minimum commitment"
-_COUNTED_APART = {LineKind.BASE_FEE, LineKind.LATE_USAGE, LineKind.COMMITMENT, LineKind.PROGRESSIVE_CREDIT}
+_NOT_COUNTED = {
+    LineKind.BASE_FEE,
+    LineKind.LATE_USAGE,
+    LineKind.COMMITMENT,
+    LineKind.PROGRESSIVE_CREDIT,
+    LineKind.ADVANCE_USAGE,
+    LineKind.DEDUCTION,
+}
+"""Counted otherwise, or of what is counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class FixedFee:
+    """What was billed for a fixed charge, in arrears or in advance."""
+
+    code: str
+    period: Period
+    amount: Money
 
 
 def commitment_line(
-    of: Subscription, phase: Phase, period: Period, plan: PlanVersion, source: Source, fees: Iterable[Line]
+    of: Subscription,
+    phase: Phase,
+    period: Period,
+    plan: PlanVersion,
+    source: Source,
+    fees: Iterable[Line],
+    apart: Money,
 ) -> Line | None:
-    """Of a period of `phase`, whose invoice at its end has `fees`. None if nothing is missing."""
-    committed = plan.commitment
-    if committed is None or (phase.in_advance and of.fee_days(phase, period) is None):
+    """Of a period of `phase`, whose invoice at its end has `fees`; other invoices bill what is counted `apart`. None if
+    nothing is missing.
+    """
+    committed, part = plan.commitment, commitment_of(of, phase, plan, period)
+    if committed is None or part is None:
         return None
-    days, period_days = of.days_in(phase, period)
-    if not days:
-        return None
-    part = Proration(committed.amount, days, period_days)
-    missing = missing_to(part, base_fee(of, phase, plan, period), reconciled(fees, source, period))
+    missing = missing_to(part, base_fee(of, phase, plan, period) + apart, reconciled(fees, source, period))
     amount = Money.rounded(missing, plan.currency)
     if not amount.minor_units:
         return None
@@ -47,7 +69,29 @@ def commitment_line(
         committed.tax_codes or plan.tax_codes,
         proration=part,
         is_tax_inclusive=plan.is_tax_inclusive,
+        counted_apart=apart if apart.minor_units else None,
     )
+
+
+def commitment_of(of: Subscription, phase: Phase, plan: PlanVersion, period: Period) -> Proration | None:
+    """For the days of a period; None where there is none."""
+    if plan.commitment is None or (phase.in_advance and of.fee_days(phase, period) is None):
+        return None
+    days, period_days = of.days_in(phase, period)
+    return Proration(plan.commitment.amount, days, period_days) if days else None
+
+
+def fees_of_days(of: Subscription, phase: Phase, plan: PlanVersion, period: Period, fees: Iterable[FixedFee]) -> Money:
+    """What of `fees` is for the days of a period: of units paid by the day beyond its end, the days before that."""
+    total, owned, schedule = Money(0, plan.currency), of.owned_days(period), of.schedule_of(phase)
+    prorated = {each.code for each in plan.fixed_charges if each.prorated}
+    for each in fees:
+        if each.code not in prorated or each.period.end <= period.end:
+            total += each.amount
+        elif owned is not None and each.period.start < owned.end:
+            days, _ = schedule.days_in(Period(each.period.start, owned.end))
+            total += Proration(each.amount, days, schedule.days_in(each.period)[0]).amount
+    return total
 
 
 def base_fee(of: Subscription, phase: Phase, plan: PlanVersion, period: Period) -> Money:
@@ -64,7 +108,7 @@ def reconciled(lines: Iterable[Line], source: Source, period: Period) -> list[Li
         line
         for line in lines
         if line.source == source
-        and line.kind not in _COUNTED_APART
+        and line.kind not in _NOT_COUNTED
         and period.start <= line.period.start
         and line.period.end <= period.end
     ]

@@ -108,9 +108,10 @@ def _commitment(line: Line, part: Proration, interval: str) -> Iterator[str]:
         f"The plan commits to {part.fee} a {interval} at least; {part.days} of its {part.period_days} days count, for"
         f" which that is {_exact(part.unrounded_amount, currency)}."
     )
+    apart = f", with the {line.counted_apart} that other invoices bill for them," if line.counted_apart else ""
     yield (
-        f"The base fee of these days and what this invoice bills for them come to {_exact(spent, currency)} before"
-        f" coupons and taxes: {_exact(line.unrounded_amount, currency)} are missing."
+        f"The base fee of these days and what this invoice bills for them{apart} come to {_exact(spent, currency)}"
+        f" before coupons and taxes: {_exact(line.unrounded_amount, currency)} are missing."
     )
 
 

@@ -26,12 +26,16 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """What is to be given back of the lines that billed a charge's usage: `amount` is above 0."""
+    """What is to be given back of the lines that billed a charge's usage: `amount` is above 0. Without a `key` it is of
+    what was missing to the commitment. Under a commitment, what is left of a line may be another's: what `is_pooled`
+    is given back of any line of the period that has something left.
+    """
 
     source: Source
     period: Period
-    key: RatingKey
+    key: RatingKey | None
     amount: Money
+    is_pooled: bool = False
 
 
 def late_usage(
@@ -95,10 +99,18 @@ def credited(
 ) -> Iterator[tuple[int, Money]]:
     """Which of the `billed` lines, each with what is left of it to credit, give a correction back: (index, amount)."""
     left = correction.amount.minor_units
-    for index, (line, creditable) in enumerate(billed):
-        of = line.source, line.period.start, key_of(line)
-        if of != (correction.source, correction.period.start, correction.key):
+    own_first = sorted(enumerate(billed), key=lambda each: _is_another(correction, each[1][0], key_of))
+    for index, (line, creditable) in own_first:
+        if (line.source, line.period.start) != (correction.source, correction.period.start):
+            continue
+        if _is_another(correction, line, key_of) and not correction.is_pooled:
             continue
         if (amount := min(left, creditable.minor_units)) > 0:
             yield index, Money(amount, correction.amount.currency)
             left -= amount
+
+
+def _is_another(correction: Correction, line: Line, key_of: Callable[[Line], RatingKey]) -> bool:
+    """Whether a line is not what the correction is of."""
+    is_commitment = line.kind is LineKind.COMMITMENT
+    return is_commitment != (correction.key is None) or not (is_commitment or key_of(line) == correction.key)

@@ -65,7 +65,8 @@ class Line:
     line); late usage also the `prior_watermark` that its period was billed at: its amount is what the usage comes to at
     the one less what it came to at the other. Usage in advance is that of an event, `transaction_id`. What
     progressive invoices billed of usage is taken off it: its amount is below 0. So is that of a deduction: a
-    `proration` of the line that it `deducts`. A line without a `source` is for no subscription.
+    `proration` of the line that it `deducts`. What is missing to a commitment has
+    what other invoices bill for its period, `counted_apart`. A line without a `source` is for no subscription.
     `tax_codes` are its own; if it has none, it bears the customer's.
 
     `units` at `unit_amount`, in major units, are what an add-on costs, or what somebody has made of the line of a
@@ -91,6 +92,7 @@ class Line:
     is_adjusted: bool = False
     transaction_id: str | None = None
     deducts: LineReference | None = None
+    counted_apart: Money | None = None
 
     @property
     def plan_code(self) -> str:

@@ -17,7 +17,8 @@ SOURCE = "subscription_id, phase_number, plan_code, plan_version"
 _LINE = (
     f"kind, code, description, {SOURCE}, period_start, period_end, amount_minor, unrounded_amount, tax_codes,"
     " fee_minor, days, period_days, rating, watermark, prior_watermark, meter_code, is_tax_inclusive, units,"
-    " unit_amount, is_adjusted, transaction_id, deducted_invoice_id, deducted_position"
+    " unit_amount, is_adjusted, transaction_id, deducted_invoice_id, deducted_position,"
+    " counted_apart_minor"
 )
 
 
@@ -29,7 +30,7 @@ async def insert(conn: Conn, tenant_id: str, lines: Iterable[tuple[str, int, Lin
         "tenant_id, invoice_id, position, kind, code, description, subscription_id, phase_number, plan_code,"
         " plan_version, period_start, period_end, amount_minor, unrounded_amount, tax_codes, fee_minor, days,"
         " period_days, rating, watermark, prior_watermark, meter_code, is_tax_inclusive, units, unit_amount,"
-        " is_adjusted, transaction_id, deducted_invoice_id, deducted_position",
+        " is_adjusted, transaction_id, deducted_invoice_id, deducted_position, counted_apart_minor",
         ((tenant_id, invoice_id, position, *_line_values(line)) for invoice_id, position, line in lines),
     )
 
@@ -188,6 +189,7 @@ def _line_values(line: Line) -> tuple[Any, ...]:
         line.is_adjusted,
         line.transaction_id,
         *((line.deducts.invoice_id, line.deducts.position) if line.deducts else (None, None)),
+        line.counted_apart.minor_units if line.counted_apart else None,
     )
 
 
@@ -202,7 +204,7 @@ def source_of(row: asyncpg.Record) -> Source:
 
 
 def _line(row: asyncpg.Record, currency: str) -> Line:
-    fee, deducted = row["fee_minor"], row["deducted_invoice_id"]
+    fee, deducted, apart = row["fee_minor"], row["deducted_invoice_id"], row["counted_apart_minor"]
     return Line(
         kind=LineKind(row["kind"]),
         code=row["code"],
@@ -223,6 +225,7 @@ def _line(row: asyncpg.Record, currency: str) -> Line:
         is_adjusted=row["is_adjusted"],
         transaction_id=row["transaction_id"],
         deducts=None if deducted is None else LineReference(deducted, row["deducted_position"]),
+        counted_apart=None if apart is None else Money(apart, currency),
     )
 
 
