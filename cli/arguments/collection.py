@@ -14,12 +14,16 @@ dunning = typer.Typer(help="What is done about payments that fail.")
 class Final(StrEnum):
     NONE = "none"
     CANCEL = "cancel"
+    DOWNGRADE = "downgrade"
     SUSPEND = "suspend"
     WRITE_OFF = "write-off"
 
 
 Invoice = Annotated[str, typer.Argument(metavar="INVOICE", help="The invoice's id.")]
 OfInvoice = Annotated[str, typer.Option("--invoice", metavar="ID", help="Only those of this invoice.")]
+Segment = Annotated[
+    str, typer.Option("--segment", metavar="NAME", help="Of customers, as their metadata has it; others by default.")
+]
 
 
 def add_to(root: typer.Typer) -> None:
@@ -77,27 +81,48 @@ def dunning_set(
     final: Annotated[Final, typer.Option("--final", help="What invoicing is told at the end.")] = Final.NONE,
     time_zone: Annotated[str, typer.Option("--time-zone", metavar="NAME", help="Of days and hours.")] = "UTC",
     hour: Annotated[int, typer.Option("--hour", metavar="HOUR", help="When on their day things happen.")] = 9,
+    plan: Annotated[str, typer.Option("--final-plan", metavar="PLAN", help="What a downgrade leads to.")] = "",
+    segment: Segment = "",
     as_json: Json = False,
 ) -> None:
     """Set what is done about payments that fail. Days count from the failure."""
     from cli.commands.collection import set_dunning
 
     wanted = set_dunning(
-        data, final_day, retry or [], remind or [], payday or [], final.name, time_zone, hour, as_json=as_json
+        data,
+        final_day,
+        retry or [],
+        remind or [],
+        payday or [],
+        final.name,
+        time_zone,
+        hour,
+        plan,
+        segment,
+        as_json=as_json,
     )
     execute(wanted)
+
+
+@dunning.command("policies")
+def dunning_policies(data: Data, as_json: Json = False) -> None:
+    """List the policies, by segment."""
+    from cli.commands.collection import list_policies
+
+    execute(list_policies(data, as_json=as_json))
 
 
 @dunning.command("preview")
 def dunning_preview(
     data: Data,
     start: Annotated[str, typer.Option("--at", metavar="TIME", help="When a payment fails; now by default.")] = "",
+    segment: Segment = "",
     as_json: Json = False,
 ) -> None:
     """Show what would be done about a payment that fails. Nothing is written."""
     from cli.commands.collection import preview_dunning
 
-    execute(preview_dunning(data, start, as_json=as_json))
+    execute(preview_dunning(data, start, segment, as_json=as_json))
 
 
 @dunning.command("list")

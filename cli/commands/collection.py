@@ -15,6 +15,7 @@ from weir.payments.v1.dunning_pb2 import (
     DunningReminder,
     DunningStep,
     ListDunningCampaignsRequest,
+    ListDunningPoliciesRequest,
     PreviewDunningRequest,
     SetDunningPolicyRequest,
 )
@@ -72,6 +73,8 @@ async def set_dunning(
     final_action: str,
     time_zone: str,
     hour: int,
+    plan_code: str,
+    segment: str,
     *,
     as_json: bool,
 ) -> None:
@@ -83,6 +86,8 @@ async def set_dunning(
         reminders=[DunningReminder(day=day) for day in reminder_days],
         final_day=final_day,
         final_action=DunningPolicy.FinalAction.Value(f"FINAL_ACTION_{final_action}"),
+        final_plan_code=plan_code,
+        segment=segment,
     )
     async with connected_to(data) as services:
         request = SetDunningPolicyRequest(request_id=new_request_id(), dunning_policy=policy)
@@ -93,8 +98,9 @@ async def set_dunning(
         console.print("Payments that fail from now on are dunned so; `weir dunning preview` shows how.", markup=False)
 
 
-async def preview_dunning(data: Path, start: str, *, as_json: bool) -> None:
-    request = PreviewDunningRequest(start_time=timestamp_out(typed_time(start, "--at")) if start else None)
+async def preview_dunning(data: Path, start: str, segment: str, *, as_json: bool) -> None:
+    start_time = timestamp_out(typed_time(start, "--at")) if start else None
+    request = PreviewDunningRequest(start_time=start_time, segment=segment)
     async with connected_to(data) as services:
         steps = (await services.dunning.PreviewDunning(request)).steps
     if as_json:
@@ -102,6 +108,29 @@ async def preview_dunning(data: Path, start: str, *, as_json: bool) -> None:
         return
     rows = [(instant(step.due_time), state(DunningStep.Kind, step.kind)) for step in steps]
     print_table(("when", "what"), rows, nothing="Nothing is done.")
+
+
+async def list_policies(data: Path, *, as_json: bool) -> None:
+    async with connected_to(data) as services:
+        found = await pages(
+            lambda token: services.dunning.ListDunningPolicies(ListDunningPoliciesRequest(page_token=token)),
+            "dunning_policies",
+        )
+    if as_json:
+        print_list("dunning_policies", found)
+        return
+    rows = [
+        (
+            each.segment or "all others",
+            " ".join(map(str, each.retry_days)),
+            " ".join(str(reminder.day) for reminder in each.reminders),
+            str(each.final_day),
+            state(DunningPolicy.FinalAction, each.final_action),
+            f"{each.hour}:00 {each.time_zone}",
+        )
+        for each in found
+    ]
+    print_table(("segment", "tries", "reminders", "end", "finally", "at"), rows, nothing="No policies yet.")
 
 
 async def list_dunning(data: Path, invoice_id: str, *, as_json: bool) -> None:

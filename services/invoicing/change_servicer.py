@@ -4,19 +4,19 @@ from datetime import datetime
 
 from libs.common.clock import Clock
 from libs.common.idempotency import fingerprint, require_same
-from libs.common.postgres import Conn, Pool
+from libs.common.postgres import Pool
 from libs.common.rpc.server import caller
 from libs.common.wire import request_id_in, text_in
 from libs.common.worker import Alarm
 from services.invoicing import store
 from services.invoicing.billing import preview
+from services.invoicing.changing import as_of_now, change_plan, present_plan
 from services.invoicing.convert import change_in, invoice_out, plan_asked_in, subscription_out
 from services.invoicing.domain.change import PlanChange, cancelled, changed
 from services.invoicing.domain.invoice import Invoice
-from services.invoicing.domain.plan import PlanVersion
 from services.invoicing.domain.run import BILL
 from services.invoicing.domain.subscription import Subscription
-from services.invoicing.giving_back import give_back_unused, unused_balances
+from services.invoicing.giving_back import unused_balances
 from services.invoicing.late_billing import History
 from services.invoicing.peers import Peers
 from services.invoicing.selling import latest_version, sold_version
@@ -33,9 +33,7 @@ class PlanChangeServicer(PlanChangeServiceServicer):
         self._clock = clock
 
     async def ChangePlan(self, request: pb.ChangePlanRequest, context: Context) -> pb.ChangePlanResponse:
-        """Answers a repeat before it asks pricing. Pricing is asked for the plan in effect with no transaction open,
-        and again if it is another one by the time of the transaction.
-        """
+        """Answers a repeat before it asks pricing."""
         tenant_id, subscription_id = caller().tenant_id, text_in(request.id, "id")
         request_id, request_hash = request_id_in(request.request_id), fingerprint(request)
         async with self._pool.acquire() as conn:
@@ -45,27 +43,11 @@ class PlanChangeServicer(PlanChangeServiceServicer):
             require_same(before, request_hash, request.request_id)
             return pb.ChangePlanResponse(subscription=subscription_out(found))
         change = await self._change(tenant_id, subscription_id, request.change)
-        while True:
-            async with self._pool.acquire() as conn:
-                read, now = await self._as_of_now(conn, tenant_id, subscription_id)
-            present = await self._present(tenant_id, read, now)
-            async with self._pool.acquire() as conn, conn.transaction():
-                await store.clocks.hold(conn, tenant_id)
-                found = await found_subscription(conn, tenant_id, subscription_id, store.subscriptions.lock)
-                now = (await store.clocks.get(conn, tenant_id)).now(self._clock())
-                if found.phase_at(now) != read.phase_at(now):
-                    continue
-                before = await store.subscriptions.record_change(
-                    conn, tenant_id, subscription_id, request_id, request_hash, self._clock()
-                )
-                if before is not None:
-                    require_same(before, request_hash, request.request_id)
-                    return pb.ChangePlanResponse(subscription=subscription_out(found))
-                made, _ = changed(found, change, present, now)
-                await store.subscriptions.save(conn, tenant_id, made)
-                await give_back_unused(conn, tenant_id, found, made, self._clock())
-            await self._alarm.ring(BILL)
-            return pb.ChangePlanResponse(subscription=subscription_out(made))
+        made = await change_plan(
+            self._pool, self._peers, self._clock, tenant_id, subscription_id, change, request_id, request_hash
+        )
+        await self._alarm.ring(BILL)
+        return pb.ChangePlanResponse(subscription=subscription_out(made))
 
     async def CancelChange(self, request: pb.CancelChangeRequest, context: Context) -> pb.CancelChangeResponse:
         tenant_id, subscription_id = caller().tenant_id, text_in(request.id, "id")
@@ -87,8 +69,8 @@ class PlanChangeServicer(PlanChangeServiceServicer):
         tenant_id, subscription_id = caller().tenant_id, text_in(request.id, "id")
         change = await self._change(tenant_id, subscription_id, request.change)
         async with self._pool.acquire() as conn:
-            found, now = await self._as_of_now(conn, tenant_id, subscription_id)
-        present = await self._present(tenant_id, found, now)
+            found, now = await as_of_now(conn, tenant_id, subscription_id, self._clock)
+        present = await present_plan(self._peers, tenant_id, found, now)
         made, at = changed(found, change, present, now)
         return pb.PreviewChangeResponse(
             subscription=subscription_out(made),
@@ -116,12 +98,3 @@ class PlanChangeServicer(PlanChangeServiceServicer):
             sold = await sold_version(self._peers, tenant_id, plan_code, version, subscription_id)
             return change_in(message, sold)
         return change_in(message, await latest_version(self._peers, tenant_id, plan_code))
-
-    async def _as_of_now(self, conn: Conn, tenant_id: str, subscription_id: str) -> tuple[Subscription, datetime]:
-        found = await found_subscription(conn, tenant_id, subscription_id)
-        return found, (await store.clocks.get(conn, tenant_id)).now(self._clock())
-
-    async def _present(self, tenant_id: str, found: Subscription, now: datetime) -> PlanVersion:
-        """The plan version in effect now."""
-        phase = found.phase_at(now)
-        return await self._peers.pricing.plan_version(tenant_id, phase.plan_code, phase.plan_version)

@@ -1,22 +1,24 @@
 """The RPCs of CollectionReportService."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypeAlias
 
 import grpc
-import structlog
 
 from libs.common.clock import Clock
 from libs.common.errors import InvalidArgument
 from libs.common.money import Money
 from libs.common.postgres import Conn, Pool
 from libs.common.rpc.server import caller
-from libs.common.wire import money_in, text_in, timestamp_in
+from libs.common.wire import code_in, money_in, text_in, timestamp_in
 from services.invoicing import store
 from services.invoicing.booking import book_dispute, book_refund, book_write_off
+from services.invoicing.concluding import PAID
 from services.invoicing.convert import revision_in
 from services.invoicing.convert.credit_notes import refund_state_in
 from services.invoicing.domain.credit_note import RefundState
+from services.invoicing.domain.final_action import Action, FinalAction
 from services.invoicing.reading import found_invoice
 from weir.invoicing.v1 import reports_pb2 as pb
 from weir.invoicing.v1.reports_pb2_grpc import CollectionReportServiceServicer
@@ -24,12 +26,11 @@ from weir.invoicing.v1.reports_pb2_grpc import CollectionReportServiceServicer
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
-log = structlog.get_logger()
-
-_ACTIONS: dict[int, str] = {
-    pb.FINAL_ACTION_CANCEL: "cancel",
-    pb.FINAL_ACTION_SUSPEND: "suspend",
-    pb.FINAL_ACTION_WRITE_OFF: "write_off",
+_ACTIONS: dict[int, Action] = {
+    pb.FINAL_ACTION_CANCEL: Action.CANCEL,
+    pb.FINAL_ACTION_SUSPEND: Action.SUSPEND,
+    pb.FINAL_ACTION_WRITE_OFF: Action.WRITE_OFF,
+    pb.FINAL_ACTION_DOWNGRADE: Action.DOWNGRADE,
 }
 
 _DISPUTES: dict[int, str] = {
@@ -82,15 +83,21 @@ class CollectionReportServicer(CollectionReportServiceServicer):
         tenant_id, invoice_id = caller().tenant_id, text_in(request.invoice_id, "invoice_id")
         campaign_id = text_in(request.campaign_id, "campaign_id")
         end_time = timestamp_in(request.end_time, request.HasField("end_time"), "end_time")
-        if (action := _ACTIONS.get(request.final_action)) is None:
+        if (kind := _ACTIONS.get(request.final_action)) is None:
             raise InvalidArgument("ENUM_VALUE_UNKNOWN", "final_action names none", field="final_action")
+        plan_code = code_in(request.plan_code, "plan_code") if kind is Action.DOWNGRADE else ""
+        action = FinalAction(tenant_id, campaign_id, invoice_id, kind, plan_code)
         async with self.pool.acquire() as conn, conn.transaction():
-            await found_invoice(conn, tenant_id, invoice_id, lock=True)
-            is_new = await store.final_actions.record(conn, tenant_id, campaign_id, invoice_id, action, end_time)
-            if is_new and request.final_action == pb.FINAL_ACTION_WRITE_OFF:
-                await book_write_off(conn, tenant_id, invoice_id, campaign_id, self.clock())
-        log.warning("invoice not collected", tenant=tenant_id, invoice=invoice_id, action=action)
+            invoice = await found_invoice(conn, tenant_id, invoice_id, lock=True)
+            await self._record(conn, action, end_time, note="" if invoice.unpaid.minor_units else PAID)
         return pb.RecordFinalActionResponse()
+
+    async def _record(self, conn: Conn, action: FinalAction, end_time: datetime, *, note: str) -> None:
+        """An invoice is written off here; what concerns subscriptions, the worker does."""
+        is_done = action.action is Action.WRITE_OFF or bool(note)
+        is_new = await store.final_actions.record(conn, action, end_time, self.clock(), note, is_done=is_done)
+        if is_new and action.action is Action.WRITE_OFF and not note:
+            await book_write_off(conn, action.tenant_id, action.invoice_id, action.campaign_id, self.clock())
 
 
 async def _locked(conn: Conn, tenant_id: str, invoice_id: str, amount: Money) -> None:

@@ -22,11 +22,13 @@ from services.invoicing import store
 from services.invoicing.activating import decide
 from services.invoicing.billing import Billed, Refused, bill_all
 from services.invoicing.charging import charge_all
+from services.invoicing.concluding import conclude
 from services.invoicing.correcting import are_final, give_back
 from services.invoicing.crediting import Till
 from services.invoicing.domain.credit_note import RefundRequest
 from services.invoicing.domain.run import (
     BILL,
+    CONCLUDE,
     HAND_OVER,
     REFUND,
     REPLAY,
@@ -94,6 +96,7 @@ class Biller:
             REFUND: self.refund,
             TELL_METERING: self.tell_metering,
             REPLAY: self.replay,
+            CONCLUDE: self.conclude,
         }
 
     async def bill(self) -> bool:
@@ -257,6 +260,13 @@ class Biller:
         for tell in (tell_clocks, tell_billed):
             await tell(self._pool, self._peers, now, now + TELL_AGAIN_DELAY)
         return False
+
+    async def conclude(self) -> bool:
+        """Do what dunning ends with."""
+        concluded = await conclude(self._pool, self._peers, self._clock, self._lease)
+        if concluded:
+            await self._alarm.ring(BILL)
+        return concluded
 
     async def replay(self) -> bool:
         """Compute some invoices again, as a proof."""

@@ -2,7 +2,7 @@
 what was paid, and what was taken back of it, are two facts. Invoicing hears of the second too.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -11,7 +11,7 @@ from libs.common.ids import new_id
 from libs.common.money import Money
 from libs.common.postgres import Pool
 from services.payments.domain.attempt import Attempt
-from services.payments.domain.dispute import Dispute, is_news
+from services.payments.domain.dispute import Dispute
 from services.payments.providers.disputes import Told
 from services.payments.store import disputes, payments
 
@@ -31,8 +31,10 @@ class Disputing:
             assert payment is not None, "attempts name their payment by a foreign key"
             known = await disputes.find_of_charge(conn, attempt.tenant_id, attempt.payment_id, attempt.number)
             if known is not None:
-                if is_news(known.state, told.state):
-                    await disputes.move(conn, known, told.state, now)
+                if told.stage > known.stage:
+                    moved = replace(known, stage=told.stage)
+                    await disputes.move(conn, known, moved, now)
+                    await payments.add_disputed(conn, payment, moved.lost_minor - known.lost_minor)
                 return
             charged = Money(attempt.minor_units, payment.amount.currency)
             dispute = Dispute(
@@ -42,10 +44,11 @@ class Disputing:
                 invoice_id=payment.invoice_id,
                 attempt_number=attempt.number,
                 amount=charged if told.amount is None else Money.rounded(told.amount, told.currency),
-                state=told.state,
+                stage=told.stage,
                 code=told.code,
                 revision=1,
                 create_time=now,
             )
             await disputes.insert(conn, dispute)
+            await payments.add_disputed(conn, payment, dispute.lost_minor)
         log.warning("charge disputed", tenant=dispute.tenant_id, payment=dispute.payment_id, state=dispute.state)

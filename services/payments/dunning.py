@@ -44,7 +44,7 @@ class Dunning:
 
     async def _begin(self, conn: Conn, tenant_id: str, payment_id: str) -> None:
         payment = await payments.lock(conn, tenant_id, payment_id)
-        policy = await dunning.find_policy(conn, tenant_id)
+        policy = await dunning.find_policy(conn, tenant_id, payment.segment) if payment else None
         if payment is None or policy is None or payment.state not in DUNNED:
             return
         now = self.clock()
@@ -58,6 +58,7 @@ class Dunning:
             start_time=now,
             end_time=None,
             revision=0,
+            final_plan_code=policy.final_plan_code,
         )
         if await dunning.insert(conn, campaign, plan(policy, now)):
             await self._notice(conn, campaign, "dunning.begun", now)

@@ -33,7 +33,7 @@ class DunningServicer(DunningServiceServicer):
         request_id, request_hash = request_id_in(request.request_id), fingerprint(request)
         policy = policy_in(request.dunning_policy, request.HasField("dunning_policy"))
         async with self.pool.acquire() as conn, conn.transaction():
-            latest = await dunning.lock_policy_request(conn, tenant_id)
+            latest = await dunning.lock_policy_request(conn, tenant_id, policy.segment)
             if latest is not None and latest[0] == request_id:
                 require_same(latest[1], request_hash, request.request_id)
             else:
@@ -43,11 +43,20 @@ class DunningServicer(DunningServiceServicer):
     async def GetDunningPolicy(
         self, request: pb.GetDunningPolicyRequest, context: Context
     ) -> pb.GetDunningPolicyResponse:
-        return pb.GetDunningPolicyResponse(dunning_policy=policy_out(await self._policy()))
+        return pb.GetDunningPolicyResponse(dunning_policy=policy_out(await self._policy(request.segment)))
+
+    async def ListDunningPolicies(
+        self, request: pb.ListDunningPoliciesRequest, context: Context
+    ) -> pb.ListDunningPoliciesResponse:
+        page = page_in(request.page_size, request.page_token)
+        async with self.pool.acquire() as conn:
+            rows = await dunning.list_policies(conn, caller().tenant_id, page)
+        shown, token = page.cut(rows, lambda policy: policy.segment)
+        return pb.ListDunningPoliciesResponse(dunning_policies=map(policy_out, shown), next_page_token=token)
 
     async def PreviewDunning(self, request: pb.PreviewDunningRequest, context: Context) -> pb.PreviewDunningResponse:
         given = request.HasField("dunning_policy")
-        policy = policy_in(request.dunning_policy, given) if given else await self._policy()
+        policy = policy_in(request.dunning_policy, given) if given else await self._policy(request.segment)
         has_start = request.HasField("start_time")
         start = timestamp_in(request.start_time, has_start, "start_time") if has_start else self.clock()
         return pb.PreviewDunningResponse(steps=map(step_out, plan(policy, start)))
@@ -75,9 +84,10 @@ class DunningServicer(DunningServiceServicer):
         shown, token = page.cut(rows, lambda campaign: campaign.id)
         return pb.ListDunningCampaignsResponse(dunning_campaigns=map(campaign_out, shown), next_page_token=token)
 
-    async def _policy(self) -> Policy:
+    async def _policy(self, segment: str) -> Policy:
+        segment = text_in(segment, "segment", required=False)
         async with self.pool.acquire() as conn:
-            policy = await dunning.find_policy(conn, caller().tenant_id)
+            policy = await dunning.find_policy(conn, caller().tenant_id, segment)
         if policy is None:
             raise NotFound("DUNNING_POLICY_NOT_FOUND", "the tenant has no dunning policy")
         return policy

@@ -101,6 +101,7 @@ class Reporting:
             campaign_id=campaign.id,
             final_action=reports_pb2.FinalAction.Value(f"FINAL_ACTION_{campaign.final_action}"),
             end_time=timestamp_out(campaign.end_time),
+            plan_code=campaign.final_plan_code,
         )
         await self._tell(
             self.reports.RecordFinalAction(request, metadata=self._key(campaign.tenant_id)),

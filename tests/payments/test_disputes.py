@@ -1,13 +1,16 @@
 """Money that banks take back: recorded once from webhooks in any order, beside a payment that stays as it was."""
 
 import json
+from collections.abc import Sequence
 from decimal import Decimal
 
 import pytest
 
 from libs.common.errors import NotFound
+from services.payments.domain.attempt import Attempt
 from services.payments.domain.dispute import DisputeState
 from services.payments.providers.disputes import told
+from services.payments.store import attempts
 from tests.payments.shop import Deployment, Shop, new_request_id
 from tests.payments.test_refunding import paid
 from weir.payments.v1 import disputes_pb2 as pb
@@ -66,6 +69,27 @@ async def test_a_dispute_of_a_charge_that_nobody_knows_waits_and_is_then_parked(
     await shop.later(shop.sweeps.pace.event_patience).events()
     assert [event["state"] for event in await shop.events()] == ["PARKED"]
     assert not await disputes(shop.deployment)
+
+
+def adyen_event(code: str) -> bytes:
+    return json.dumps({"amount": {"value": 1, "currency": "USD"}, "eventCode": code}).encode()
+
+
+async def test_a_charge_that_was_won_may_be_lost_again_whatever_comes_first(shop: Shop) -> None:
+    payment = await paid(shop)
+    [attempt] = await attempts_of(shop, payment.id)
+    disputing = shop.sweeps.hearing.disputing
+    seen = []
+    for code in ("CHARGEBACK", "CHARGEBACK_REVERSED", "CHARGEBACK", "SECOND_CHARGEBACK", "CHARGEBACK_REVERSED"):
+        await disputing.record(attempt, told(code, adyen_event(code)))
+        seen.append((await shop.payment(payment.id)).amount_disputed.minor_units)
+    await disputing.record(attempt, told("PREARBITRATION_WON", adyen_event("PREARBITRATION_WON")))
+    assert (seen, (await shop.payment(payment.id)).amount_disputed.minor_units) == ([1, 0, 0, 1, 1], 0)
+
+
+async def attempts_of(shop: Shop, payment_id: str) -> Sequence[Attempt]:
+    async with shop.sweeps.pool.acquire() as conn:
+        return await attempts.list_of(conn, shop.tenant_id, [payment_id])
 
 
 async def test_a_dispute_belongs_to_its_tenant(shop: Shop) -> None:

@@ -61,7 +61,7 @@ def invoice_out(invoice: Invoice, most_lines: int = MAX_LINES) -> invoicing_pb2.
         plan_version=source.plan_version if source else 0,
         currency_code=invoice.bill.currency,
         state=_STATES[invoice.state],
-        payment_status=_PAYMENT_STATUSES[invoice.payment_status],
+        payment_status=_payment_status(invoice),
         period=span_out(invoice.period) if invoice.period else None,
         lines=[
             line_out(number, line, invoice.bill.discounts)
@@ -91,7 +91,15 @@ def invoice_out(invoice: Invoice, most_lines: int = MAX_LINES) -> invoicing_pb2.
         settlement_count=len(invoice.settlements),
         draft_until_time=timestamp_out(invoice.draft_until) if invoice.state is State.DRAFT else None,
         prepaid=money_out(invoice.prepaid or Money(0, invoice.bill.currency)),
+        write_off_time=timestamp_out(invoice.write_off_time),
+        amount_written_off=money_out(invoice.written_off),
+        amount_disputed=money_out(invoice.disputed or Money(0, invoice.bill.currency)),
     )
+
+
+def _payment_status(invoice: Invoice) -> invoicing_pb2.Invoice.PaymentStatus.ValueType:
+    is_disputed = invoice.disputed is not None and invoice.disputed.minor_units > 0
+    return invoicing_pb2.Invoice.PAYMENT_STATUS_DISPUTED if is_disputed else _PAYMENT_STATUSES[invoice.payment_status]
 
 
 def line_out(number: int, line: Line, discounts: Iterable[Discount] = ()) -> invoicing_pb2.InvoiceLine:

@@ -78,6 +78,9 @@ class Invoice:
     due_date: date | None = None
     is_overdue: bool = False
     overdue_time: datetime | None = None
+    write_off_time: datetime | None = None
+    disputed: Money | None = None
+    """What banks have taken back of it."""
 
     @property
     def period(self) -> Period | None:
@@ -105,6 +108,11 @@ class Invoice:
     @property
     def unpaid(self) -> Money:
         return self.amount_due - self.amount_paid
+
+    @property
+    def written_off(self) -> Money:
+        """What nobody expects any more. What is paid after all is taken off."""
+        return self.unpaid if self.write_off_time else Money(0, self.bill.currency)
 
     @property
     def is_paid(self) -> bool:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 BILL, HAND_OVER, REFUND, TELL_METERING, REPLAY = "bill", "hand_over", "refund", "tell_metering", "replay"
+CONCLUDE = "conclude"
 """The worker's sweeps, by the names that the alarm rings."""
 
 MAX_RETRY_DELAY = timedelta(minutes=5)

@@ -69,6 +69,7 @@ def payment_out(payment: Payment, attempts: Sequence[Attempt]) -> payments_pb2.P
         attempts=map(_attempt_out, attempts),
         create_time=timestamp_out(payment.create_time),
         amount_paid=money_out(payment.paid),
+        amount_disputed=money_out(Money(payment.disputed_minor, payment.amount.currency)),
         amount_refunded=money_out(Money(payment.refunded_minor, payment.amount.currency)),
     )
 

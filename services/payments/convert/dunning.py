@@ -3,7 +3,7 @@
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from libs.common.errors import InvalidArgument
-from libs.common.wire import text_in, timestamp_out
+from libs.common.wire import code_in, text_in, timestamp_out
 from services.payments.domain.dunning import (
     DEFAULT_BODY,
     DEFAULT_SUBJECT,
@@ -39,6 +39,9 @@ def policy_in(message: pb.DunningPolicy, present: bool) -> Policy:
     if (action := _ACTIONS_IN.get(message.final_action)) is None:
         field = f"{_POLICY}.final_action"
         raise InvalidArgument("ENUM_VALUE_UNKNOWN", f"{field} is {message.final_action}, which is none", field=field)
+    plan_code, field = message.final_plan_code, f"{_POLICY}.final_plan_code"
+    if (action is FinalAction.DOWNGRADE) != bool(plan_code):
+        raise InvalidArgument("FINAL_PLAN_INVALID", f"{field} is for a DOWNGRADE, which needs it", field=field)
     reminders = tuple(map(_reminder_in, message.reminders))
     last = max([1, *message.retry_days, *(reminder.day for reminder in reminders)])
     return Policy(
@@ -49,6 +52,8 @@ def policy_in(message: pb.DunningPolicy, present: bool) -> Policy:
         reminders=reminders,
         final_day=_day_in(message.final_day, f"{_POLICY}.final_day", least=last),
         final_action=action,
+        final_plan_code=code_in(plan_code, field) if plan_code else "",
+        segment=text_in(message.segment, f"{_POLICY}.segment", required=False),
     )
 
 
@@ -64,6 +69,8 @@ def policy_out(policy: Policy) -> pb.DunningPolicy:
         ),
         final_day=policy.final_day,
         final_action=_ACTIONS[policy.final_action],
+        final_plan_code=policy.final_plan_code,
+        segment=policy.segment,
     )
 
 
@@ -76,6 +83,7 @@ def campaign_out(campaign: Campaign, steps: "list[Step] | tuple[()]" = ()) -> pb
         final_action=_ACTIONS[campaign.final_action],
         start_time=timestamp_out(campaign.start_time),
         end_time=timestamp_out(campaign.end_time),
+        final_plan_code=campaign.final_plan_code,
         steps=map(step_out, steps),
     )
 

@@ -47,6 +47,7 @@ class FinalAction(StrEnum):
 
     NONE = "NONE"
     CANCEL = "CANCEL"
+    DOWNGRADE = "DOWNGRADE"
     SUSPEND = "SUSPEND"
     WRITE_OFF = "WRITE_OFF"
 
@@ -63,7 +64,8 @@ class Reminder:
 @dataclass(frozen=True, slots=True)
 class Policy:
     """Days count from the failure. What happens on a day happens at `hour` there; a retry the day before or after one
-    of the `paydays` of the month moves to it.
+    of the `paydays` of the month moves to it. It is for customers of the `segment`, or "" for those whose segment
+    has none of its own. `final_plan_code` is what a downgrade leads to, else "".
     """
 
     time_zone: ZoneInfo
@@ -73,6 +75,8 @@ class Policy:
     reminders: tuple[Reminder, ...]
     final_day: int
     final_action: FinalAction
+    final_plan_code: str = ""
+    segment: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +103,7 @@ class Campaign:
     start_time: datetime
     end_time: datetime | None
     revision: int
+    final_plan_code: str = ""
 
 
 DEFAULT_SUBJECT = "Payment of invoice $invoice_number"

@@ -66,6 +66,8 @@ class Payment:
     country_code: str = ""
     segment: str = ""
     failover: Failover | None = None
+    disputed_minor: int = 0
+    """What banks have taken back."""
 
     @property
     def facts(self) -> Facts:

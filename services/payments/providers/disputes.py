@@ -6,10 +6,10 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from services.payments.domain.dispute import DisputeState
+from services.payments.domain.dispute import DisputeState, Stage
 from services.payments.providers.amounts import ADYEN, STRIPE
 
-_STRIPE = {"won": DisputeState.WON, "warning_closed": DisputeState.WON, "lost": DisputeState.LOST}
+_STRIPE = {"won": Stage.WON, "warning_closed": Stage.WON, "lost": Stage.LOST}
 
 
 class AdyenCode(StrEnum):
@@ -19,20 +19,22 @@ class AdyenCode(StrEnum):
     CAPTURE_FAILED = "CAPTURE_FAILED"
     CHARGEBACK_REVERSED = "CHARGEBACK_REVERSED"
     PREARBITRATION_WON = "PREARBITRATION_WON"
+    PREARBITRATION_LOST = "PREARBITRATION_LOST"
 
 
-_ADYEN: dict[str, DisputeState] = {
-    AdyenCode.NOTIFICATION_OF_CHARGEBACK: DisputeState.OPEN,
-    AdyenCode.CHARGEBACK: DisputeState.LOST,
-    AdyenCode.SECOND_CHARGEBACK: DisputeState.LOST,
-    AdyenCode.CAPTURE_FAILED: DisputeState.LOST,
-    AdyenCode.CHARGEBACK_REVERSED: DisputeState.WON,
-    AdyenCode.PREARBITRATION_WON: DisputeState.WON,
+_ADYEN: dict[str, Stage] = {
+    AdyenCode.NOTIFICATION_OF_CHARGEBACK: Stage.OPEN,
+    AdyenCode.CHARGEBACK: Stage.LOST,
+    AdyenCode.CAPTURE_FAILED: Stage.LOST,
+    AdyenCode.CHARGEBACK_REVERSED: Stage.WON,
+    AdyenCode.SECOND_CHARGEBACK: Stage.LOST_AGAIN,
+    AdyenCode.PREARBITRATION_LOST: Stage.LOST_AGAIN,
+    AdyenCode.PREARBITRATION_WON: Stage.WON_AGAIN,
 }
 _GOCARDLESS = {
-    "payments.charged_back": DisputeState.LOST,
-    "payments.late_failure_settled": DisputeState.LOST,
-    "payments.chargeback_cancelled": DisputeState.WON,
+    "payments.charged_back": Stage.LOST,
+    "payments.late_failure_settled": Stage.LOST,
+    "payments.chargeback_cancelled": Stage.WON,
 }
 
 TYPES = frozenset(
@@ -50,10 +52,14 @@ TYPES = frozenset(
 class Told:
     """`amount` is in major units of `currency`; None where the event has none, and it is all of the charge."""
 
-    state: DisputeState
+    stage: Stage
     code: str
     amount: Decimal | None
     currency: str
+
+    @property
+    def state(self) -> DisputeState:
+        return self.stage.state
 
 
 def told(kind: str, body: bytes) -> Told:
@@ -67,7 +73,7 @@ def told(kind: str, body: bytes) -> Told:
         return Told(_GOCARDLESS[kind], event.get("details", {}).get("cause") or kind, None, "")
     dispute = event["data"]["object"]
     currency = dispute["currency"].upper()
-    state = _STRIPE.get(dispute["status"], DisputeState.OPEN)
-    if state is DisputeState.OPEN and kind == "charge.dispute.funds_withdrawn":
-        state = DisputeState.LOST
-    return Told(state, dispute["reason"], STRIPE.amount(dispute["amount"], currency), currency)
+    stage = _STRIPE.get(dispute["status"], Stage.OPEN)
+    if stage is Stage.OPEN and kind == "charge.dispute.funds_withdrawn":
+        stage = Stage.LOST
+    return Told(stage, dispute["reason"], STRIPE.amount(dispute["amount"], currency), currency)

@@ -11,10 +11,10 @@ import asyncpg
 from libs.common.money import Money
 from libs.common.paging import Page
 from libs.common.postgres import Conn
-from services.payments.domain.dispute import Dispute, DisputeState
+from services.payments.domain.dispute import Dispute, Stage
 
 _COLUMNS = (
-    "d.tenant_id, d.id, d.payment_id, d.attempt_number, d.minor_units, d.currency, d.state, d.code, d.revision,"
+    "d.tenant_id, d.id, d.payment_id, d.attempt_number, d.minor_units, d.currency, d.stage, d.code, d.revision,"
     " d.create_time"
 )
 _SELECT = f"""
@@ -33,9 +33,7 @@ class DisputeReport:
 
 def _dispute(row: asyncpg.Record) -> Dispute:
     fields = {name: value for name, value in row.items() if name in Dispute.__slots__}
-    return Dispute(
-        **fields | {"state": DisputeState(row["state"]), "amount": Money(row["minor_units"], row["currency"])}
-    )
+    return Dispute(**fields | {"stage": Stage(row["stage"]), "amount": Money(row["minor_units"], row["currency"])})
 
 
 async def insert(conn: Conn, dispute: Dispute) -> None:
@@ -43,22 +41,22 @@ async def insert(conn: Conn, dispute: Dispute) -> None:
     await conn.execute(
         """
         INSERT INTO dispute (tenant_id, id, payment_id, attempt_number, minor_units, currency, state, code,
-                             report_due_time, create_time)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)
+                             report_due_time, create_time, stage)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10)
         """,
         dispute.tenant_id, dispute.id, dispute.payment_id, dispute.attempt_number, dispute.amount.minor_units,
-        dispute.amount.currency, dispute.state, dispute.code, dispute.create_time,
+        dispute.amount.currency, dispute.state, dispute.code, dispute.create_time, dispute.stage,
     )  # fmt: skip
 
 
-async def move(conn: Conn, dispute: Dispute, state: DisputeState, now: datetime) -> None:
+async def move(conn: Conn, dispute: Dispute, moved: Dispute, now: datetime) -> None:
     """Of a locked payment's charge; has it reported."""
     await conn.execute(
         """
-        UPDATE dispute SET state = $4, revision = revision + 1, report_due_time = $5, report_tries = 0
-        WHERE tenant_id = $1 AND id = $2 AND state = $3
+        UPDATE dispute SET stage = $4, state = $5, revision = revision + 1, report_due_time = $6, report_tries = 0
+        WHERE tenant_id = $1 AND id = $2 AND stage = $3
         """,
-        dispute.tenant_id, dispute.id, dispute.state, state, now,
+        dispute.tenant_id, dispute.id, dispute.stage, moved.stage, moved.state, now,
     )  # fmt: skip
 
 

@@ -25,11 +25,14 @@ from services.payments.domain.dunning import (
 )
 from services.payments.domain.payment import Payment
 
-_CAMPAIGN = "c.tenant_id, c.id, c.payment_id, c.state, c.final_action, c.start_time, c.end_time, c.revision"
+_CAMPAIGN = (
+    "c.tenant_id, c.id, c.payment_id, c.state, c.final_action, c.start_time, c.end_time, c.revision, c.final_plan_code"
+)
 _SELECT = f"""
     SELECT {_CAMPAIGN}, p.invoice_id FROM dunning_campaign c
     JOIN payment p ON p.tenant_id = c.tenant_id AND p.id = c.payment_id
 """
+_POLICY = "time_zone, hour, paydays, retry_days, reminders, final_day, final_action, final_plan_code, segment"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,28 +58,43 @@ async def save_policy(
     await conn.execute(
         """
         INSERT INTO dunning_policy (tenant_id, time_zone, hour, paydays, retry_days, reminders, final_day, final_action,
-                                    update_time, request_id, request_hash)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
-        ON CONFLICT (tenant_id) DO UPDATE SET
+                                    update_time, request_id, request_hash, segment, final_plan_code)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+        ON CONFLICT (tenant_id, segment) DO UPDATE SET
             time_zone = $2, hour = $3, paydays = $4, retry_days = $5, reminders = $6, final_day = $7, final_action = $8,
-            update_time = $9, request_id = $10, request_hash = $11
+            update_time = $9, request_id = $10, request_hash = $11, final_plan_code = $13
         """,
         tenant_id, policy.time_zone.key, policy.hour, policy.paydays, policy.retry_days,
         json.dumps([{"day": each.day, "subject": each.subject, "body": each.body} for each in policy.reminders]),
-        policy.final_day, policy.final_action, now, request_id, request_hash,
+        policy.final_day, policy.final_action, now, request_id, request_hash, policy.segment, policy.final_plan_code,
     )  # fmt: skip
 
 
-async def find_policy(conn: Conn, tenant_id: str) -> Policy | None:
+async def find_policy(conn: Conn, tenant_id: str, segment: str = "") -> Policy | None:
+    """That of the segment, or the one for those that have none."""
     row = await conn.fetchrow(
-        """
-        SELECT time_zone, hour, paydays, retry_days, reminders, final_day, final_action FROM dunning_policy
-        WHERE tenant_id = $1
+        f"""
+        SELECT {_POLICY} FROM dunning_policy WHERE tenant_id = $1 AND segment IN ($2, '')
+        ORDER BY segment DESC LIMIT 1
         """,
-        tenant_id,
-    )
-    if row is None:
-        return None
+        tenant_id, segment,
+    )  # fmt: skip
+    return None if row is None else _policy(row)
+
+
+async def list_policies(conn: Conn, tenant_id: str, page: Page) -> Sequence[Policy]:
+    """Up to one more than the page, by segment."""
+    rows = await conn.fetch(
+        f"""
+        SELECT {_POLICY} FROM dunning_policy
+        WHERE tenant_id = $1 AND ($2::text IS NULL OR segment > $2) ORDER BY segment LIMIT $3
+        """,
+        tenant_id, page.after, page.size + 1,
+    )  # fmt: skip
+    return [_policy(row) for row in rows]
+
+
+def _policy(row: asyncpg.Record) -> Policy:
     return Policy(
         time_zone=ZoneInfo(row["time_zone"]),
         hour=row["hour"],
@@ -85,26 +103,33 @@ async def find_policy(conn: Conn, tenant_id: str) -> Policy | None:
         reminders=tuple(Reminder(**each) for each in json.loads(row["reminders"])),
         final_day=row["final_day"],
         final_action=FinalAction(row["final_action"]),
+        final_plan_code=row["final_plan_code"],
+        segment=row["segment"],
     )
 
 
-async def lock_policy_request(conn: Conn, tenant_id: str) -> tuple[UUID, bytes] | None:
-    """The latest request that set the policy, and its hash."""
+async def lock_policy_request(conn: Conn, tenant_id: str, segment: str) -> tuple[UUID, bytes] | None:
+    """The latest request that set the segment's policy, and its hash."""
     row = await conn.fetchrow(
-        "SELECT request_id, request_hash FROM dunning_policy WHERE tenant_id = $1 FOR UPDATE", tenant_id
+        "SELECT request_id, request_hash FROM dunning_policy WHERE tenant_id = $1 AND segment = $2 FOR UPDATE",
+        tenant_id,
+        segment,
     )
     return None if row is None else (row["request_id"], row["request_hash"])
 
 
 async def to_begin(conn: Conn, limit: int) -> Sequence[tuple[str, str]]:
-    """Tenant and id of payments that failed where there is a policy, and have no campaign."""
+    """Tenant and id of payments that failed where there is a policy for them, and have no campaign."""
     rows = await conn.fetch(
         """
-        SELECT p.tenant_id, p.id FROM dunning_policy d
+        SELECT p.tenant_id, p.id FROM (SELECT DISTINCT tenant_id FROM dunning_policy) t
         CROSS JOIN LATERAL (
-            SELECT tenant_id, id FROM payment
-            WHERE tenant_id = d.tenant_id AND campaign_id IS NULL
+            SELECT tenant_id, id FROM payment p
+            WHERE tenant_id = t.tenant_id AND campaign_id IS NULL
               AND state IN ('FAILED', 'REQUIRES_ACTION', 'AWAITING_METHOD')
+              AND EXISTS (
+                  SELECT FROM dunning_policy d WHERE d.tenant_id = p.tenant_id AND d.segment IN (p.segment, '')
+              )
             LIMIT $1
         ) p
         LIMIT $1
@@ -128,11 +153,11 @@ async def insert(conn: Conn, campaign: Campaign, steps: Sequence[Step]) -> bool:
     await conn.execute(
         """
         INSERT INTO dunning_campaign (tenant_id, id, payment_id, state, final_action, start_time, due_time,
-                                      report_due_time)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $6)
+                                      report_due_time, final_plan_code)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $6, $8)
         """,
         campaign.tenant_id, campaign.id, campaign.payment_id, campaign.state, campaign.final_action,
-        campaign.start_time, steps[0].due_time,
+        campaign.start_time, steps[0].due_time, campaign.final_plan_code,
     )  # fmt: skip
     await conn.executemany(
         """

@@ -19,7 +19,8 @@ from services.payments.store import dunning
 
 _COLUMNS = (
     "tenant_id, id, invoice_id, invoice_number, customer_id, minor_units, currency, state, revision, create_time,"
-    " version, charged_minor, manual_minor, refunded_minor, country_code, segment, failover"
+    " version, charged_minor, manual_minor, refunded_minor, country_code, segment, failover,"
+    " disputed_minor"
 )
 
 
@@ -55,6 +56,7 @@ def _payment(row: asyncpg.Record) -> Payment:
         country_code=row["country_code"],
         segment=row["segment"],
         failover=Failover(row["failover"]) if row["failover"] else None,
+        disputed_minor=row["disputed_minor"],
     )
 
 
@@ -268,16 +270,27 @@ async def add_refunded(conn: Conn, payment: Payment, number: int | None, minor_u
     )  # fmt: skip
 
 
+async def add_disputed(conn: Conn, payment: Payment, minor_units: int) -> None:
+    """Banks have taken so much more of the locked payment; negative when they gave it back."""
+    await conn.execute(
+        "UPDATE payment SET disputed_minor = disputed_minor + $3 WHERE tenant_id = $1 AND id = $2",
+        payment.tenant_id, payment.id, minor_units,
+    )  # fmt: skip
+
+
 async def wake(conn: Conn, tenant_id: str, customer_id: str, now: datetime) -> int:
     """The customer, who is locked, has a new method: go on with the payments that wait for one, are dunned for, or
-    wait for a card to be free. How many.
+    wait for a card to be free, but not with what is written off. How many.
     """
     woken = await conn.fetch(
         """
         UPDATE payment p SET state = 'PENDING', due_time = $3, failover = NULL, revision = revision + 1,
                report_due_time = $3
         WHERE tenant_id = $1 AND customer_id = $2 AND (
-            state = 'AWAITING_METHOD' OR (state = 'PENDING' AND due_time > $3)
+            (state = 'AWAITING_METHOD' AND NOT EXISTS (
+                SELECT FROM dunning_campaign c WHERE c.tenant_id = p.tenant_id AND c.payment_id = p.id
+                  AND c.state = 'EXHAUSTED' AND c.final_action = 'WRITE_OFF'
+            )) OR (state = 'PENDING' AND due_time > $3)
             OR (state IN ('FAILED', 'REQUIRES_ACTION') AND EXISTS (
                 SELECT FROM dunning_campaign c
                 WHERE c.tenant_id = p.tenant_id AND c.payment_id = p.id AND c.state = 'ACTIVE'
