@@ -188,7 +188,9 @@ async def test_invoicing_hears_of_the_end_once(office: Office) -> None:
         await office.shop.deployment.execute("UPDATE dunning_campaign SET reported_revision = 0")
         await office.sweeps.dunning_report()
     async with office.world.database() as conn:
-        rows = await conn.fetch("SELECT campaign_id, invoice_id, action FROM final_action")
+        rows = await conn.fetch(
+            "SELECT campaign_id, invoice_id, action FROM final_action WHERE tenant_id = $1", office.shop.tenant_id
+        )
     assert [tuple(row) for row in rows] == [(found.id, invoice.id, "cancel")]
 
 
