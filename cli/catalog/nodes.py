@@ -14,6 +14,8 @@ from cli.errors import CliError
 
 MAX_BYTES = 10 * 1024 * 1024
 MAX_DEPTH = 16
+MOST_PROBLEMS = 1000
+"""A file has more of them than anybody reads only when it is of another kind: it is not looked at any further."""
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _ABSENT = {"", "~", "null", "Null", "NULL"}
@@ -32,7 +34,10 @@ class CatalogError(CliError):
     """The file is wrong, in one place or several."""
 
     def __init__(self, file: str, *problems: Problem) -> None:
-        super().__init__("\n".join(_shown(file, each) for each in problems))
+        told = [_shown(file, each) for each in problems]
+        if len(told) >= MOST_PROBLEMS:
+            told.append(f"{file}: these are the first {len(told)} problems; there may be more")
+        super().__init__("\n".join(told))
         self.problems = problems
 
 

@@ -7,6 +7,7 @@ them are told at once.
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import islice
 from typing import Any
 
 from google.protobuf.message import Message
@@ -15,7 +16,7 @@ from jsonschema.exceptions import ValidationError
 
 from cli.catalog.kinds import KINDS, Kind
 from cli.catalog.messages import Misfit, Table, fill
-from cli.catalog.nodes import CatalogError, Items, Mapping, Node, Problem, Scalar, parse
+from cli.catalog.nodes import MOST_PROBLEMS, CatalogError, Items, Mapping, Node, Problem, Scalar, parse
 from cli.catalog.schema import CODE_PATTERN, DECIMAL_PATTERN, published
 
 _EXPECTED = {
@@ -65,15 +66,15 @@ def read_table(text: bytes, file: str, validator: Draft202012Validator) -> tuple
     """What the file says, and the line of every path in it. Raises CatalogError."""
     lines: dict[str, int] = {}
     root = _plain(parse(text, file), "", lines) or {}
-    problems = [Problem(line_of(lines, path), path, message) for path, message in _misshapen(root, validator)]
-    if problems:
+    found = islice(_misshapen(root, validator), MOST_PROBLEMS)
+    if problems := [Problem(line_of(lines, path), path, message) for path, message in found]:
         raise CatalogError(file, *sorted(problems, key=lambda each: each.line))
     return root, lines
 
 
 def catalog_of(root: Table, file: str, lines: dict[str, int]) -> Catalog:
     """A catalog that has the right shape. Raises CatalogError."""
-    problems = []
+    problems: list[Problem] = []
     elements = []
     for kind in KINDS:
         seen: set[str] = set()
@@ -82,6 +83,8 @@ def catalog_of(root: Table, file: str, lines: dict[str, int]) -> Catalog:
             if (name := kind.name_of(table)) in seen:
                 problems.append(Problem(line_of(lines, path), path, f"a second {name!r} among {kind.key}"))
             seen.add(name)
+            if len(problems) >= MOST_PROBLEMS:
+                break
             try:
                 elements.append(_element(kind, path, table))
             except Misfit as misfit:

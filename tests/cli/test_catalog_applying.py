@@ -220,6 +220,31 @@ async def test_a_plan_is_renamed_in_place_also_when_it_costs_something_else(serv
         ("minimum_amount: 5,", "minimum_amount: 500,", "c.yaml:34: plans[0].charges[0].maximum_amount"),
         ("unit_price: 0.10}", "unit_price: -0.10}", "c.yaml:34: plans[0].charges[0].standard.unit_price"),
         ("{up_to: 1, unit_price: 2, flat_fee: 3}", "{unit_price: 2}", "c.yaml:37: plans[0].charges[1].graduated.tiers"),
+        (  # tiers that overlap
+            "{up_to: 1, unit_price: 2, flat_fee: 3}",
+            "{up_to: 9, unit_price: 2}, {up_to: 5, unit_price: 1}",
+            "c.yaml:37: plans[0].charges[1].graduated.tiers[1].up_to",
+        ),
+        (  # a gap: nothing is priced above 1
+            "{up_to: 1, unit_price: 2, flat_fee: 3}, {unit_price: 1}]",
+            "{up_to: 1, unit_price: 2, flat_fee: 3}]",
+            "c.yaml:37: plans[0].charges[1].graduated.tiers",
+        ),
+        (  # tiers end where the next begins: what could leave a gap can't be said
+            "{up_to: 1, unit_price: 2, flat_fee: 3}",
+            "{from: 0, up_to: 1, unit_price: 2}",
+            "c.yaml:37: plans[0].charges[1].graduated.tiers[0].from: unknown key",
+        ),
+        (
+            "code: package, meter_code: tokens",
+            "code: package, meter_code: token",
+            "plans[0].charges[2].meter_code: there is no meter 'token', here or in the service",
+        ),
+        (  # a version is not edited in place
+            "    trial_days: 14\n",
+            "    version: 1\n",
+            "c.yaml:20: plans[0].version: unknown key",
+        ),
         (
             "percent: -50}\n      - {charge_code: matrix",
             "percent: -101}\n      - {charge_code: matrix",

@@ -206,6 +206,17 @@ def test_a_file_has_a_limit() -> None:
         read_catalog(b"#" * (MAX_BYTES + 1), "c.yaml")
 
 
+@pytest.mark.parametrize("row", ["{kode: x}", "{code: a, name: A, rate_percent: 1}"])
+def test_of_a_large_file_of_mistakes_the_first_thousand_are_told(row: str) -> None:
+    told = problem("taxes:\n" + f"  - {row}\n" * 2_000).splitlines()
+    assert len(told) == 1001
+    assert told[-1] == "c.yaml: these are the first 1000 problems; there may be more"
+
+
+def test_a_cycle_of_references_is_refused() -> None:
+    assert "aliases are not supported: *a" in problem("taxes: &a\n  - *a\n")
+
+
 def test_a_bomb_of_aliases_is_refused_at_once() -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
