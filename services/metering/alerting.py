@@ -110,20 +110,20 @@ class Alerter:
     async def _begin(
         self, conn: Conn, tenant_id: str, watched: Mapping[str, Watched], windows: Sequence[WindowKey]
     ) -> None:
-        """A window begins with 0, and one that was over when the alert was made with what it had come to."""
+        """A window begins with 0; one that was over when the alert was made, or purged, with what it had come to."""
         known = await alerting.evaluations(conn, tenant_id, windows)
         baselines: list[tuple[WindowKey, Decimal, int]] = []
         over: dict[int, list[WindowKey]] = defaultdict(list)
         for key in (each for each in windows if each not in known):
             code, (_, end) = key
-            if end > watched[code].alert.create_time:
+            if (at := watched[code].begins_at(end)) is None:
                 baselines.append((key, Decimal(0), 0))
             else:
-                over[watched[code].since].append(key)
-        for since, keys in over.items():
-            measured = await self._measure(tenant_id, watched, keys, since)
-            baselines += [((code, each.period), each.quantity, since) for code, each in measured]
-        await alerting.begin_windows(conn, tenant_id, baselines)
+                over[at].append(key)
+        for at, keys in over.items():
+            measured = await self._measure(tenant_id, watched, keys, at)
+            baselines += [((code, each.period), each.quantity, at) for code, each in measured]
+        await alerting.begin_windows(conn, tenant_id, baselines, self._clock())
 
     async def _settle(
         self, conn: Conn, tenant_id: str, windows: Sequence[WindowKey], found: Sequence[tuple[str, Evaluation]]
@@ -138,7 +138,7 @@ class Alerter:
             previous, watermark = known[code, evaluation.period]
             if code in watched and watermark < evaluation.watermark:
                 triggers += self._triggers(watched[code].alert, previous, evaluation)
-        await alerting.save_evaluations(conn, tenant_id, found)
+        await alerting.save_evaluations(conn, tenant_id, found, self._clock())
         if triggers:
             await self._tell(conn, tenant_id, triggers)
 

@@ -27,6 +27,7 @@ from services.metering.event_charge_servicer import EventChargeServicer
 from services.metering.ingestion import Ingestion
 from services.metering.late_usage_servicer import LateUsageServicer
 from services.metering.meter_servicer import MeterServicer
+from services.metering.purging import Purger
 from services.metering.reading import Reader
 from services.metering.reconciliation_servicer import ReconciliationServicer
 from services.metering.servicer import MeteringServicer
@@ -85,6 +86,8 @@ class WorkerSettings:
     redis_url: str = env("WEIR_REDIS_URL")
     archive: str = env("WEIR_METERING_ARCHIVE", "")
     retention_months: int = env("WEIR_METERING_RETENTION_MONTHS", 0)
+    keep_days: int = env("WEIR_METERING_KEEP_DAYS", 90)
+    """For how long what is over is kept; 0 is for ever."""
 
 
 @asynccontextmanager
@@ -144,6 +147,7 @@ async def worker() -> None:
             Folder(pool),
             alerter,
             Releaser(pool, system_clock),
+            Purger(pool, system_clock, settings.keep_days),
             Archivist(pool, system_clock, archive, settings.retention_months),
         )
         sweeps = {name: sweep for each in workers for name, sweep in each.sweeps().items()}

@@ -33,10 +33,20 @@ class Touched:
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """An alert, and up to which sequence events were older than it."""
+    """An alert, and up to which sequence events were older than it; where windows of it were purged, up to which all
+    were evaluated, and where the last of those ended.
+    """
 
     alert: Alert
     since: int
+    settled: int | None
+    settled_end_time: datetime | None
+
+    def begins_at(self, end_time: datetime) -> int | None:
+        """At which sequence a window that ends then begins, if it is not known; None where it begins with 0."""
+        if self.settled_end_time is not None and end_time <= self.settled_end_time:
+            return self.settled
+        return self.since if end_time <= self.alert.create_time else None
 
 
 async def claim_span(conn: Conn, most: int) -> tuple[int, int, int] | None:
@@ -165,13 +175,13 @@ async def watched_alerts(conn: Conn, tenant_id: str, codes: Collection[str], *, 
     rows = await conn.fetch(
         f"""
         SELECT code, name, subscription_id, meter_code, filters, direction, thresholds, recurring_step, window_kind,
-            time_zone, create_time, delete_time, since, NULL AS watermark
+            time_zone, create_time, delete_time, since, settled, settled_end_time, NULL AS watermark
         FROM alert WHERE tenant_id = $1 AND code = ANY($2) AND delete_time IS NULL
         ORDER BY code {"FOR SHARE" if hold else ""}
         """,  # noqa: S608 constants only
         tenant_id, list(codes),
     )  # fmt: skip
-    return [Watched(alert_in(row), row["since"]) for row in rows]
+    return [Watched(alert_in(row), row["since"], row["settled"], row["settled_end_time"]) for row in rows]
 
 
 async def evaluations(
@@ -190,32 +200,36 @@ async def evaluations(
     return {(row[0], (row[1], row[2])): (row[3], row[4]) for row in rows}
 
 
-async def begin_windows(conn: Conn, tenant_id: str, baselines: Sequence[tuple[WindowKey, Decimal, int]]) -> None:
+async def begin_windows(
+    conn: Conn, tenant_id: str, baselines: Sequence[tuple[WindowKey, Decimal, int]], now: datetime
+) -> None:
     """Give windows that have not been evaluated their first quantity and watermark."""
     ordered = sorted(baselines)
     await conn.execute(
         """
-        INSERT INTO alert_window (tenant_id, alert_code, start_time, end_time, quantity, watermark)
-        SELECT $1, * FROM unnest($2::text[], $3::timestamptz[], $4::timestamptz[], $5::numeric[], $6::bigint[])
+        INSERT INTO alert_window (tenant_id, alert_code, start_time, end_time, quantity, watermark, evaluate_time)
+        SELECT $1, begun.*, $7
+        FROM unnest($2::text[], $3::timestamptz[], $4::timestamptz[], $5::numeric[], $6::bigint[]) AS begun
         ON CONFLICT DO NOTHING
         """,
         tenant_id, [key[0] for key, _, _ in ordered], [key[1][0] for key, _, _ in ordered],
         [key[1][1] for key, _, _ in ordered], [quantity for _, quantity, _ in ordered], [at for _, _, at in ordered],
+        now,
     )  # fmt: skip
 
 
-async def save_evaluations(conn: Conn, tenant_id: str, found: Sequence[tuple[str, Evaluation]]) -> None:
+async def save_evaluations(conn: Conn, tenant_id: str, found: Sequence[tuple[str, Evaluation]], now: datetime) -> None:
     """Each alert's, unless one at the same watermark or later is there."""
     await conn.execute(
         """
-        UPDATE alert_window SET quantity = new.quantity, watermark = new.watermark
+        UPDATE alert_window SET quantity = new.quantity, watermark = new.watermark, evaluate_time = $6
         FROM unnest($2::text[], $3::timestamptz[], $4::numeric[], $5::bigint[])
             AS new (alert_code, start_time, quantity, watermark)
         WHERE alert_window.tenant_id = $1 AND alert_window.alert_code = new.alert_code
             AND alert_window.start_time = new.start_time AND alert_window.watermark < new.watermark
         """,
         tenant_id, [code for code, _ in found], [each.period[0] for _, each in found],
-        [each.quantity for _, each in found], [each.watermark for _, each in found],
+        [each.quantity for _, each in found], [each.watermark for _, each in found], now,
     )  # fmt: skip
 
 
