@@ -30,6 +30,7 @@ from weir.metering.v1.alerts_pb2_grpc import AlertServiceStub
 from weir.metering.v1.archive_pb2_grpc import ArchiveServiceStub
 from weir.metering.v1.corrections_pb2_grpc import CorrectionServiceStub
 from weir.metering.v1.metering_pb2_grpc import MeteringServiceStub
+from weir.metering.v1.meters_pb2_grpc import MeterServiceStub
 from weir.metering.v1.reconciliation_pb2_grpc import ReconciliationServiceStub
 from weir.payments.v1.dunning_pb2_grpc import DunningServiceStub
 from weir.payments.v1.manual_payments_pb2_grpc import ManualPaymentServiceStub
@@ -67,6 +68,7 @@ if TYPE_CHECKING:
     from weir.metering.v1.archive_pb2_grpc import ArchiveServiceAsyncStub
     from weir.metering.v1.corrections_pb2_grpc import CorrectionServiceAsyncStub
     from weir.metering.v1.metering_pb2_grpc import MeteringServiceAsyncStub
+    from weir.metering.v1.meters_pb2_grpc import MeterServiceAsyncStub
     from weir.metering.v1.reconciliation_pb2_grpc import ReconciliationServiceAsyncStub
     from weir.payments.v1.dunning_pb2_grpc import DunningServiceAsyncStub
     from weir.payments.v1.manual_payments_pb2_grpc import ManualPaymentServiceAsyncStub
@@ -94,6 +96,10 @@ class Connection:
     @property
     def metering(self) -> "MeteringServiceAsyncStub":
         return MeteringServiceStub(self._channel("metering"))
+
+    @property
+    def meters(self) -> "MeterServiceAsyncStub":
+        return MeterServiceStub(self._channel("metering"))
 
     @property
     def alerts(self) -> "AlertServiceAsyncStub":

@@ -28,6 +28,7 @@ from cli.arguments import (
     events,
     keys,
     legal_entities,
+    meters,
     processors,
     reconciliation,
     routing,
@@ -50,6 +51,7 @@ root = typer.Typer(
 PARTS = (
     stack,
     catalog,
+    meters,
     simulation,
     scenarios,
     events,

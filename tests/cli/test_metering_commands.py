@@ -100,6 +100,49 @@ async def test_an_alert_that_makes_no_sense_is_one_line(weir: Weir, words: tuple
     assert err.rstrip().endswith(expected)
 
 
+async def test_a_meter_measures_otherwise_from_a_time_on_and_keeps_what_is_not_told(weir: Weir) -> None:
+    assert "tokens" in (await weir("meters", "list"))[1]
+    words = ("--property", "credits", "--expression", "event.properties.tokens * 2", "--rounding", "ceil:1")
+    made = (await weir.json("meters", "change", "tokens", *words, "--from", "2023-12-01"))["version"]
+    [first, second] = (await weir.json("meters", "versions", "tokens"))["versions"]
+    assert made == second
+    assert second["definition"] == first["definition"] | {
+        "value_property": "credits",
+        "expression": "event.properties.tokens * 2",
+        "rounding": {"function": "FUNCTION_CEIL", "precision": 1},
+    }
+    words = ("--filter", "model=a,b", "--dimension", "model", "--rounding", "", "--expression", "")
+    assert (await weir("meters", "change", "tokens", *words, "--from", "2024-01-01T06:00:00Z"))[1] == (
+        "tokens measures by version 3 from 2024-01-01T06:00:00Z on.\n"
+    )
+    shown = (await weir("meters", "versions", "tokens"))[1]
+    assert "the beginning" in shown
+    assert "model=a,b" in shown
+    third = (await weir.json("meters", "versions", "tokens"))["versions"][2]["definition"]
+    assert (third["value_property"], third["expression"], "rounding" in third) == ("credits", "", False)
+
+
+async def test_an_expression_is_tried_on_a_sample(weir: Weir) -> None:
+    assert (await weir("meters", "evaluate", "event.properties.n * 1.5", "n=3"))[1] == "4.5\n"
+    code, out, err = await weir("meters", "evaluate", "event.properties.n *", "n=3")
+    assert (code, out, err.count("\n")) == (1, "", 1)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("--rounding", "up"), "--rounding: 'up' is not round, ceil or floor, such as ceil:2"),
+        (("--filter", "model"), "--filter: 'model' is not a name and a value such as model=large"),
+        (("--from", "soon"), "--from: "),
+        (("--property", "x", "--from", "2023-11-01"), "[EFFECTIVE_TIME_TOO_EARLY]"),
+    ],
+)
+async def test_a_version_that_makes_no_sense_is_one_line(weir: Weir, words: tuple[str, ...], expected: str) -> None:
+    code, out, err = await weir("meters", "change", "tokens", *words)
+    assert (code != 0, out, err.count("\n")) == (True, "", 1)
+    assert expected in err
+
+
 async def test_dead_letters_are_listed_shown_and_replayed(weir: Weir) -> None:
     assert (await weir("dead-letters", "list"))[1] == "No dead letters.\n"
     ids = [new_id("dl", NOW) for _ in range(3)]
