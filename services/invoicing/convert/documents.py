@@ -7,11 +7,14 @@ from weir.invoicing.v1 import documents_pb2 as pb
 _KINDS = {
     pb.Document.KIND_INVOICE: DocumentKind.INVOICE,
     pb.Document.KIND_CREDIT_NOTE: DocumentKind.CREDIT_NOTE,
+    pb.Document.KIND_RECEIPT: DocumentKind.RECEIPT,
 }
 _KINDS_OUT = {kind: value for value, kind in _KINDS.items()}
 _FORMATS = {
     pb.Document.FORMAT_UNSPECIFIED: Format.PDF,
     pb.Document.FORMAT_PDF: Format.PDF,
+    pb.Document.FORMAT_CII: Format.CII,
+    pb.Document.FORMAT_UBL: Format.UBL,
 }
 _FORMATS_OUT = {form: value for value, form in _FORMATS.items()}
 _MEDIA_TYPES = {Format.PDF: "application/pdf", Format.CII: "application/xml", Format.UBL: "application/xml"}
@@ -22,7 +25,7 @@ def document_asked_in(
 ) -> tuple[DocumentKind, Format]:
     if kind not in _KINDS:
         raise InvalidArgument("DOCUMENT_KIND_INVALID", "kind is required", field="kind")
-    if form not in _FORMATS:
+    if form not in _FORMATS or (_KINDS[kind] is DocumentKind.RECEIPT and _FORMATS[form] is not Format.PDF):
         raise InvalidArgument("DOCUMENT_FORMAT_INVALID", "there is no such format of it", field="format")
     return _KINDS[kind], _FORMATS[form]
 
