@@ -1,36 +1,60 @@
 """Documents as files."""
 
 import sys
+from datetime import date
 from pathlib import Path
+
+from google.type import date_pb2
 
 from cli.commands.credit_notes import find_note
 from cli.commands.invoices import find_invoice
-from cli.connection import connected_to
+from cli.connection import Connection, connected_to
 from cli.errors import CliError
 from cli.output import console
-from weir.invoicing.v1.documents_pb2 import Document, GetDocumentRequest
+from weir.invoicing.v1.documents_pb2 import Document, GetDocumentRequest, GetStatementRequest
 
 STANDARD_OUTPUT = Path("-")
 
 
 async def write_invoice(data: Path, number_or_id: str, form: str, output: Path | None) -> None:
     async with connected_to(data) as services:
-        found = await find_invoice(services, number_or_id)
-        request = GetDocumentRequest(kind=Document.KIND_INVOICE, id=found.id, format=_format(form))
-        document = (await services.documents.GetDocument(request)).document
+        invoice = await find_invoice(services, number_or_id)
+        document = await _document(services, Document.KIND_INVOICE, invoice.id, form)
+    _write(document, output)
+
+
+async def write_receipt(data: Path, number_or_id: str, output: Path | None) -> None:
+    async with connected_to(data) as services:
+        invoice = await find_invoice(services, number_or_id)
+        document = await _document(services, Document.KIND_RECEIPT, invoice.id, "PDF")
     _write(document, output)
 
 
 async def write_credit_note(data: Path, number_or_id: str, form: str, output: Path | None) -> None:
     async with connected_to(data) as services:
-        found = await find_note(services, number_or_id)
-        request = GetDocumentRequest(kind=Document.KIND_CREDIT_NOTE, id=found.id, format=_format(form))
-        document = (await services.documents.GetDocument(request)).document
+        note = await find_note(services, number_or_id)
+        document = await _document(services, Document.KIND_CREDIT_NOTE, note.id, form)
     _write(document, output)
 
 
-def _format(form: str) -> Document.Format.ValueType:
-    return Document.Format.Value(f"FORMAT_{form.upper()}")
+async def write_statement(
+    data: Path, customer_id: str, first_day: date, last_day: date, currency: str, output: Path | None
+) -> None:
+    request = GetStatementRequest(
+        customer_id=customer_id, first_day=_date(first_day), last_day=_date(last_day), currency_code=currency
+    )
+    async with connected_to(data) as services:
+        document = (await services.documents.GetStatement(request)).document
+    _write(document, output)
+
+
+async def _document(services: Connection, kind: Document.Kind.ValueType, of: str, form: str) -> Document:
+    request = GetDocumentRequest(kind=kind, id=of, format=Document.Format.Value(f"FORMAT_{form}"))
+    return (await services.documents.GetDocument(request)).document
+
+
+def _date(day: date) -> date_pb2.Date:
+    return date_pb2.Date(year=day.year, month=day.month, day=day.day)
 
 
 def _write(document: Document, output: Path | None) -> None:

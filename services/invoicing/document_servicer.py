@@ -21,3 +21,9 @@ class DocumentServicer(DocumentServiceServicer):
         kind, form = convert.document_asked_in(request.kind, request.format)
         file = await self._documents.file(caller().tenant_id, kind, text_in(request.id, "id"), form)
         return pb.GetDocumentResponse(document=convert.document_out(file))
+
+    async def GetStatement(self, request: pb.GetStatementRequest, context: Context) -> pb.GetStatementResponse:
+        customer_id = text_in(request.customer_id, "customer_id")
+        first_day, last_day, currency = convert.statement_asked_in(request)
+        file = await self._documents.statement(caller().tenant_id, customer_id, first_day, last_day, currency)
+        return pb.GetStatementResponse(document=convert.document_out(file))

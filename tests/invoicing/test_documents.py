@@ -5,9 +5,11 @@ import hashlib
 import io
 from collections.abc import AsyncIterator
 
+import facturx
 import pytest
 import pytest_asyncio
 from google.protobuf.field_mask_pb2 import FieldMask
+from google.type import date_pb2
 from pypdf import PdfReader
 
 from libs.common.errors import Conflict, FailedPrecondition, InvalidArgument, NotFound
@@ -29,6 +31,7 @@ from weir.invoicing.v1.legal_entities_pb2 import (
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 INVOICE, NOTE = documents_pb2.Document.KIND_INVOICE, documents_pb2.Document.KIND_CREDIT_NOTE
+RECEIPT = documents_pb2.Document.KIND_RECEIPT
 WEHR = LegalEntity(
     code="wehr",
     name="Wehr Software GmbH",
@@ -99,7 +102,7 @@ async def test_an_invoice_says_who_bills_whom_for_what_in_the_customers_language
         assert part in said, part
     for part in ("1. Dezember 2023", "01.11.2023 – 30.11.2023", "2.600", "27,37 €", "UST 19 % auf 23,00 €", "4,37 €"):
         assert part in said.replace("\xa0", " "), part
-    assert "DE89 3704 0044 0532 0130 00" in said
+    assert "DE89 3704 0044 0532 0130 00" in said.replace("\xa0", " ")
 
 
 async def test_a_document_made_again_is_the_same_to_the_byte_whoever_asks_first(world: World) -> None:
@@ -176,6 +179,84 @@ async def test_a_credit_note_names_its_invoice_and_what_it_gives_back(world: Wor
     for part in ("Gutschrift", made.number, invoice.number, "Änderung der Bestellung", "5,95 €"):
         assert part in said, part
     assert await document(acme, made.id, NOTE) == pdf
+
+
+async def pay(world: World, tenant_id: str, invoice_id: str, minor_units: int, revision: int) -> None:
+    request = invoicing_pb2.RecordPaymentRequest(
+        invoice_id=invoice_id,
+        payment_id="pay_1",
+        revision=revision,
+        payment_status=invoicing_pb2.Invoice.PAYMENT_STATUS_SUCCEEDED,
+    )
+    request.amount_paid.currency_code, request.amount_paid.minor_units = "EUR", minor_units
+    await world.tenant(tenant_id, "internal").invoicing.RecordPayment(request)
+
+
+async def test_a_receipt_is_of_what_was_paid_so_far(world: World) -> None:
+    acme = await billed(world, "receipts")
+    [invoice] = await acme.invoices()
+    with pytest.raises(FailedPrecondition) as refused:
+        await document(acme, invoice.id, RECEIPT)
+    assert refused.value.reason == "INVOICE_NOT_PAID"
+    await pay(world, "receipts", invoice.id, 1000, 1)
+    first = await document(acme, invoice.id, RECEIPT)
+    said = text(first).replace("\xa0", " ")
+    for part in ("Zahlungsbestätigung", invoice.number, "Wir haben 10,00 €", "pay_1", "01.12.2023"):
+        assert part in said, part
+    await pay(world, "receipts", invoice.id, 2737, 2)
+    assert "Wir haben 27,37 €" in text(await document(acme, invoice.id, RECEIPT)).replace("\xa0", " ")
+    with pytest.raises(InvalidArgument):
+        await acme.documents.GetDocument(
+            documents_pb2.GetDocumentRequest(kind=RECEIPT, id=invoice.id, format=documents_pb2.Document.FORMAT_UBL)
+        )
+
+
+async def test_a_statement_goes_on_from_what_was_owed_before(world: World) -> None:
+    acme = await billed(world, "statements")
+    [invoice] = await acme.invoices()
+    await pay(world, "statements", invoice.id, 1000, 1)
+    await acme.advance("2024-01-01")
+    await world.bill()
+    second = (await acme.invoices())[-1]
+
+    async def statement(first: tuple[int, int, int], last: tuple[int, int, int]) -> str:
+        days = (date_pb2.Date(year=year, month=month, day=day) for year, month, day in (first, last))
+        first_day, last_day = days
+        request = documents_pb2.GetStatementRequest(customer_id="globex", first_day=first_day, last_day=last_day)
+        return text((await acme.documents.GetStatement(request)).document).replace("\xa0", " ")
+
+    said = await statement((2023, 12, 1), (2023, 12, 31))
+    for part in ("Kontoauszug", f"Rechnung {invoice.number} 01.12.2023 27,37 27,37", "Zahlung", "−10,00 17,37"):
+        assert part in said, part
+    assert second.number not in said
+    said = await statement((2024, 1, 1), (2024, 1, 31))
+    for part in ("Anfangssaldo 01.01.2024 17,37", f"Rechnung {second.number} 01.01.2024 23,80 41,17", "Saldo 41,17 €"):
+        assert part in said, part
+    with pytest.raises(InvalidArgument) as refused:
+        await statement((2024, 1, 31), (2024, 1, 1))
+    assert refused.value.reason == "PERIOD_EMPTY"
+
+
+async def test_an_invoice_carries_its_e_invoice_where_the_standard_can_say_it(world: World) -> None:
+    acme = await billed(world, "carries")
+    [invoice] = await acme.invoices()
+    pdf = await document(acme, invoice.id)
+    name, carried = facturx.get_xml_from_pdf(pdf.contents)
+    assert name == "factur-x.xml"
+    request = documents_pb2.GetDocumentRequest(kind=INVOICE, id=invoice.id, format=documents_pb2.Document.FORMAT_CII)
+    alone = (await acme.documents.GetDocument(request)).document
+    assert (alone.contents, alone.file_name) == (carried, f"{invoice.number}.cii.xml")
+    await acme.customer("nowhere", "Europe/Berlin")
+    await acme.subscribe("nowhere-1", "nowhere", "basic", "2023-12-01")
+    await acme.advance("2024-01-01")
+    await world.bill()
+    [other] = await acme.invoices(customer_id="nowhere")
+    assert not PdfReader(io.BytesIO((await document(acme, other.id)).contents)).attachments
+    request.id = other.id
+    with pytest.raises(FailedPrecondition) as refused:
+        await acme.documents.GetDocument(request)
+    assert refused.value.reason == "E_INVOICE_INCOMPLETE"
+    assert "the customer has no country" in refused.value.message
 
 
 async def test_without_a_legal_entity_there_is_no_document(world: World) -> None:

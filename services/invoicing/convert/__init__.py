@@ -4,7 +4,7 @@ from services.invoicing.convert.adjustments import adjustment_in
 from services.invoicing.convert.coupons import applied_coupon_out, coupon_in, override_in
 from services.invoicing.convert.credit_notes import applied_out, note_in, note_out
 from services.invoicing.convert.customers import customer_change_in, customer_in, customer_out
-from services.invoicing.convert.documents import document_asked_in, document_out
+from services.invoicing.convert.documents import document_asked_in, document_out, statement_asked_in
 from services.invoicing.convert.event_charges import (
     charged_out,
     event_charges_in,
@@ -86,6 +86,7 @@ __all__ = [
     "replay_out",
     "revision_in",
     "sold_version_in",
+    "statement_asked_in",
     "step_out",
     "subscription_in",
     "subscription_out",

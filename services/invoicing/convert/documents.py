@@ -1,6 +1,10 @@
 """Documents."""
 
+from datetime import date
+
 from libs.common.errors import InvalidArgument
+from libs.common.wire import currency_in
+from services.invoicing.convert.ledger import date_in
 from services.invoicing.domain.document import DocumentKind, File, Format
 from weir.invoicing.v1 import documents_pb2 as pb
 
@@ -9,7 +13,7 @@ _KINDS = {
     pb.Document.KIND_CREDIT_NOTE: DocumentKind.CREDIT_NOTE,
     pb.Document.KIND_RECEIPT: DocumentKind.RECEIPT,
 }
-_KINDS_OUT = {kind: value for value, kind in _KINDS.items()}
+_KINDS_OUT = {kind: value for value, kind in _KINDS.items()} | {DocumentKind.STATEMENT: pb.Document.KIND_STATEMENT}
 _FORMATS = {
     pb.Document.FORMAT_UNSPECIFIED: Format.PDF,
     pb.Document.FORMAT_PDF: Format.PDF,
@@ -39,3 +43,12 @@ def document_out(file: File) -> pb.Document:
         contents=file.contents,
         sha256=file.digest.hex(),
     )
+
+
+def statement_asked_in(message: pb.GetStatementRequest) -> tuple[date, date, str | None]:
+    """The first and the last day, and the currency, if one is named."""
+    first_day, last_day = date_in(message.first_day, "first_day"), date_in(message.last_day, "last_day")
+    if last_day < first_day:
+        raise InvalidArgument("PERIOD_EMPTY", f"{last_day} is before {first_day}", field="last_day")
+    currency = currency_in(message.currency_code, "currency_code") if message.currency_code else None
+    return first_day, last_day, currency

@@ -25,7 +25,7 @@ def contents(document: Document, attachment: str | None = None) -> dict[str, str
 
 def inputs(shown: Mapping[str, Any], seller: LegalEntity, attachment: str | None = None) -> dict[str, str]:
     """As a template reads them."""
-    found = {"document": drawable(json.dumps(shown, ensure_ascii=False))}
+    found = {"document": json.dumps(drawable(shown), ensure_ascii=False)}
     if seller.branding.logo:
         found["logo"] = json.dumps(list(seller.branding.logo))
     if attachment is not None:
@@ -52,7 +52,7 @@ def frame(kind: DocumentKind, number: str, seller: LegalEntity, buyer: Buyer, sa
             "address": say.address(seller.address, home=buyer.address.country_code),
         },
         "buyer": {
-            "label": say("bill_to"),
+            "label": say("bill_to") if kind is DocumentKind.INVOICE else "",
             "name": buyer.name,
             "address": say.address(buyer.address, home=home),
             "ids": [(say("vat_id"), value)] if (value := vat_id(buyer.tax_ids)) else [],
@@ -85,13 +85,7 @@ def _invoice(document: Document, say: Wording) -> dict[str, Any]:
         "stamp": say(document.stamp.value) if document.stamp else "",
         "facts": _facts(document, say),
         "intro": _intro(document, say),
-        "columns": [
-            say("description"),
-            say("quantity"),
-            say("unit_price"),
-            f"{say('amount')} ({document.currency})",
-        ],
-        "items": [_item(each, document, say) for each in document.items],
+        **_table(document, say),
         "totals": list(_totals(document, say)),
         "notes": _notes(document, say),
         "payment": _payment(document, say),
@@ -111,8 +105,19 @@ def _intro(document: Document, say: Wording) -> str:
     if (credited := document.credited) is None:
         return ""
     invoice = say("credits_invoice", number=credited.number, date=say.day(credited.issue_date))
-    reason = f"{say('reason')}: {say(credited.reason.value)}."
+    reason = say("reason", reason=say(credited.reason.value))
     return " ".join(each for each in (invoice, reason, credited.description) if each)
+
+
+def _table(document: Document, say: Wording) -> dict[str, Any]:
+    """Items in columns; those that are empty throughout are left out."""
+    heads = say("quantity"), say("unit_price"), f"{say('amount')} ({document.currency})"
+    rows = [_item(each, document, say) for each in document.items]
+    used = [at for at in range(len(heads)) if any(row["cells"][at] or row["steps"] for row in rows)]
+    for row in rows:
+        row["cells"] = [row["cells"][at] for at in used]
+        row["steps"] = [[step[at] for at in used] for step in row["steps"]]
+    return {"columns": [say("description"), *(heads[at] for at in used)], "items": rows}
 
 
 def _item(item: Item, document: Document, say: Wording) -> dict[str, Any]:
@@ -127,9 +132,11 @@ def _item(item: Item, document: Document, say: Wording) -> dict[str, Any]:
     return {
         "description": item.description,
         "detail": [" · ".join(detail)] if detail else [],
-        "quantity": "" if item.quantity is None else say.number(item.quantity),
-        "unit_price": "" if item.unit_price is None else say.price(item.unit_price, currency),
-        "amount": say.figure(item.amount),
+        "cells": [
+            "" if item.quantity is None else say.number(item.quantity),
+            "" if item.unit_price is None else say.price(item.unit_price, currency),
+            say.figure(item.amount),
+        ],
         "steps": [
             (say.number(each.quantity), say.price(each.unit_price, currency), say.price(each.amount, currency))
             for each in item.steps
@@ -163,7 +170,7 @@ def _totals(document: Document, say: Wording) -> Iterator[tuple[str, str, str]]:
 
 
 def _named(label: str, name: str) -> str:
-    return f"{label}: {name}" if name else label
+    return f"{label} ({name})" if name else label
 
 
 def _less(amount: Money) -> Money:
@@ -210,6 +217,6 @@ def _joined(*sentences: str) -> str:
 
 
 def _grouped(iban: str) -> str:
-    """In fours, as it is written."""
+    """In fours, as it is written, on one line."""
     compact = iban.replace(" ", "")
-    return " ".join(compact[at : at + 4] for at in range(0, len(compact), 4))
+    return "\xa0".join(compact[at : at + 4] for at in range(0, len(compact), 4))

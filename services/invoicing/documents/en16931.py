@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from datetime import datetime
 from typing import Any
 
 import facturx
@@ -22,6 +21,7 @@ _REASONS = {
     Category.EXPORT: ("VATEX-EU-G", "Export outside the EU"),
     Category.EXEMPT: (None, "Exempt from VAT"),
 }
+_MARK = "\ufffd"
 _UNSAYABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 _VAT_ID = re.compile(r"[A-Z]{2}", re.ASCII)
 
@@ -175,9 +175,9 @@ def _amount(amount: Money) -> str:
 
 
 def _sayable(term: Any) -> Any:
-    """Without the characters that XML has no way to write."""
+    """With a mark for each character that XML has no way to write."""
     if isinstance(term, str):
-        return _UNSAYABLE.sub("", term)
+        return _UNSAYABLE.sub(_MARK, term)
     if isinstance(term, dict):
         return {key: _sayable(value) for key, value in term.items()}
     if isinstance(term, list):

@@ -10,7 +10,7 @@ from decimal import Decimal
 
 from libs.common.errors import FailedPrecondition
 from libs.common.money import EXACT, QUOTIENT, Money
-from services.invoicing.domain.document import Document, DocumentKind, Item, Stamp, vat_id
+from services.invoicing.domain.document import Document, Item, vat_id
 from services.invoicing.domain.tax import InvoiceTax
 from services.invoicing.domain.vat import Category
 
@@ -116,9 +116,7 @@ def _missing(document: Document) -> list[str]:
     categories = document.categories
     exempt = categories - {Category.STANDARD}
     found = {
-        "it is no finalized invoice or credit note": document.kind is DocumentKind.RECEIPT
-        or document.kind is DocumentKind.STATEMENT
-        or document.stamp is Stamp.DRAFT,
+        "it is a draft, or void": document.stamp is not None,
         "there are no lines": not document.items,
         "a line bears several taxes": any(len(each.tax_codes) > 1 for each in document.items),
         "the legal entity has no country": not document.seller.address.country_code,

@@ -2,6 +2,7 @@
 
 from libs.common.postgres import Conn
 from services.invoicing.store import (
+    accounts,
     activations,
     advance_fees,
     applied_coupons,
@@ -48,6 +49,7 @@ from services.invoicing.store import (
 )
 
 __all__ = [
+    "accounts",
     "activations",
     "advance_fees",
     "applied_coupons",
