@@ -37,6 +37,7 @@ from services.invoicing.domain.tax import Taxes
 from services.invoicing.fixed_billing import deducted_lines, fixed_lines
 from services.invoicing.late_billing import History, Late, late_of
 from services.invoicing.peers import Peers
+from services.invoicing.renewing import renewal_lines
 from services.invoicing.slices import key_of
 
 _NOTHING_LATE = Late((), (), frozenset())
@@ -156,14 +157,16 @@ async def _bill_together(peers: Peers, tenant_id: str, due: Sequence[Subscriptio
         [(asked.plan, quantities, its_days) for asked, quantities, its_days in zip(questions, used, days, strict=True)],
     )
     fixed = await fixed_lines(peers, tenant_id, due, plans)
+    renewed, watermark = await renewal_lines(peers, tenant_id, due, watermark)
+    beside = [its_fixed + its_renewed for its_fixed, its_renewed in zip(fixed, renewed, strict=True)]
     closing = {each.id: each for each in reversed(due) if each.is_closing}  # the first of each
     late, watermark = await late_of(peers, tenant_id, list(closing.values()), watermark, history)
     billed = []
-    for each, plan, part, usage, its_fixed in zip(due, plans, settles, usages, fixed, strict=True):
+    for each, plan, part, usage, more in zip(due, plans, settles, usages, beside, strict=True):
         portion = _portion(each, plan, part, usage, watermark)
         its_late = late.get(each.id, _NOTHING_LATE) if closing.get(each.id) is each else _NOTHING_LATE
-        off = await deducted_lines(peers, each, plan, its_fixed, history)
-        portion = replace(portion, lines=(*portion.lines, *its_fixed, *off))
+        off = await deducted_lines(peers, each, plan, more, history)
+        portion = replace(portion, lines=(*portion.lines, *more, *off))
         missing = None
         if part.usage:
             source = portion.settlement.source

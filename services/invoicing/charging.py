@@ -2,8 +2,9 @@
 the events in between.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from decimal import Decimal
 from functools import partial
 
 import structlog
@@ -13,7 +14,7 @@ from libs.common.ids import new_id
 from libs.common.money import Money
 from libs.common.postgres import Pool
 from services.invoicing import convert, store
-from services.invoicing.domain.advance_fee import ZERO, Advance, AdvanceFee, Step, advances, fee, steps
+from services.invoicing.domain.advance_fee import ZERO, Advance, AdvanceFee, Group, Step, advance, advances, fee, steps
 from services.invoicing.domain.invoice import InvoiceKind
 from services.invoicing.domain.line import Line
 from services.invoicing.domain.period import Period
@@ -44,14 +45,15 @@ async def _charge(pool: Pool, peers: Peers, clock: Clock, tenant_id: str, of: Su
     since, watermark = recorded.since, recorded.watermark
     span = Period(recorded.first_time, max(now, recorded.first_time) + _AHEAD)
     fees: list[AdvanceFee] = []
-    for advance in advances(of, plans, span):
-        its_marks = {
+    for each in advances(of, plans, span):
+        its_marks = dict(await _charged_otherwise(pool, tenant_id, of, each))
+        its_marks |= {
             (part, group): mark
             for (source, code, period, part, group), mark in marks.items()
-            if (source, code, period.start) == (advance.source, advance.charge.code, advance.period.start)
+            if (source, code, period.start) == (each.source, each.charge.code, each.period.start)
         }
-        events = await peers.metering.event_charges(tenant_id, advance, watermark, since)
-        fees += await charged(peers, tenant_id, advance, list(steps(events, since, its_marks)), watermark)
+        events = await peers.metering.event_charges(tenant_id, each, watermark, since)
+        fees += await charged(peers, tenant_id, each, list(steps(events, since, its_marks)), watermark)
     fees.sort(key=lambda each: (each.step.event.sequence, each.step.event.event_time, each.step.event.transaction_id))
     at_once = [each for each in fees if each.of.charge.is_invoiceable and each.amount.minor_units]
     async with pool.acquire() as conn, conn.transaction():
@@ -67,6 +69,15 @@ async def _charge(pool: Pool, peers: Peers, clock: Clock, tenant_id: str, of: Su
     return bool(fees)
 
 
+async def _charged_otherwise(
+    pool: Pool, tenant_id: str, of: Subscription, each: Advance
+) -> Mapping[tuple[str, Group], Decimal]:
+    if len(of.phases) == 1:
+        return {}
+    async with pool.acquire() as conn:
+        return await store.advance_fees.charged_otherwise(conn, tenant_id, each)
+
+
 async def charged(peers: Peers, tenant_id: str, of: Advance, taken: Sequence[Step], watermark: int) -> list[AdvanceFee]:
     """A fee for each step: one question to pricing for all of a charge."""
     plan = await peers.pricing.plan_version(tenant_id, of.source.plan_code, of.source.plan_version)
@@ -74,14 +85,16 @@ async def charged(peers: Peers, tenant_id: str, of: Advance, taken: Sequence[Ste
     return [fee(of, plan, step, *pair, watermark) for step, pair in zip(taken, rated, strict=True)]
 
 
-async def charged_again(peers: Peers, tenant_id: str, line: Line) -> Money:
+async def charged_again(peers: Peers, tenant_id: str, line: Line, subscriptions: Mapping[str, Subscription]) -> Money:
     """What a line comes to, computed again: its event is read at its watermark, beyond what was charged before it."""
     assert line.source is not None, "usage is a subscription's"
     assert line.rating is not None, "usage is rated"
     assert line.watermark is not None, "usage has a watermark"
     plan = await peers.pricing.plan_version(tenant_id, line.source.plan_code, line.source.plan_version)
     charge = next(each for each in plan.advance_charges if each.code == line.code)
-    of, rating = Advance(line.source, charge, line.period), convert.rating_in(line.rating)
+    owner = subscriptions[line.source.subscription_id]
+    of = advance(owner, owner.numbered(line.source.phase_number), plan, line.source, charge, line.period)
+    rating = convert.rating_in(line.rating)
     events = await peers.metering.event_charges(tenant_id, of, line.watermark, 0)
     marks = {(rating.part, rating.group): rating.quantity_before or ZERO}
     found = [i for i, each in enumerate(events) if each.transaction_id == line.transaction_id]

@@ -20,7 +20,7 @@ from services.invoicing.domain.settlement import Settled, lines_of
 from services.invoicing.domain.subscription import Subscription
 from services.invoicing.following import Recorded, follow
 from services.invoicing.peers import Peers
-from services.invoicing.slices import key_of, rated_slices
+from services.invoicing.slices import is_minimum, key_of, rated_slices
 
 log = structlog.get_logger()
 
@@ -49,12 +49,13 @@ async def _bill(pool: Pool, peers: Peers, clock: Clock, tenant_id: str, of: Subs
 
 
 async def _usage(peers: Peers, tenant_id: str, of: Subscription, watermark: int) -> tuple[Line, ...]:
-    """What the current period has so far."""
+    """What the current period has so far, without what leads to the minimums of charges: that is known at its end."""
     plan = await peers.pricing.plan_version(tenant_id, of.phase.plan_code, of.phase.plan_version)
     source, period = Source(of.id, of.phase_number, plan.plan_code, plan.version), of.current_period
     asked = source, period, watermark
     rated = await rated_slices(peers, tenant_id, [asked], {of.id: of})
-    return lines_of(source, plan, Settled(period, None, period), of.schedule, rated[asked], watermark)
+    lines = lines_of(source, plan, Settled(period, None, period), of.schedule, rated[asked], watermark)
+    return tuple(line for line in lines if not is_minimum(line))
 
 
 async def _passes(

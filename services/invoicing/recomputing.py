@@ -16,6 +16,7 @@ from services.invoicing.domain.proration import Proration
 from services.invoicing.domain.subscription import Subscription
 from services.invoicing.fixed_billing import fixed_again
 from services.invoicing.peers import Peers
+from services.invoicing.renewing import renewed_again
 from services.invoicing.slices import Slice, key_of, rated_slices
 
 
@@ -107,7 +108,9 @@ async def _amount(
     if line.kind is LineKind.BASE_FEE:
         return await _base_fee(peers, tenant_id, line, subscriptions)
     if line.kind is LineKind.ADVANCE_USAGE:
-        return await charged_again(peers, tenant_id, line)
+        return await charged_again(peers, tenant_id, line, subscriptions)
+    if line.kind is LineKind.RENEWAL:
+        return await renewed_again(peers, tenant_id, line, subscriptions)
     if line.kind is LineKind.FIXED_CHARGE:
         return await fixed_again(peers, tenant_id, line, subscriptions)
     now, *before = (_amount_of(line, usages[each]) for each in _slices(line))
@@ -138,7 +141,7 @@ def _slices(line: Line) -> Iterator[Slice]:
     """The usage that a line is computed from; of late usage, also what had been billed before."""
     if line.units is not None:
         return
-    if line.watermark is not None and line.kind is not LineKind.ADVANCE_USAGE:
+    if line.watermark is not None and line.kind not in (LineKind.ADVANCE_USAGE, LineKind.RENEWAL):
         yield _source(line), line.period, line.watermark
     if line.prior_watermark is not None:
         yield _source(line), line.period, line.prior_watermark

@@ -19,15 +19,15 @@ async def sold_version(peers: Peers, tenant_id: str, plan_code: str, version: in
 
 
 async def _sellable(metering: Metering, tenant_id: str, plan: PlanVersion) -> PlanVersion:
-    """Raises FailedPrecondition PLAN_UNSUPPORTED for units in advance that go on into the next period, and NotFound
-    METER_NOT_FOUND.
+    """Raises NotFound METER_NOT_FOUND, and FailedPrecondition PLAN_UNSUPPORTED for units in advance that go on into the
+    next period at prices by tier: what an added unit costs there is no matter of the period's events alone.
     """
     for charge in plan.advance_charges:
-        if (await metering.meter(tenant_id, charge.meter_code)).recurring:
+        if not charge.is_linear and (await metering.meter(tenant_id, charge.meter_code)).recurring:
             raise FailedPrecondition(
                 "PLAN_UNSUPPORTED",
-                f"charge {charge.code} is in advance and meter {charge.meter_code} recurring, which can't be"
-                " invoiced yet",
+                f"charge {charge.code} is in advance and meter {charge.meter_code} recurring: only a standard price can"
+                " be",
                 plan_code=plan.plan_code,
                 version=str(plan.version),
                 fields=f"charges.{charge.code}.in_advance",
@@ -39,6 +39,7 @@ async def _sellable(metering: Metering, tenant_id: str, plan: PlanVersion) -> Pl
 async def _is_carried(metering: Metering, tenant_id: str, charge: Charge) -> bool:
     """Of a meter that there is not yet, nothing has gone on from any period."""
     try:
-        return not charge.split.prorated and (await metering.meter(tenant_id, charge.meter_code)).recurring
+        is_whole = not (charge.split.prorated or charge.in_advance)
+        return is_whole and (await metering.meter(tenant_id, charge.meter_code)).recurring
     except NotFound:
         return False

@@ -52,6 +52,11 @@ def is_limit(line: Line) -> bool:
     return line.rating is not None and convert.rating_in(line.rating).part_key[-1]
 
 
+def is_minimum(line: Line) -> bool:
+    """Whether a line leads to the minimum of its charge."""
+    return line.rating is not None and convert.rating_in(line.rating).charge_model == "minimum"
+
+
 def line_key(line: Line) -> Hashable:
     """Which of an invoice's lines it is, however often that is refreshed."""
     return line.kind, line.source, line.period, key_of(line) if line.rating is not None else line.code

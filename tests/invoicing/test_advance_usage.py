@@ -133,10 +133,12 @@ async def test_events_are_charged_once_whoever_races(world: World, acme: Tenant)
     await require_replayed(acme, await acme.invoices())
 
 
-async def test_units_that_go_on_into_the_next_period_are_not_sold_in_advance(acme: Tenant) -> None:
+async def test_units_that_go_on_into_the_next_period_are_not_sold_in_advance_by_tiers(acme: Tenant) -> None:
     with pytest.raises(FailedPrecondition) as refused:
-        await subscribed(acme, charge(standard=standard("1")), recurring=True)
-    assert refused.value.reason == "PLAN_UNSUPPORTED"
+        await subscribed(
+            acme, charge(graduated=pricing_pb2.GraduatedPrice(tiers=tiers("10", "2", "1"))), recurring=True
+        )
+    assert (refused.value.reason, refused.value.metadata["fields"]) == ("PLAN_UNSUPPORTED", "charges.seats.in_advance")
 
 
 async def test_of_an_event_that_is_amended_only_what_lies_above_all_that_was_charged_costs_more(

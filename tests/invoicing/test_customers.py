@@ -6,12 +6,9 @@ import pytest
 
 from libs.common.errors import Conflict, FailedPrecondition, InvalidArgument, NotFound, PermissionDenied
 from libs.common.wire import timestamp_out
-from services.invoicing.convert import plan_version_in
 from tests.invoicing.world import Tenant, World, new_request_id, utc
-from weir.common.v1.money_pb2 import Money
 from weir.invoicing.v1 import invoicing_pb2
 from weir.pricing.v1 import pricing_pb2
-from weir.pricing.v1.thresholds_pb2 import UsageThreshold
 
 
 def customer_request(**fields: str) -> invoicing_pb2.CreateCustomerRequest:
@@ -140,31 +137,7 @@ async def test_a_plan_that_is_not_sold_takes_no_subscription(acme: Tenant) -> No
     assert refused.value.reason == "PLAN_NOT_ACTIVE"
 
 
-THRESHOLDS = [UsageThreshold(amount=Money(currency_code="USD", minor_units=1))]
-UNSUPPORTED = {
-    "charges[0].in_advance": pricing_pb2.PlanVersion(charges=[pricing_pb2.Charge(in_advance=True, prorated=True)]),
-    "charges[0].prorated": pricing_pb2.PlanVersion(
-        usage_thresholds=THRESHOLDS, charges=[pricing_pb2.Charge(prorated=True)]
-    ),
-    "charges[0].minimum_amount": pricing_pb2.PlanVersion(
-        usage_thresholds=THRESHOLDS, charges=[pricing_pb2.Charge(minimum_amount="1")]
-    ),
-}
-
-
-@pytest.mark.parametrize("field", UNSUPPORTED)
-def test_a_plan_with_what_invoices_have_no_lines_for_is_refused_by_name(field: str) -> None:
-    """Each would be billed wrongly if it was left out."""
-    monthly = pricing_pb2.PlanVersion.BILLING_INTERVAL_MONTHLY
-    version = pricing_pb2.PlanVersion(plan_code="basic", version=1, currency_code="USD", billing_interval=monthly)
-    assert plan_version_in(version).version == 1
-    version.MergeFrom(UNSUPPORTED[field])
-    with pytest.raises(FailedPrecondition) as refused:
-        plan_version_in(version)
-    assert (refused.value.reason, refused.value.metadata["fields"]) == ("PLAN_UNSUPPORTED", field)
-
-
-def test_every_field_of_a_plan_version_is_billed_or_refused_or_says_nothing_of_money() -> None:
+def test_every_field_of_a_plan_version_is_billed_or_says_nothing_of_money() -> None:
     """A field that pricing adds must be decided on here before it reaches an invoice."""
     billed = {
         "currency_code",
@@ -181,27 +154,7 @@ def test_every_field_of_a_plan_version_is_billed_or_refused_or_says_nothing_of_m
         "usage_thresholds",
     }
     silent = {"plan_code", "version", "create_time", "state", "entitlements", "subscription_id", "base_version"}
-    refused = {field for field in UNSUPPORTED if "[" not in field}
-    assert {field.name for field in pricing_pb2.PlanVersion.DESCRIPTOR.fields} <= billed | silent | refused
-
-
-async def test_a_plan_that_cannot_be_invoiced_takes_no_subscription(acme: Tenant) -> None:
-    await acme.customer("globex")
-    await acme.plan("basic")
-    version = pricing_pb2.PlanVersion(
-        currency_code="USD",
-        billing_interval=pricing_pb2.PlanVersion.BILLING_INTERVAL_MONTHLY,
-        usage_thresholds=THRESHOLDS,
-        charges=[pricing_pb2.Charge(code="m", meter_code="m", prorated=True, standard={"unit_price": "1"})],
-    )
-    await acme.pricing.CreatePlanVersion(
-        pricing_pb2.CreatePlanVersionRequest(
-            request_id=new_request_id(), plan_code="basic", base_version=1, version=version
-        )
-    )
-    with pytest.raises(FailedPrecondition) as refused:
-        await acme.invoicing.CreateSubscription(subscription_request())
-    assert refused.value.reason == "PLAN_UNSUPPORTED"
+    assert {field.name for field in pricing_pb2.PlanVersion.DESCRIPTOR.fields} <= billed | silent
 
 
 async def test_a_subscription_id_is_taken_once(acme: Tenant) -> None:

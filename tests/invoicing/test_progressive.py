@@ -20,6 +20,7 @@ from weir.common.v1.money_pb2 import Money
 from weir.invoicing.v1 import credit_notes_pb2, drafts_pb2, invoicing_pb2
 from weir.metering.v1 import metering_pb2
 from weir.pricing.v1 import coupons_pb2 as catalog
+from weir.pricing.v1 import pricing_pb2
 from weir.pricing.v1.thresholds_pb2 import UsageThreshold
 
 PROGRESSIVE = invoicing_pb2.Invoice.KIND_PROGRESSIVE
@@ -231,4 +232,39 @@ async def test_taxes_and_coupons_are_of_what_is_left(world: World, acme: Tenant)
     invoices = await bill_until(world, acme, "2023-12-01")
     last = max(invoices, key=lambda each: each.number)
     assert (last.discount.minor_units, last.tax.minor_units, last.total.minor_units) == (2500, 250, 2750)
+    await require_replayed(acme, invoices)
+
+
+async def test_a_minimum_is_known_at_the_end_of_the_period_and_prorated_units_when_they_pass_a_threshold(
+    world: World, acme: Tenant
+) -> None:
+    """200 seats at a dollar for 15 of 30 days pass 100.00; calls have a minimum of 50.00, of which 10.00 are used."""
+    seats = charge(standard=standard("1"), prorated=True)
+    calls = pricing_pb2.Charge(code="calls", name="Calls", meter_code="calls", minimum_amount="50")
+    calls.standard.CopyFrom(standard("1"))
+    for code, recurring in (("seats", True), ("calls", False)):
+        made = metering_pb2.Meter(
+            code=code,
+            event_code="seats" if recurring else "calls",
+            aggregation=metering_pb2.Meter.AGGREGATION_SUM,
+            value_property="n",
+            recurring=recurring,
+        )
+        await acme.metering.CreateMeter(metering_pb2.CreateMeterRequest(request_id=new_request_id(), meter=made))
+    await acme.start_clock("2023-11-01")
+    await acme.customer("globex")
+    await acme.plan("p", seats, calls, base_fee=None, usage_thresholds=[at(10000)])
+    await acme.subscribe("s", "globex", "p", "2023-11-01")
+    [first] = await used(world, acme, "2023-11-16", "200")
+    assert amounts(first) == [("Seats", 10000)]
+    await used(world, acme, "2023-11-21", "-100")
+    invoices = await bill_until(world, acme, "2023-12-01")
+    last = max(invoices, key=lambda each: each.number)
+    # 200 seats for 15 days, and from the 21st, half of them for 10
+    assert amounts(last) == [
+        ("Seats", 6667),
+        ("Calls, up to the minimum", 5000),
+        ("Seats, billed before", -6667),
+    ]
+    assert await notes(acme) == [3333]
     await require_replayed(acme, invoices)

@@ -16,6 +16,7 @@ from tests.invoicing.test_kinds_of_charges import require_replayed
 from tests.invoicing.test_lines import amounts, require_reproduced
 from tests.invoicing.world import MONTHLY, Tenant, World, new_request_id, utc
 from tests.simulation.asking import simulate
+from weir.invoicing.v1.invoicing_pb2 import Invoice
 from weir.pricing.v1 import pricing_pb2
 
 REQUESTS = pricing_pb2.Charge(
@@ -43,7 +44,12 @@ def test_months_of_a_contract_are_counted_as_pricing_simulates_them(start: datet
 
 
 async def ramped(
-    acme: Tenant, *phases: pricing_pb2.Phase, start: str, in_advance: bool = False, trial_days: int = 0
+    acme: Tenant,
+    *phases: pricing_pb2.Phase,
+    start: str,
+    in_advance: bool = False,
+    trial_days: int = 0,
+    charge: pricing_pb2.Charge = REQUESTS,
 ) -> None:
     await acme.meter("requests")
     await acme.start_clock(start)
@@ -54,7 +60,7 @@ async def ramped(
         base_fee=money_out(Money(3001, "USD")),
         base_fee_in_advance=in_advance,
         trial_days=trial_days,
-        charges=[REQUESTS],
+        charges=[charge],
         phases=phases,
     )
     plan = pricing_pb2.Plan(code="ramp", name="Ramp")
@@ -107,4 +113,21 @@ async def test_usage_that_comes_late_has_the_price_of_its_month(world: World, ac
     await acme.events("s", 10, "2023-12-20")
     invoices = await bill_until(world, acme, "2024-02-01")
     assert amounts(invoices[-1]) == [("Base fee", 3001), ("Requests, recorded late", 500)]
+    await require_replayed(acme, invoices)
+
+
+async def test_events_in_advance_cost_what_they_do_in_the_month_of_the_contract(world: World, acme: Tenant) -> None:
+    """Half a dollar in the first two months, a dollar then."""
+    ahead = pricing_pb2.Charge()
+    ahead.CopyFrom(REQUESTS)
+    ahead.in_advance = True
+    await ramped(acme, HALF_FEE, start="2023-11-01", charge=ahead)
+    for number, month in enumerate(("2023-11", "2023-12", "2024-01")):
+        await acme.advance(f"{month}-10")
+        await world.bill()
+        await acme.events("s", 3, prefix=f"m{number}", at=f"{month}-10")
+        await world.bill()
+    invoices = await acme.invoices()
+    ahead_of = sorted(each.total.minor_units for each in invoices if each.kind == Invoice.KIND_ADVANCE_USAGE)
+    assert ahead_of == [150, 150, 300]
     await require_replayed(acme, invoices)

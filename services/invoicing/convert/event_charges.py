@@ -8,7 +8,7 @@ from libs.common.money import plain
 from libs.common.wire import money_out, period_out, timestamp_out
 from services.invoicing.convert.ratings import rated_usage_in
 from services.invoicing.convert.usages import part_out
-from services.invoicing.domain.advance_fee import Advance, Charged, EventCharge, Step
+from services.invoicing.domain.advance_fee import ZERO, Advance, Charged, EventCharge, Step
 from services.invoicing.domain.line import RatedUsage
 from weir.invoicing.v1 import advance_fees_pb2
 from weir.metering.v1 import event_charges_pb2, metering_pb2
@@ -26,6 +26,9 @@ def event_charges_query(of: Advance, watermark: int, since: int) -> event_charge
             parts=[part_out(part) for part in split.parts],
             group_by=split.group_keys,
             watermark=watermark,
+            prorated=split.prorated,
+            full_period=period_out(of.full_period.start, of.full_period.end) if split.prorated else None,
+            time_zone=of.time_zone if split.prorated else "",
         ),
         since_watermark=0 if of.charge.is_per_event else since,
     )
@@ -43,15 +46,29 @@ def event_charges_in(messages: Iterable[event_charges_pb2.EventCharge]) -> list[
             part=each.usage.part,
             group=tuple(sorted(each.usage.group.items())),
             mark=Decimal(each.usage.high_water_mark),
+            units=Decimal(each.usage.units),
+            prorated_units=Decimal(each.usage.prorated_units or 0),
         )
         for each in messages
     ]
 
 
 def step_out(of: Advance, step: Step) -> tuple[pricing_pb2.ChargeQuantity, pricing_pb2.ChargeQuantity]:
-    """All usage without the event, and with it."""
+    """All usage without the event, and with it; of units by the day, none and those that it adds."""
+    if of.charge.split.prorated:
+        return _by_day_out(of, step, ZERO, ZERO), _by_day_out(of, step, step.after - step.before, step.days_left)
     *earlier, _ = step.values
     return _quantity_out(of, step, step.before, earlier), _quantity_out(of, step, step.after, step.values)
+
+
+def _by_day_out(of: Advance, step: Step, units: Decimal, prorated: Decimal) -> pricing_pb2.ChargeQuantity:
+    return pricing_pb2.ChargeQuantity(
+        charge_code=of.charge.code,
+        quantity=plain(prorated),
+        full_quantity=plain(units),
+        filter=step.event.part,
+        group=dict(step.event.group),
+    )
 
 
 def _quantity_out(

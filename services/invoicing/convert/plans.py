@@ -21,7 +21,7 @@ MAX_FIRST_EVENTS = 100_000
 
 
 def latest_version_in(message: pricing_pb2.Plan) -> PlanVersion:
-    """What a new subscription gets. Raises FailedPrecondition PLAN_NOT_ACTIVE, and what `plan_version_in` raises."""
+    """What a new subscription gets. Raises FailedPrecondition PLAN_NOT_ACTIVE."""
     if not message.HasField("latest_version"):
         raise FailedPrecondition(
             "PLAN_NOT_ACTIVE",
@@ -32,7 +32,7 @@ def latest_version_in(message: pricing_pb2.Plan) -> PlanVersion:
 
 
 def sold_version_in(message: pricing_pb2.PlanVersion, subscription_id: str) -> PlanVersion:
-    """What a subscription may change to. Raises PLAN_NOT_ACTIVE, and what `plan_version_in` raises."""
+    """What a subscription may change to. Raises PLAN_NOT_ACTIVE."""
     if message.state != message.STATE_ACTIVE or message.subscription_id not in ("", subscription_id):
         raise FailedPrecondition(
             "PLAN_NOT_ACTIVE",
@@ -43,19 +43,7 @@ def sold_version_in(message: pricing_pb2.PlanVersion, subscription_id: str) -> P
 
 
 def plan_version_in(message: pricing_pb2.PlanVersion) -> PlanVersion:
-    """As pricing sent it, who has validated it.
-
-    Raises FailedPrecondition PLAN_UNSUPPORTED for what can be priced but not yet be invoiced: never a wrong bill.
-    """
-    if unsupported := _unsupported(message):
-        raise FailedPrecondition(
-            "PLAN_UNSUPPORTED",
-            f"version {message.version} of plan {message.plan_code} has {', '.join(unsupported)}, which can't be"
-            " invoiced yet",
-            plan_code=message.plan_code,
-            version=str(message.version),
-            fields=",".join(unsupported),
-        )
+    """As pricing sent it, who has validated it."""
     fee = message.base_fee
     return PlanVersion(
         plan_code=message.plan_code,
@@ -88,22 +76,6 @@ def _interval_name(message: pricing_pb2.PlanVersion) -> str:
     return name.removeprefix("BILLING_INTERVAL_").lower()
 
 
-def _unsupported(message: pricing_pb2.PlanVersion) -> list[str]:
-    """The fields that invoices have no lines for."""
-    found: list[str] = []
-    is_progressive = bool(message.usage_thresholds)
-    for index, charge in enumerate(message.charges):
-        if charge.in_advance and (
-            charge.prorated or charge.accumulation or charge.HasField("time_of_day") or message.phases
-        ):
-            found.append(f"charges[{index}].in_advance")
-        if is_progressive and charge.prorated:  # which is known when the period is over
-            found.append(f"charges[{index}].prorated")
-        if is_progressive and charge.minimum_amount and Decimal(charge.minimum_amount):
-            found.append(f"charges[{index}].minimum_amount")
-    return found
-
-
 def _charge_in(message: pricing_pb2.Charge) -> Charge:
     prices = [each for each, _ in _parts(message)]
     return Charge(
@@ -121,6 +93,7 @@ def _charge_in(message: pricing_pb2.Charge) -> Charge:
         tax_codes=tuple(message.tax_codes),
         in_advance=message.in_advance,
         is_invoiceable=not message.HasField("invoiceable") or message.invoiceable,
+        is_linear=all(each.WhichOneof("price") == "standard" for each in prices),
     )
 
 

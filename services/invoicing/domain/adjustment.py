@@ -14,6 +14,7 @@ _NOT_ADJUSTABLE = {
     LineKind.FIXED_CHARGE: "a fixed charge, whose units the subscription has",
     LineKind.ADVANCE_USAGE: "an event that was charged when it was recorded",
     LineKind.DEDUCTION: "units that were paid before",
+    LineKind.RENEWAL: "units that go on",
 }
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TypeAlias
 
-from libs.common.money import EXACT, Money
+from libs.common.money import EXACT, QUOTIENT, Money
 from services.invoicing.domain.line import Line, LineKind, RatedUsage, Source
 from services.invoicing.domain.period import Period
 from services.invoicing.domain.phase import Phase
@@ -14,6 +14,7 @@ from services.invoicing.domain.plan import Charge, PlanVersion
 from services.invoicing.domain.subscription import Subscription
 
 ZERO = Decimal(0)
+_UNIT = Decimal("1e-12")
 
 Group: TypeAlias = tuple[tuple[str, str], ...]
 Key: TypeAlias = tuple[Source, str, Period, str, Group]
@@ -22,17 +23,22 @@ Key: TypeAlias = tuple[Source, str, Period, str, Group]
 
 @dataclass(frozen=True, slots=True)
 class Advance:
-    """A charge of a phase in a period, of which events are charged."""
+    """A charge of a phase in a period, of which events are charged, at the prices of the `contract_month`, if prices
+    depend on it. Units that are prorated cost the days that are left of the `full_period`.
+    """
 
     source: Source
     charge: Charge
     period: Period
+    full_period: Period
+    time_zone: str
+    contract_month: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class EventCharge:
     """As metering tells it: the `number`th event of its filter and group in the period, which brings the high-water
-    mark to `mark`.
+    mark to `mark`: by so many `units`, which for the days that are left are `prorated_units`.
     """
 
     transaction_id: str
@@ -44,6 +50,8 @@ class EventCharge:
     part: str
     group: Group
     mark: Decimal
+    units: Decimal = ZERO
+    prorated_units: Decimal = ZERO
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +62,16 @@ class Step:
     before: Decimal
     after: Decimal
     values: tuple[EventCharge, ...]
+
+    @property
+    def days_left(self) -> Decimal:
+        """Its units for the days that are left; in proportion, where not all that the event adds is to be charged."""
+        units, event = EXACT.subtract(self.after, self.before), self.event
+        if units == event.units or not event.units:
+            return event.prorated_units if units else ZERO
+        return QUOTIENT.divide(QUOTIENT.multiply(event.prorated_units, units), event.units).quantize(
+            _UNIT, context=QUOTIENT
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +138,16 @@ def advances(of: Subscription, plans: Sequence[tuple[Phase, PlanVersion]], span:
                 end = min(end, of.end_time)
             source = Source(of.id, phase.number, plan.plan_code, plan.version)
             for charge in plan.advance_charges:
-                yield Advance(source, charge, Period(max(period.start, phase.start_time), end))
+                yield advance(of, phase, plan, source, charge, Period(max(period.start, phase.start_time), end))
             at = period.end
+
+
+def advance(
+    of: Subscription, phase: Phase, plan: PlanVersion, source: Source, charge: Charge, period: Period
+) -> Advance:
+    """A charge of a phase in a period that is not whole, perhaps."""
+    month = of.contract_month(phase, period.start) if plan.ramps else None
+    return Advance(source, charge, period, of.schedule_of(phase).period_of(period.start), of.time_zone, month)
 
 
 def steps(events: Iterable[EventCharge], since: int, marks: dict[tuple[str, Group], Decimal]) -> Iterator[Step]:

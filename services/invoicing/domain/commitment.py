@@ -26,13 +26,14 @@ _NOT_COUNTED = {
     LineKind.PROGRESSIVE_CREDIT,
     LineKind.ADVANCE_USAGE,
     LineKind.DEDUCTION,
+    LineKind.RENEWAL,
 }
 """Counted otherwise, or of what is counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class FixedFee:
-    """What was billed for a fixed charge, in arrears or in advance."""
+    """What was billed for a fixed charge, in arrears or in advance, or for units that were renewed."""
 
     code: str
     period: Period

@@ -56,7 +56,7 @@ def deductions(
     add_ons = {each.code: each.add_on_code for each in was.fixed_charges if _is_by_day(each)}
     schedule = due.schedule_of(before)
     for line in lines:
-        if (charge := charged.get(line.code)) is None:
+        if line.kind is not LineKind.FIXED_CHARGE or (charge := charged.get(line.code)) is None:
             continue
         for each in paid:
             start = max(each.period.start, due.due_time)

@@ -19,6 +19,7 @@ _KEPT = {
     LineKind.COMMITMENT,
     LineKind.PROGRESSIVE_CREDIT,
     LineKind.DEDUCTION,
+    LineKind.RENEWAL,
 }
 """No usage that is recorded later changes these, but for what is missing to commitments, which is reckoned again."""
 

@@ -41,9 +41,13 @@ def sentences(invoice: Invoice, position: int, rating: Rating | None, schedule: 
 def _computed(line: Line, rating: Rating | None, currency: str, schedule: Schedule | None) -> Iterator[str]:
     if line.units is not None:
         yield from _units_of(line, rating, currency)
+    elif rating and line.kind is LineKind.ADVANCE_USAGE and rating.full_quantity is not None:
+        yield from _event_by_day(line, rating, currency)
     elif rating and line.kind is LineKind.ADVANCE_USAGE:
         yield from _event(line, rating)
         yield from _usage(line, rating, currency)
+    elif rating and line.kind is LineKind.RENEWAL:
+        yield from _renewed(line, rating, currency)
     elif rating and line.kind is LineKind.FIXED_CHARGE:
         yield from _fixed(rating, currency)
     elif rating:
@@ -164,6 +168,24 @@ def _event(line: Line, rating: Rating) -> Iterator[str]:
         f" {_units(rating.quantity_before or Decimal(0))} to {_units(rating.quantity)}. What follows is the price of"
         " all usage with it; the line is that less the price of all usage without it."
     )
+
+
+def _event_by_day(line: Line, rating: Rating, currency: str) -> Iterator[str]:
+    added, before = rating.full_quantity or Decimal(0), rating.quantity_before or Decimal(0)
+    yield (
+        f"Event {line.transaction_id} was charged when it was recorded: it added {_units(added)} to the"
+        f" {_count(before)} that the period had added before."
+    )
+    yield f"For the days that are left of the period, that is {_units(rating.quantity)}."
+    yield from (_tier(tier, rating.charge_model, currency, len(rating.tiers)) for tier in rating.tiers)
+
+
+def _renewed(line: Line, rating: Rating, currency: str) -> Iterator[str]:
+    yield (
+        f"When the period began, meter {rating.meter_code} had {_units(rating.quantity)}{_which(rating)}, counting the"
+        f" events that were recorded up to position {line.watermark} of the log. They are charged for all of it."
+    )
+    yield from (_tier(tier, rating.charge_model, currency, len(rating.tiers)) for tier in rating.tiers)
 
 
 def _fixed(rating: Rating, currency: str) -> Iterator[str]:

@@ -23,6 +23,7 @@ class LineKind(StrEnum):
     ADVANCE_USAGE = "advance_usage"
     PROGRESSIVE_CREDIT = "progressive_credit"
     DEDUCTION = "deduction"
+    RENEWAL = "renewal"
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,7 +159,11 @@ class Pricing:
         for first in range(0, len(asked), MAX_RATES):
             requests = [
                 pricing_pb2.RateRequest(
-                    plan_code=plan.plan_code, version=plan.version, quantities=[quantity], told_only=True
+                    plan_code=plan.plan_code,
+                    version=plan.version,
+                    quantities=[quantity],
+                    told_only=True,
+                    contract_month=of.contract_month,
                 )
                 for _, quantity in asked[first : first + MAX_RATES]
             ]

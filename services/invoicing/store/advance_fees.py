@@ -11,7 +11,7 @@ import asyncpg
 from libs.common.money import Money
 from libs.common.paging import Page
 from libs.common.postgres import Conn
-from services.invoicing.domain.advance_fee import AdvanceFee, Charged, Group, Key
+from services.invoicing.domain.advance_fee import Advance, AdvanceFee, Charged, Group, Key
 from services.invoicing.domain.line import Line, LineKind, Source
 from services.invoicing.domain.period import Period
 from services.invoicing.domain.settlement import Portion
@@ -55,6 +55,24 @@ async def marks(conn: Conn, tenant_id: str, subscription_id: str) -> Mapping[Key
         ): row["mark"]
         for row in rows
     }
+
+
+async def charged_otherwise(conn: Conn, tenant_id: str, of: Advance) -> Mapping[tuple[str, Group], Decimal]:
+    """By filter and group, the units of a charge's events that were charged in another phase, before it was known that
+    they are of this one.
+    """
+    rows = await conn.fetch(
+        "SELECT part, group_values, sum(quantity - quantity_before) AS units FROM advance_fee"
+        " WHERE tenant_id = $1 AND subscription_id = $2 AND phase_number <> $3 AND meter_code = $4"
+        " AND event_time >= $5 AND event_time < $6 GROUP BY part, group_values",
+        tenant_id,
+        of.source.subscription_id,
+        of.source.phase_number,
+        of.charge.meter_code,
+        of.period.start,
+        of.period.end,
+    )
+    return {(row["part"], _group_in(row["group_values"])): row["units"] for row in rows}
 
 
 async def move(conn: Conn, tenant_id: str, subscription_id: str, since: int, watermark: int) -> bool:

@@ -10,11 +10,14 @@ from services.invoicing.domain.period import Period
 
 
 async def fixed(conn: Conn, tenant_id: str, source: Source, period: Period, but: str) -> Sequence[FixedFee]:
-    """Lines for time that begins in the period; none of a void invoice, nor of the one with the id `but`."""
+    """Lines, and those of renewed units, for time that begins in the period; none of a void invoice, nor of the one
+    with the id `but`.
+    """
     rows = await conn.fetch(
         "SELECT l.code, l.period_start, l.period_end, l.amount_minor, i.currency FROM invoice_line l"
         " JOIN invoice i ON i.tenant_id = l.tenant_id AND i.id = l.invoice_id"
-        " WHERE l.tenant_id = $1 AND l.subscription_id = $2 AND l.phase_number = $3 AND l.kind = 'fixed_charge'"
+        " WHERE l.tenant_id = $1 AND l.subscription_id = $2 AND l.phase_number = $3"
+        " AND l.kind IN ('fixed_charge', 'renewal')"
         " AND l.period_start >= $4 AND l.period_start < $5 AND i.state <> 'voided' AND i.id <> $6"
         " ORDER BY l.period_start, l.code",
         tenant_id,

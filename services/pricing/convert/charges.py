@@ -16,6 +16,7 @@ from services.pricing.domain.matrix import MatrixPrice
 from services.pricing.domain.plans import BASE_FEE_CODE, Charge, ChargeFilter, Price, PropertyFilter
 from services.pricing.domain.pricing_unit import PricingUnit
 from services.pricing.domain.standard import StandardPrice
+from services.pricing.domain.time_of_day import TimeOfDayPrice
 from services.pricing.domain.volume import VolumePrice
 from weir.pricing.v1 import pricing_pb2
 
@@ -194,6 +195,19 @@ def _require_timed(charge: Charge, field: str) -> None:
         raise InvalidArgument(
             "IN_ADVANCE_UNSUPPORTED",
             f"{field}.in_advance: a minimum or maximum is of all usage of the period, so it is billed in arrears",
+            field=f"{field}.in_advance",
+        )
+    if charge.in_advance and any(isinstance(price, TimeOfDayPrice) for price in charge.prices):
+        raise InvalidArgument(
+            "IN_ADVANCE_UNSUPPORTED",
+            f"{field}.in_advance: a price by time of day is of hours that are over, so it is billed in arrears",
+            field=f"{field}.in_advance",
+        )
+    if charge.in_advance and charge.accumulation is Accumulation.CONTRACT:
+        raise InvalidArgument(
+            "IN_ADVANCE_UNSUPPORTED",
+            f"{field}.in_advance: tiers that go on over the contract depend on usage of periods before, which may still"
+            " change, so it is billed in arrears",
             field=f"{field}.in_advance",
         )
     if not (charge.invoiceable or charge.in_advance):

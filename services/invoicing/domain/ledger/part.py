@@ -27,6 +27,7 @@ TIMINGS = {
     LineKind.BASE_FEE: Timing.BY_DAY,
     LineKind.FIXED_CHARGE: Timing.BY_DAY,
     LineKind.DEDUCTION: Timing.BY_DAY,
+    LineKind.RENEWAL: Timing.BY_DAY,
     LineKind.COMMITMENT: Timing.BY_DAY,
     LineKind.USAGE: Timing.AS_USED,
     LineKind.LATE_USAGE: Timing.AS_USED,
