@@ -30,6 +30,7 @@ def _print(found: Reconciliation) -> None:
     rows = [
         ("received", found.received_count),
         ("  accepted", found.accepted_count),
+        ("  backfilled", found.backfilled_count),
         ("  duplicates", found.duplicate_count),
         *((f"  rejected, {each.reason}", each.event_count) for each in found.rejections),
         ("recorded", found.recorded_count),
@@ -40,7 +41,7 @@ def _print(found: Reconciliation) -> None:
     print_table(("", ">events"), [(name, f"{count:,}") for name, count in rows], nothing="")
     console.print()
     print_table(
-        ("difference", "time", "subscription", "code", "property", "figure", ">expected", ">actual"),
+        ("difference", "time", "subscription or backfill", "code", "property", "figure", ">expected", ">actual"),
         [_row(each) for each in found.differences],
         nothing="No differences.",
     )
@@ -52,7 +53,7 @@ def _row(each: Difference) -> tuple[str, ...]:
     return (
         state(Difference.Kind, each.kind).replace("_", " "),
         period(each.period) if each.HasField("period") else "-",
-        each.subscription_id or "-",
+        each.subscription_id or each.backfill_id or "-",
         each.event_code or "-",
         each.value_property or "-",
         each.figure,

@@ -8,6 +8,7 @@ from libs.common.errors import ResourceExhausted
 from libs.common.postgres import Pool
 from services.metering import store
 from services.metering.domain.events import EventColumns, Fate, Outcome, fates
+from services.metering.domain.intake import not_recorded
 from services.metering.reading import Reader, recording
 from weir.metering.v1 import metering_pb2
 
@@ -46,12 +47,16 @@ class Backfilling:
             self._waiting_events -= len(events)
 
     async def _record(self, tenant_id: str, backfill_id: str, events: Sequence[metering_pb2.Event]) -> Outcome:
+        now = self._clock()
         async with self._pool.acquire() as conn:
-            reading, columns = await self._reader.read(conn, tenant_id, events, self._clock())
+            reading, columns = await self._reader.read(conn, tenant_id, events, now)
             distinct = columns.without_repeats()
             async with recording(conn):
-                fresh, standing = await store.record_in_backfill(conn, tenant_id, backfill_id, distinct)
-        return reading.outcome(columns, _fates(columns, fresh, standing))
+                fresh, standing = await store.record_in_backfill(conn, tenant_id, backfill_id, distinct, now)
+                outcome = reading.outcome(columns, _fates(columns, fresh, standing))
+                if counts := not_recorded([(tenant_id, outcome)]):
+                    await store.count_intake(conn, counts, now)
+        return outcome
 
 
 def _fates(columns: EventColumns, fresh: set[bytes], standing: dict[bytes, int]) -> list[Fate] | None:

@@ -15,12 +15,24 @@ from libs.common.postgres import Pool, create_pool
 from libs.common.rpc.client import channel
 from libs.common.wire import period_out
 from services.metering.main import Settings, running
-from services.metering.worker import Folder
+from services.metering.worker import Folder, Releaser
 from tests.conftest import Database, Keys
-from tests.metering.conftest import Client, Connect
+from tests.metering.conftest import Client, Connect, Corrections
 from tests.metering.processes import ROOT
-from tests.metering.requests import NOW, START, event, ingest, make_meters
+from tests.metering.requests import (
+    NOW,
+    START,
+    amend,
+    change,
+    close_backfill,
+    event,
+    ingest,
+    make_meters,
+    open_backfill,
+    revert_backfill,
+)
 from tests.metering.test_rollups import fold_all
+from weir.metering.v1.corrections_pb2 import GetBackfillRequest
 from weir.metering.v1.metering_pb2 import Event
 from weir.metering.v1.metering_pb2_grpc import MeteringServiceStub
 from weir.metering.v1.reconciliation_pb2 import Difference, GetReconciliationRequest, Reconciliation
@@ -209,6 +221,64 @@ async def test_a_planted_difference_is_named_and_no_other(
     assert int((await pool.execute(statement)).split()[-1]) == 1
     found = await differences(reports)
     assert [(*each[:-1], each[-1][:2] if each[0] == "KEY_MISSING" else each[-1]) for each in found] == expected
+
+
+async def backfilled(metering: Client, corrections: Corrections, count: int = 6) -> str:
+    """An open backfill with as many events, some of them sent again."""
+    backfill_id = await open_backfill(corrections)
+    sent = [event(f"b-{n}", f"sub-{n % 2}", at=START - timedelta(days=99 - n), tokens="3") for n in range(count)]
+    await ingest(metering, sent, backfill_id)
+    await ingest(metering, [*sent[:2], event("bad", at=START, tokens="many")], backfill_id)
+    return backfill_id
+
+
+async def test_what_backfills_received_is_accounted_for_whatever_becomes_of_them(
+    metering: Client, corrections: Corrections, pool: Pool, reports: Reports
+) -> None:
+    await make_meters(metering)
+    await ingest(metering, EVENTS[:7])
+    counts, became = await backfilled(metering, corrections), []
+
+    async def settle() -> None:
+        await fold_all(Folder(pool))
+        while await Releaser(pool, lambda: NOW).release():
+            pass
+        found = await report(reports)
+        assert list(found.differences) == []
+        assert (found.received_count, found.backfilled_count, found.duplicate_count) == (16, 6, 2)
+        assert (found.accepted_count, found.recorded_count) == (7, 7)
+        assert [(each.reason, each.event_count) for each in found.rejections] == [("DECIMAL_MALFORMED", 1)]
+        became.append((await corrections.GetBackfill(GetBackfillRequest(backfill_id=counts))).backfill.state)
+
+    await settle()
+    await close_backfill(corrections, counts)
+    await settle()
+    old = event("b-1", "sub-1", at=START - timedelta(days=98), tokens="3")
+    await amend(corrections, change(old))
+    await settle()
+    await revert_backfill(corrections, counts)
+    await settle()
+    assert len(set(became)) == 3
+
+
+@pytest.mark.parametrize("withdrawn", [False, True])
+async def test_a_lost_event_of_a_backfill_is_named_with_the_backfill(
+    metering: Client, corrections: Corrections, pool: Pool, reports: Reports, *, withdrawn: bool
+) -> None:
+    await make_meters(metering)
+    await backfilled(metering, corrections, 3)
+    with_a_loss = await backfilled(metering, corrections, 5)  # of which two are new
+    await close_backfill(corrections, with_a_loss)
+    if withdrawn:
+        await amend(corrections, change(event("b-4", "sub-0", at=START - timedelta(days=95), tokens="3")))
+    await fold_all(Folder(pool))
+    assert await differences(reports) == []
+    table = "withdrawn_event" if withdrawn else "event"
+    assert (await pool.execute(f"DELETE FROM {table} WHERE transaction_id = 'b-4'")) == "DELETE 1"
+    found = (await report(reports)).differences
+    named = [(each.backfill_id, each.expected, each.actual) for each in found if each.backfill_id]
+    assert named == [(with_a_loss, "2", "1")]
+    assert Difference.Kind.Name(found[0].kind) == "KIND_BACKFILLED"
 
 
 async def test_a_period_must_be_whole_days(reports: Reports) -> None:

@@ -31,6 +31,7 @@ def reconciliation_out(found: Reconciliation, start: datetime, end: datetime) ->
         watermark=found.watermark,
         received_count=found.received,
         accepted_count=found.accepted,
+        backfilled_count=found.backfilled,
         duplicate_count=found.duplicates,
         rejections=[
             reconciliation_pb2.Rejection(reason=reason, event_count=count)
@@ -55,6 +56,7 @@ def _difference_out(difference: Difference) -> reconciliation_pb2.Difference:
         figure=difference.figure,
         expected=_figure_out(difference.expected),
         actual=_figure_out(difference.actual),
+        backfill_id=difference.backfill_id,
     )
 
 

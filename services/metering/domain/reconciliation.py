@@ -17,6 +17,7 @@ Figures = tuple[Decimal | int | None, ...]
 
 class Kind(Enum):
     RECORDED = auto()
+    BACKFILLED = auto()
     ADDED_UP = auto()
     NESTED = auto()
     KEY_MISSING = auto()
@@ -35,6 +36,7 @@ class Difference:
     subscription_id: str = ""
     event_code: str = ""
     value_property: str = ""
+    backfill_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ class Reconciliation:
 
     watermark: int
     accepted: int
+    backfilled: int
     duplicates: int
     rejections: Mapping[str, int]
     folded: int
@@ -52,15 +55,16 @@ class Reconciliation:
 
     @property
     def received(self) -> int:
-        return self.accepted + self.duplicates + sum(self.rejections.values())
+        return self.accepted + self.backfilled + self.duplicates + sum(self.rejections.values())
 
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """One day of reception: events answered by fate, and events that are there."""
+    """One day of reception: events answered by fate, those that went into backfills, and events that are there."""
 
     day: date
     intake: Mapping[str, int] = field(default_factory=dict)
+    backfilled: int = 0
     folded: int = 0
     waiting: int = 0
     archived: int = 0
@@ -83,6 +87,7 @@ def reconciliation(watermark: int, days: Sequence[Day], compared: Sequence[Diffe
     return Reconciliation(
         watermark=watermark,
         accepted=fates.pop(ACCEPTED, 0),
+        backfilled=sum(each.backfilled for each in days),
         duplicates=fates.pop(DUPLICATE, 0),
         rejections=fates,
         folded=sum(each.folded for each in days),

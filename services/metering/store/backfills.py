@@ -67,9 +67,9 @@ async def list_backfills(conn: Conn, tenant_id: str, state: State | None, page: 
 
 
 async def record_in_backfill(
-    conn: Conn, tenant_id: str, backfill_id: str, columns: EventColumns
+    conn: Conn, tenant_id: str, backfill_id: str, columns: EventColumns, now: datetime
 ) -> tuple[set[bytes], dict[bytes, int]]:
-    """Record those events whose keys are new: these keys, and the content hashes of the others.
+    """Record those events whose keys are new, and count them: these keys, and the content hashes of the others.
 
     In a transaction, which keeps the backfill open. No key may stand twice in `columns`; keys are inserted in order, so
     that two writers never wait for each other in a circle. Raises NotFound BACKFILL_NOT_FOUND and FailedPrecondition
@@ -108,11 +108,15 @@ async def record_in_backfill(
                 since = least(old.since, excluded.since),
                 until = greatest(old.until, excluded.until),
                 event_count = old.event_count + excluded.event_count
+        ), counted AS (
+            INSERT INTO backfill_intake AS old (backfill_no, day, tenant_id, event_count)
+            SELECT $1, ($10::timestamptz AT TIME ZONE 'UTC')::date, $11, count(*) FROM fresh HAVING count(*) > 0
+            ON CONFLICT (backfill_no, day) DO UPDATE SET event_count = old.event_count + excluded.event_count
         )
         SELECT key FROM fresh
         """,
         row["backfill_no"], columns.keys, columns.content_hashes, columns.tenant_nos, columns.series_nos,
-        columns.micros, columns.transaction_ids, columns.properties, columns.amounts,
+        columns.micros, columns.transaction_ids, columns.properties, columns.amounts, now, tenant_id,
     )  # fmt: skip
     fresh = {each["key"] for each in rows}
     standing = await conn.fetch(

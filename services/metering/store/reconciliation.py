@@ -27,6 +27,7 @@ from services.metering.domain.reconciliation import (
 )
 from services.metering.store.adding_up import PATTERN
 from services.metering.store.archive import find_gaps
+from services.metering.store.reconciling_backfills import backfilled, compare_backfills
 from services.metering.store.snapshot import snapshot
 from services.metering.store.usage import read_head
 from services.metering.store.visibility import counts_at
@@ -147,14 +148,17 @@ async def reconcile(conn: Conn, tenant_id: str, start: datetime, end: datetime, 
         watermark = await read_head(conn)
         tenant = await _tenant(conn, tenant_id)
         fates = await _intake(conn, tenant_id, start, end)
+        into_backfills = await backfilled(conn, tenant_id, start, end)
         archived = await _archived(conn, tenant_id, start, end)
         gaps = {gap.start: gap for gap in await find_gaps(conn)}
         days, months = [], {month_period(day) for day in days_of(start, end)}
         for each in days_of(start, end):
-            day, touched = await _day(conn, tenant, Day(each, fates.get(each, {}), archived=archived.get(each, 0)))
+            known = Day(each, fates.get(each, {}), into_backfills.get(each, 0), archived=archived.get(each, 0))
+            day, touched = await _day(conn, tenant, known)
             days.append(day)
             months |= {month_period(month) for month in touched}
-        differences = [
+        differences = await compare_backfills(conn, tenant_id, tenant.tenant_no, start, end)
+        differences += [
             difference
             for month in sorted(months)
             for series_nos in _chunks(tenant.series_nos, SERIES_AT_ONCE)
