@@ -1,5 +1,6 @@
 """`weir invoices` and `payments`."""
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -8,6 +9,21 @@ from cli.arguments.options import Data, Json, OfCustomer, execute
 
 invoices = typer.Typer(help="What is owed.")
 payments = typer.Typer(help="What has been collected.")
+
+
+class State(StrEnum):
+    DRAFT = "draft"
+    FINALIZED = "finalized"
+    VOIDED = "voided"
+    CLOSED = "closed"
+
+
+class PaymentStatus(StrEnum):
+    PENDING = "pending"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    REQUIRES_ACTION = "requires-action"
+
 
 Invoice = Annotated[str, typer.Argument(metavar="NUMBER_OR_ID")]
 Account = Annotated[str, typer.Option("--account", metavar="ID", help="The processor account's name in Weir.")]
@@ -22,13 +38,17 @@ def add_to(root: typer.Typer) -> None:
 def invoices_list(
     data: Data,
     customer: OfCustomer = "",
+    subscription: Annotated[str, typer.Option(metavar="ID", help="Only those of this subscription.")] = "",
+    state: Annotated[State | None, typer.Option(help="Only those in this state.")] = None,
+    payment: Annotated[PaymentStatus | None, typer.Option(help="Only those whose payment stands there.")] = None,
     overdue: Annotated[bool, typer.Option("--overdue", help="Only those that were to be paid by now.")] = False,
     as_json: Json = False,
 ) -> None:
     """List invoices, newest first."""
-    from cli.commands.invoices import list_invoices
+    from cli.commands.invoices import list_invoices, wanted
 
-    execute(list_invoices(data, customer, overdue=overdue, as_json=as_json))
+    asked = wanted(customer, subscription, state or "", payment or "", overdue=overdue)
+    execute(list_invoices(data, asked, as_json=as_json))
 
 
 @invoices.command("show")

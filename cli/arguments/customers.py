@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from cli.arguments.options import Address, Data, Json, TaxIds, execute
+from cli.arguments.options import Address, Data, Json, TaxIds, execute, taking
 
 customers = typer.Typer(help="Who is billed.")
 
@@ -53,58 +53,53 @@ def customers_show(data: Data, customer_id: Id, as_json: Json = False) -> None:
     execute(show_customer(data, customer_id, as_json=as_json))
 
 
+def _fields(
+    email: Email = None,
+    time_zone: TimeZone = None,
+    currency: Currency = None,
+    locale: Locale = None,
+    net_term: NetTerm = None,
+    grace: Grace = None,
+    skip_zero: SkipZero = None,
+    metadata: Metadata = None,
+    tax: Tax = None,
+    number_prefix: NumberPrefix = None,
+    address: Address = None,
+    tax_id: TaxIds = None,
+) -> dict[str, object]:
+    """What is said of a customer, in the contract's fields."""
+    from cli.commands.customers import given, party
+
+    fields = given(email, time_zone, currency, locale, net_term, grace, skip_zero, metadata, tax, number_prefix)
+    return fields | party(address, tax_id)
+
+
 @customers.command("create")
+@taking(_fields)
 def customers_create(
     data: Data,
     customer_id: Id,
     name: Annotated[str, typer.Option(help="The name on invoices.")],
-    email: Email = None,
-    time_zone: TimeZone = None,
-    currency: Currency = None,
-    locale: Locale = None,
-    net_term: NetTerm = None,
-    grace: Grace = None,
-    skip_zero: SkipZero = None,
-    metadata: Metadata = None,
-    tax: Tax = None,
-    number_prefix: NumberPrefix = None,
-    address: Address = None,
-    tax_id: TaxIds = None,
+    *,
+    fields: dict[str, object],
     as_json: Json = False,
 ) -> None:
     """Make a customer."""
-    from cli.commands.customers import create_customer, given, party
+    from cli.commands.customers import create_customer
 
-    fields = given(name, email, time_zone, currency, locale, net_term, grace, skip_zero, metadata, tax, number_prefix)
-    fields |= party(address, tax_id)
-    execute(create_customer(data, customer_id, fields, as_json=as_json))
+    execute(create_customer(data, customer_id, {"name": name} | fields, as_json=as_json))
 
 
 @customers.command("update")
+@taking(_fields)
 def customers_update(
-    data: Data,
-    customer_id: Id,
-    name: Name = None,
-    email: Email = None,
-    time_zone: TimeZone = None,
-    currency: Currency = None,
-    locale: Locale = None,
-    net_term: NetTerm = None,
-    grace: Grace = None,
-    skip_zero: SkipZero = None,
-    metadata: Metadata = None,
-    tax: Tax = None,
-    number_prefix: NumberPrefix = None,
-    address: Address = None,
-    tax_id: TaxIds = None,
-    as_json: Json = False,
+    data: Data, customer_id: Id, name: Name = None, *, fields: dict[str, object], as_json: Json = False
 ) -> None:
     """Change what is given of a customer."""
-    from cli.commands.customers import given, party, update_customer
+    from cli.commands.customers import update_customer
 
-    fields = given(name, email, time_zone, currency, locale, net_term, grace, skip_zero, metadata, tax, number_prefix)
-    fields |= party(address, tax_id)
-    execute(update_customer(data, customer_id, fields, as_json=as_json))
+    named: dict[str, object] = {} if name is None else {"name": name}
+    execute(update_customer(data, customer_id, named | fields, as_json=as_json))
 
 
 @customers.command("erase")

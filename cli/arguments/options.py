@@ -2,7 +2,9 @@
 
 import asyncio
 import signal
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from inspect import Parameter, signature
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -36,6 +38,24 @@ TaxIds = Annotated[
     typer.Option("--tax-id", metavar="TYPE=NUMBER", help="Such as eu_vat=DE123456789; may be repeated, all then."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+
+
+def taking(read: Callable[..., dict[str, object]]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """A command that has the options of `read`, too; what that makes of them is its keyword argument `fields`."""
+    options = signature(read).parameters
+
+    def with_options(command: Callable[..., None]) -> Callable[..., None]:
+        @wraps(command)
+        def run(**given: object) -> None:
+            command(fields=read(**{name: given.pop(name) for name in options}), **given)
+
+        own = [each for name, each in signature(command).parameters.items() if name != "fields"]
+        together = [each.replace(kind=Parameter.KEYWORD_ONLY) for each in (*own, *options.values())]
+        run.__signature__ = signature(run).replace(parameters=together)  # type: ignore[attr-defined]
+        run.__annotations__ = {each.name: each.annotation for each in together}
+        return run
+
+    return with_options
 
 
 def execute(work: Coroutine[Any, Any, int | None], *, interrupted: int = INTERRUPTED_EXIT_CODE) -> None:

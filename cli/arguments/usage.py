@@ -65,23 +65,23 @@ def show(data: Data, as_json: Json = False) -> None:
 @clock.command("create")
 def create(
     data: Data,
-    at: Annotated[str, typer.Option("--at", metavar="TIME", help="Where the clock starts.")],
+    time: Annotated[str, typer.Argument(metavar="TIME", help="Where the clock starts.")],
     as_json: Json = False,
 ) -> None:
     """Give a test tenant a clock that stands still until it is advanced."""
     from cli.commands.clock import create_clock
 
-    execute(create_clock(data, at, as_json=as_json))
+    execute(create_clock(data, time, as_json=as_json))
 
 
 @clock.command("advance")
 def advance(
     data: Data,
-    to: Annotated[str, typer.Option("--to", metavar="TIME", help="Where the clock goes.")],
+    time: Annotated[str, typer.Argument(metavar="TIME", help="Where the clock goes.")],
     wait: Annotated[bool, typer.Option(help="Show each step, and return when all that fell due is done.")] = True,
     as_json: Json = False,
 ) -> None:
     """Move the test clock forward, as if the time had passed. The exit code is 1 if something could not be billed."""
     from cli.commands.clock import advance_clock
 
-    execute(advance_clock(data, to, wait=wait, as_json=as_json))
+    execute(advance_clock(data, time, wait=wait, as_json=as_json))

@@ -27,17 +27,17 @@ async def show_clock(data: Path, *, as_json: bool) -> None:
     _print(clock, None, as_json=as_json)
 
 
-async def create_clock(data: Path, at: str, *, as_json: bool) -> None:
-    start = timestamp(typed_time(at, "--at"))
+async def create_clock(data: Path, time: str, *, as_json: bool) -> None:
+    start = timestamp(typed_time(time, "TIME"))
     async with connected_to(data) as services:
         request = CreateTestClockRequest(request_id=new_request_id(), start_time=start)
         clock = (await services.invoicing.CreateTestClock(request)).clock
     _print(clock, None, as_json=as_json)
 
 
-async def advance_clock(data: Path, to: str, *, wait: bool, as_json: bool) -> int:
+async def advance_clock(data: Path, time: str, *, wait: bool, as_json: bool) -> int:
     """Exit code 1 where a subscription could not be billed."""
-    target = timestamp(typed_time(to, "--to"))
+    target = timestamp(typed_time(time, "TIME"))
     taken: list[BillingStep] = []
     async with connected_to(data) as services:
         request = AdvanceClockRequest(request_id=new_request_id(), target_time=target)

@@ -78,7 +78,6 @@ async def erase_customer(data: Path, customer_id: str, *, as_json: bool) -> None
 
 
 def given(
-    name: str | None,
     email: str | None,
     time_zone: str | None,
     currency: str | None,
@@ -90,10 +89,9 @@ def given(
     taxes: Sequence[str] | None,
     number_prefix: str | None,
 ) -> dict[str, object]:
-    """The fields of a customer that were typed."""
+    """The fields of a customer that were typed, but its name."""
     choices = Customer.ZERO_AMOUNT_INVOICES_FINALIZE, Customer.ZERO_AMOUNT_INVOICES_SKIP
     fields = {
-        "name": name,
         "email": email,
         "time_zone": time_zone,
         "currency_code": currency,

@@ -43,14 +43,23 @@ _ADDITIONS = {InvoiceLine.KIND_FIXED_CHARGE, InvoiceLine.KIND_ADVANCE_USAGE}
 """Lines that bill what came to a quantity that was there before."""
 
 
-async def list_invoices(data: Path, customer: str, *, overdue: bool, as_json: bool) -> None:
+def wanted(customer: str, subscription: str, in_state: str, payment: str, *, overdue: bool) -> ListInvoicesRequest:
+    request = ListInvoicesRequest(customer_id=customer, subscription_id=subscription, payment_overdue=overdue)
+    if in_state:
+        request.state = Invoice.State.Value(f"STATE_{in_state.upper()}")
+    if payment:
+        request.payment_status = Invoice.PaymentStatus.Value(f"PAYMENT_STATUS_{payment.upper().replace('-', '_')}")
+    return request
+
+
+def _at(asked: ListInvoicesRequest, token: str) -> ListInvoicesRequest:
+    asked.page_token = token
+    return asked
+
+
+async def list_invoices(data: Path, asked: ListInvoicesRequest, *, as_json: bool) -> None:
     async with connected_to(data) as services:
-        found = await pages(
-            lambda token: services.invoicing.ListInvoices(
-                ListInvoicesRequest(page_token=token, customer_id=customer, payment_overdue=overdue)
-            ),
-            "invoices",
-        )
+        found = await pages(lambda token: services.invoicing.ListInvoices(_at(asked, token)), "invoices")
     if as_json:
         print_list("invoices", found)
         return

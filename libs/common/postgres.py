@@ -14,11 +14,14 @@ Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 _MIGRATION_LOCK = 0x7765_6972  # "weir"; one migrator at a time in a database
 
 
-async def create_pool(dsn: str, *, max_size: int = 10, sessions: bool = True) -> Pool:
+async def create_pool(dsn: str, *, max_size: int = 10, sessions: bool = True, plan_seconds: int = 300) -> Pool:
     """A pool on `dsn`; a connection found dead is replaced when next used.
 
     Without `sessions`, nothing that outlasts a transaction (a setting, a lock, a temporary table) may be made on its
     connections. They then go back with no statement that undoes such things, which costs as much as any other.
+
+    A statement is prepared again when it is `plan_seconds` old. A worker that has swept empty tables for a while has
+    plans that suit those, and fills them in no time: it should say 1.
     """
     return await asyncpg.create_pool(
         dsn,
@@ -27,6 +30,7 @@ async def create_pool(dsn: str, *, max_size: int = 10, sessions: bool = True) ->
         command_timeout=60,
         server_settings={"timezone": "UTC"},
         reset=None if sessions else _as_it_is,
+        max_cached_statement_lifetime=plan_seconds,
     )
 
 

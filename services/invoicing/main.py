@@ -118,7 +118,7 @@ async def running(settings: Settings, clock: Clock, prepaid: PrepaidCredit | Non
     """The server, from its start to its orderly stop; yields its port."""
     verifier = Verifier(load_public_keys(settings.public_keys), clock)
     async with (
-        await create_pool(settings.dsn) as pool,
+        await create_pool(settings.dsn, sessions=False) as pool,
         calling_peers(settings, clock) as peers,
         aclosing(Alarm(settings.redis_url, NAME)) as alarm,
         printing(settings.presses) as press,
@@ -155,7 +155,7 @@ async def running(settings: Settings, clock: Clock, prepaid: PrepaidCredit | Non
 async def billing(settings: Settings, clock: Clock, prepaid: PrepaidCredit | None = None) -> AsyncIterator[Biller]:
     """What the worker runs; without `prepaid` credit, there is none on invoices."""
     async with (
-        await create_pool(settings.dsn) as pool,
+        await create_pool(settings.dsn, sessions=False, plan_seconds=1) as pool,
         calling_peers(settings, clock) as peers,
         aclosing(Alarm(settings.redis_url, NAME)) as alarm,
     ):

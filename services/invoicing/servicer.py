@@ -70,19 +70,18 @@ class InvoicingServicer(SubscriptionMethods, ClockMethods):
 
     async def ListInvoices(self, request: pb.ListInvoicesRequest, context: Context) -> pb.ListInvoicesResponse:
         page = page_in(request.page_size, request.page_token)
-        customer_id = text_in(request.customer_id, "customer_id", required=False) or None
-        subscription_id = text_in(request.subscription_id, "subscription_id", required=False) or None
-        number = text_in(request.number, "number", required=False) or None
+        wanted = store.invoices.Wanted(
+            customer_id=text_in(request.customer_id, "customer_id", required=False) or None,
+            subscription_id=text_in(request.subscription_id, "subscription_id", required=False) or None,
+            number=text_in(request.number, "number", required=False) or None,
+            state=convert.invoice_state_in(request.state, "state") if request.state else None,
+            payment_status=convert.payment_status_in(request.payment_status, "payment_status")
+            if request.payment_status
+            else None,
+            only_overdue=request.payment_overdue,
+        )
         async with self._pool.acquire() as conn:
-            found = await store.invoices.page(
-                conn,
-                caller().tenant_id,
-                customer_id,
-                subscription_id,
-                number,
-                page,
-                only_overdue=request.payment_overdue,
-            )
+            found = await store.invoices.page(conn, caller().tenant_id, wanted, page)
         cut, token = page.cut(found, lambda each: each.id)
         invoices = await shown(self._pool, self._peers, caller().tenant_id, cut)
         return pb.ListInvoicesResponse(invoices=convert.invoices_out(invoices), next_page_token=token)

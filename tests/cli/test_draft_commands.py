@@ -131,6 +131,9 @@ async def test_units_are_changed_and_what_was_charged_in_advance_is_listed(weir:
     await use(weir.world.tenant("acme"), "2024-01-02", "2")
     await weir.world.bill()
     last = (await weir.json("subscriptions", "advance-fees", "s"))["advance_fees"][-1]
+    listed = await weir.json("invoices", "list", "--customer", "globex", "--state", "finalized", "--payment", "pending")
+    assert last["invoice_id"] in [each["id"] for each in listed["invoices"]]
+    assert (await weir.json("invoices", "list", "--subscription", "s", "--state", "voided")) == {"invoices": []}
     shown = (await weir("invoices", "show", last["invoice_id"]))[1]
     assert ["calls", "2", "Calls", "6.00", "USD"] in [line.split() for line in shown.splitlines()]
 

@@ -120,7 +120,7 @@ def test_a_customer_is_billed_by_hand(weir: Up, call: Call, tmp_path: Path) -> N
     again = call.json("apply", "-f", str(catalog))
     assert (again["applied"], {change["action"] for change in again["changes"]}) == (False, {"unchanged"})
 
-    assert call.json("clock", "create", "--at", "2024-01-01")["clock"]["now"] == "2024-01-01T00:00:00Z"
+    assert call.json("clock", "create", "2024-01-01")["clock"]["now"] == "2024-01-01T00:00:00Z"
     assert call.json("customers", "create", "acme", "--name", "Acme")["customer"]["time_zone"] == "UTC"
     subscribed = call.json(
         "subscriptions", "create", "acme", "--customer", "acme", "--plan", "pro", "--start", "2024-01-01"
@@ -146,7 +146,7 @@ def test_a_customer_is_billed_by_hand(weir: Up, call: Call, tmp_path: Path) -> N
     assert {each["meter_code"]: each["quantity"] for each in used["usages"]} == {"calls": "5", "seconds": "11.75"}
     assert call.json("usage", "acme", "--meter", "calls")["period"]["end_time"] == "2024-02-01T00:00:00Z"
 
-    run_state = call.json("clock", "advance", "--to", "2024-02-01")["billing_run"]
+    run_state = call.json("clock", "advance", "2024-02-01")["billing_run"]
     assert (run_state["state"], run_state["finalized_count"]) == ("STATE_COMPLETED", 1)
     [invoice] = call.json("invoices", "list")["invoices"]
     assert invoice["total"] == {"currency_code": "EUR", "minor_units": "1050"}
@@ -222,7 +222,7 @@ def test_people_get_tables(command: list[str], expected: str, call: Call) -> Non
         (["invoices", "show", "inv_0"], "[INVOICE_NOT_FOUND]\n"),
         (["usage", "acme", "--meter", "nothing"], "[METER_NOT_FOUND]\n"),
         (["customers", "create", "acme", "--name", "Acme"], "[CUSTOMER_EXISTS]\n"),
-        (["clock", "advance", "--to", "2020-01-01"], "[CLOCK_BACKWARD]\n"),
+        (["clock", "advance", "2020-01-01"], "[CLOCK_BACKWARD]\n"),
     ],
     ids=lambda each: " ".join(each) if isinstance(each, list) else "",
 )
@@ -259,12 +259,12 @@ def test_a_changed_meter_is_refused_and_nothing_is_applied(call: Call, tmp_path:
 def test_the_example_comes_to_the_invoice_that_one_expects(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WEIR_API_KEY", call.json("keys", "create", "--tenant", "example")["api_key"])
     call.json("apply", "-f", str(EXAMPLES / "gpu-cloud.yaml"))
-    call.json("clock", "create", "--at", "2024-03-01")
+    call.json("clock", "create", "2024-03-01")
     call.json("customers", "create", "initech", "--name", "Initech")
     subscribed = ["--customer", "initech", "--plan", "gpu-cloud", "--start", "2024-03-01"]
     call.json("subscriptions", "create", "initech-gpu", *subscribed)
     assert call.json("events", "send", "-f", str(EXAMPLES / "gpu-hours.ndjson"))["accepted"] == 3
-    call.json("clock", "advance", "--to", "2024-04-01", "--wait")
+    call.json("clock", "advance", "2024-04-01", "--wait")
     invoice = call.json("invoices", "show", "INV-202404-000001")["invoice"]
     amounts = {line["code"]: int(line["amount"]["minor_units"]) for line in invoice["lines"]}
     assert amounts == {"a100": 1229, "h100": 34900 + 3663}  # 6.5 × 1.89; 100 × 3.49 and 12.25 × 2.99

@@ -16,7 +16,7 @@ from weir.metering.v1 import metering_pb2
 from weir.pricing.v1 import pricing_pb2
 
 UNIT_PRICE = 100
-EVENTS_OF_STINT = 24
+EVENTS_OF_STINT = 14
 
 
 async def begin(acme: Tenant) -> None:
@@ -66,6 +66,14 @@ async def terminate(acme: Tenant, end: str) -> None:
         await acme.invoicing.TerminateSubscription(request)
 
 
+async def followed(world: World) -> None:
+    """Until a worker has charged an event and billed a threshold, in its life or before."""
+    both = "SELECT (SELECT count(*) FROM advance_fee) > 0 AND (SELECT count(*) FROM progressive_invoice) > 0"
+    async with world.database() as conn, asyncio.timeout(60):
+        while not await conn.fetchval(both):  # noqa: ASYNC110 another process
+            await asyncio.sleep(0.02)
+
+
 async def fees(acme: Tenant) -> list[advance_fees_pb2.AdvanceFee]:
     request = advance_fees_pb2.ListAdvanceFeesRequest(subscription_id="s", page_size=500)
     return list((await acme.advance_fees.ListAdvanceFees(request)).advance_fees)
@@ -78,6 +86,8 @@ async def test_every_event_is_billed_once_whoever_is_killed_and_whatever_is_chan
         async with process(world) as worker:
             await acme.advance(until)
             await arrived(acme)
+            used += await use(acme, random, until)
+            await followed(world)
             used += await use(acme, random, until)
             worker.send_signal(signal.SIGKILL)
         for name, plan_code in zip("st", plans, strict=True):

@@ -1,5 +1,10 @@
 """Invoices that are not paid in time are overdue, by the tenant's clock. Through gRPC."""
 
+from typing import Any
+
+import pytest
+
+from libs.common.errors import InvalidArgument
 from libs.common.money import Money
 from libs.common.wire import money_out
 from tests.invoicing.world import Tenant, World, new_request_id
@@ -26,6 +31,11 @@ async def report(world: World, invoice: Invoice, status: "Invoice.PaymentStatus.
     )
     internal = world.tenant("acme", "internal")
     return (await internal.invoicing.RecordPayment(request)).invoice
+
+
+async def names(acme: Tenant, **filters: Any) -> set[str]:
+    listed = await acme.invoicing.ListInvoices(invoicing_pb2.ListInvoicesRequest(**filters))
+    return {each.subscription_id for each in listed.invoices}
 
 
 async def test_an_invoice_is_overdue_when_the_customers_day_after_its_due_date_begins(
@@ -61,6 +71,12 @@ async def test_an_invoice_is_overdue_when_the_customers_day_after_its_due_date_b
     assert (paid.payment_overdue, paid.overdue_time) == (False, found["late"].overdue_time)
     listed = await acme.invoicing.ListInvoices(invoicing_pb2.ListInvoicesRequest(payment_overdue=True))
     assert list(listed.invoices) == []
+    assert await names(acme, state=Invoice.STATE_VOIDED) == {"void"}
+    assert await names(acme, state=Invoice.STATE_FINALIZED, payment_status=PAID) == {"paid", "late"}
+    assert await names(acme, payment_status=Invoice.PAYMENT_STATUS_FAILED) == set()
+    with pytest.raises(InvalidArgument) as refused:
+        await names(acme, state=99)
+    assert (refused.value.field, refused.value.reason) == ("state", "ENUM_VALUE_UNKNOWN")
 
 
 async def test_without_a_net_term_an_invoice_is_due_on_its_date(world: World, acme: Tenant) -> None:

@@ -15,6 +15,7 @@ from services.invoicing.convert.event_charges import (
 from services.invoicing.convert.fixed_charges import fixed_units_out, is_next_period_in, unit_changes_out
 from services.invoicing.convert.invoices import (
     invoice_out,
+    invoice_state_in,
     invoices_out,
     line_out,
     paid_in,
@@ -61,6 +62,7 @@ __all__ = [
     "given_back_in",
     "instant_in",
     "invoice_out",
+    "invoice_state_in",
     "invoices_out",
     "is_next_period_in",
     "items_in",

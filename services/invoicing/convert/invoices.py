@@ -36,6 +36,7 @@ _PAYMENT_STATUSES = {
 }
 _KINDS = {kind: invoicing_pb2.Invoice.Kind.Value(f"KIND_{kind.name}") for kind in InvoiceKind}
 _LINE_KINDS = {kind: invoicing_pb2.InvoiceLine.Kind.Value(f"KIND_{kind.name}") for kind in LineKind}
+_STATES_IN = {number: state for state, number in _STATES.items()}
 _PAYMENT_STATUSES_IN = {number: status for status, number in _PAYMENT_STATUSES.items()}
 
 
@@ -158,6 +159,12 @@ def payment_status_in(value: "invoicing_pb2.Invoice.PaymentStatus.ValueType", fi
     if (status := _PAYMENT_STATUSES_IN.get(value)) is None:
         raise InvalidArgument("ENUM_VALUE_UNKNOWN", f"{field} is {value}, which names no status", field=field)
     return status
+
+
+def invoice_state_in(value: "invoicing_pb2.Invoice.State.ValueType", field: str) -> State:
+    if (state := _STATES_IN.get(value)) is None:
+        raise InvalidArgument("ENUM_VALUE_UNKNOWN", f"{field} is {value}, which names no state", field=field)
+    return state
 
 
 def revision_in(value: int, field: str) -> int:

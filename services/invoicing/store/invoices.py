@@ -114,16 +114,19 @@ async def lock(conn: Conn, tenant_id: str, invoice_id: str) -> Invoice | None:
     return await get(conn, tenant_id, invoice_id)
 
 
-async def page(
-    conn: Conn,
-    tenant_id: str,
-    customer_id: str | None,
-    subscription_id: str | None,
-    number: str | None,
-    page: Page,
-    *,
-    only_overdue: bool = False,
-) -> Sequence[Invoice]:
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which invoices are listed; what is None does not matter."""
+
+    customer_id: str | None
+    subscription_id: str | None
+    number: str | None
+    state: State | None
+    payment_status: PaymentStatus | None
+    only_overdue: bool
+
+
+async def page(conn: Conn, tenant_id: str, wanted: Wanted, page: Page) -> Sequence[Invoice]:
     """Newest first; one more than the page has, if there is one."""
     rows = await conn.fetch(
         f"{_INVOICE} WHERE tenant_id = $1 AND ($2::text IS NULL OR customer_id = $2)"
@@ -132,14 +135,17 @@ async def page(
         "  OR i.kind IN ('advance_usage', 'progressive') AND i.alone_subscription_id = $3)"
         " AND ($4::text IS NULL OR number = $4)"
         " AND (payment_overdue OR NOT $7)"
+        " AND ($8::text IS NULL OR state = $8) AND ($9::text IS NULL OR payment_status = $9)"
         " AND ($5::text IS NULL OR id < $5) ORDER BY id DESC LIMIT $6",
         tenant_id,
-        customer_id,
-        subscription_id,
-        number,
+        wanted.customer_id,
+        wanted.subscription_id,
+        wanted.number,
         page.after,
         page.size + 1,
-        only_overdue,
+        wanted.only_overdue,
+        wanted.state,
+        wanted.payment_status,
     )
     return await _invoices(conn, tenant_id, rows)
 
