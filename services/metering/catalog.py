@@ -1,4 +1,4 @@
-"""What ingestion must know of each tenant, kept in memory and never stale."""
+"""What ingestion must know of each tenant, kept in memory; nothing is recorded by what is stale."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
@@ -13,6 +13,10 @@ MAX_NUMBERS = 200_000
 """Series whose numbers are kept in memory, some 30 MB; beyond, all are forgotten and read again."""
 
 
+class CatalogChangedError(Exception):
+    """A tenant has made a meter, or moved its clock, since its catalog was read."""
+
+
 class Catalog:
     """One statement for all the tenants of a write tells which of them have made meters, or moved their clocks,
     since, on whatever server.
@@ -21,6 +25,11 @@ class Catalog:
     def __init__(self) -> None:
         self._tenants: dict[str, TenantCatalog] = {}
         self._numbers = 0
+
+    def known(self, tenant_ids: Collection[str]) -> Mapping[str, TenantCatalog] | None:
+        """As they were last read; None unless all have been."""
+        found = {tenant_id: self._tenants[tenant_id] for tenant_id in tenant_ids if tenant_id in self._tenants}
+        return found if len(found) == len(tenant_ids) else None
 
     async def current(self, conn: Conn, tenant_ids: Collection[str]) -> Mapping[str, TenantCatalog]:
         """With every meter that had been made when this was called, and the clocks as they stood."""

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -15,9 +15,10 @@ from libs.common.clock import Clock
 from libs.common.errors import ResourceExhausted
 from libs.common.rpc.status import from_postgres_error
 from services.metering import store
-from services.metering.catalog import Catalog
+from services.metering.catalog import Catalog, CatalogChangedError
 from services.metering.domain.events import EventColumns, Fate, Outcome, fates, months_without
 from services.metering.domain.intake import not_recorded
+from services.metering.domain.meters import TenantCatalog
 from services.metering.events_in import events_in
 from weir.metering.v1 import metering_pb2
 
@@ -29,8 +30,9 @@ WRITERS = 2
 SHARED_EVENTS = 500
 """While one writer is at work, another joins it only for as many: fewer cost less in the next group."""
 
-GROUP_EVENTS = 4_000
-"""A group takes no further request once it has as many events."""
+GROUP_EVENTS = 2_000
+"""A group takes no further request once it has as many events. With more, all that callers have under way is with two
+writers, one phase after the other, and a core has nothing to do meanwhile."""
 
 QUEUE_EVENTS = 50_000
 """More are refused: they would wait for about a second, and take some 100 MB."""
@@ -146,7 +148,18 @@ class Ingestion:
         return await self._try_to_record(conn, group)
 
     async def _try_to_record(self, conn: Connection, group: Sequence[_Request]) -> list[Outcome]:
-        catalogs = await self._catalog.current(conn, {request.tenant_id for request in group})
+        tenant_ids = {request.tenant_id for request in group}
+        catalogs = self._catalog.known(tenant_ids) or await self._catalog.current(conn, tenant_ids)
+        while True:
+            try:
+                return await self._record_by(conn, group, catalogs)
+            except CatalogChangedError:
+                catalogs = await self._catalog.current(conn, tenant_ids)
+
+    async def _record_by(
+        self, conn: Connection, group: Sequence[_Request], catalogs: Mapping[str, TenantCatalog]
+    ) -> list[Outcome]:
+        """Raises CatalogChangedError, with nothing recorded and nobody to be told anything."""
         now = self._clock()
         columns = EventColumns()
         readings = [
@@ -154,33 +167,44 @@ class Ingestion:
         ]
         tenants = [catalogs[request.tenant_id] for request in group]
         await self._catalog.number(conn, zip(tenants, readings, strict=True), columns)
-        by_row = await self._record_columns(conn, columns, now) if columns.keys else None
+        by_row = await self._record_columns(conn, columns, now, catalogs.values())
         outcomes = [reading.outcome(columns, by_row) for reading in readings]
         if counts := not_recorded(zip((request.tenant_id for request in group), outcomes, strict=True)):
             await store.count_intake(conn, counts, now)
         return outcomes
 
-    async def _record_columns(self, conn: Connection, columns: EventColumns, now: datetime) -> list[Fate] | None:
+    async def _record_columns(
+        self, conn: Connection, columns: EventColumns, now: datetime, catalogs: Collection[TenantCatalog]
+    ) -> list[Fate] | None:
         """What became of each row; None when all were accepted."""
         distinct = columns.without_repeats()
-        archived = await self._make_partitions(conn, distinct.micros)
+        archived = await self._make_partitions(conn, distinct.micros) if distinct.keys else set()
         tried = distinct.outside(archived)
-        known = await self._record_distinct(conn, tried, now) if tried.keys else ()
+        known = await self._record_distinct(conn, tried, now, catalogs)
         if not known and tried is columns:
             return None
         untried = set(distinct.keys).difference(tried.keys) if archived else ()
         asked = [*known, *untried]
         return fates(columns, await store.content_hashes(conn, asked) if asked else {}, archived)
 
-    async def _record_distinct(self, conn: Connection, columns: EventColumns, now: datetime) -> Sequence[bytes]:
+    async def _record_distinct(
+        self, conn: Connection, columns: EventColumns, now: datetime, catalogs: Collection[TenantCatalog]
+    ) -> Sequence[bytes]:
         """The keys that were known."""
-        if not self._looking_groups:
+        known: Sequence[bytes] | None = None
+        if not columns.keys:
+            known = () if await store.are_current(conn, catalogs) else None
+        elif self._looking_groups:
+            known = await store.record_events(conn, columns, now, catalogs)
+            self._looking_groups = LOOKING_GROUPS if known else self._looking_groups - 1
+        else:
             try:
-                return await store.record_events(conn, columns, now, all_new=True)
+                known = await store.record_events(conn, columns, now, catalogs, all_new=True)
             except asyncpg.UniqueViolationError:
                 self._looking_groups = LOOKING_GROUPS
-        known = await store.record_events(conn, columns, now)
-        self._looking_groups = LOOKING_GROUPS if known else max(0, self._looking_groups - 1)
+                return await self._record_distinct(conn, columns, now, catalogs)
+        if known is None:
+            raise CatalogChangedError
         return known
 
     async def _make_partitions(self, conn: Connection, micros: Sequence[int]) -> set[date]:

@@ -20,6 +20,7 @@ from services.metering.store.backfills import (
 from services.metering.store.clocks import find_test_clock, move_test_clock
 from services.metering.store.corrections import Request, claim, is_repeat
 from services.metering.store.events import (
+    are_current,
     catalog_versions,
     connect_writer,
     content_hashes,
@@ -46,6 +47,7 @@ from services.metering.store.usage import read_event_charges, read_event_usage, 
 __all__ = [
     "Request",
     "amend",
+    "are_current",
     "catalog_versions",
     "check",
     "claim",

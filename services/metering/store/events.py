@@ -9,6 +9,7 @@ import asyncpg
 from libs.common.postgres import Conn
 from services.metering.domain.archive import AWAY
 from services.metering.domain.events import EventColumns, EventKey, RecordedEvent
+from services.metering.domain.meters import TenantCatalog
 from services.metering.store.columns import use_columns
 from services.metering.store.visibility import RECORDED, counts_at, events_at
 
@@ -90,12 +91,20 @@ async def connect_writer(dsn: str) -> "asyncpg.Connection[asyncpg.Record]":
     return conn
 
 
-_RECORD = """
-    WITH fresh AS (
+_ARE_CURRENT = """
+    SELECT NOT EXISTS (
+        SELECT FROM unnest(%s::text[], %s::bigint[], %s::timestamptz[]) AS read (tenant_id, version, test_now)
+        LEFT JOIN tenant USING (tenant_id) LEFT JOIN test_clock USING (tenant_id)
+        WHERE coalesce(catalog_version, 0) <> version OR now IS DISTINCT FROM test_now
+    ) AS are_current
+"""
+_RECORD = f"""
+    WITH catalogs AS MATERIALIZED ({_ARE_CURRENT % ("$10", "$11", "$12")}), fresh AS (
         INSERT INTO event_key (key, content_hash)
         SELECT key, content_hash FROM unnest($1::uuid[], $2::bigint[]) AS t (key, content_hash)
+        WHERE (SELECT are_current FROM catalogs)
         ORDER BY key
-        %s
+        %s  -- ON CONFLICT DO NOTHING, or nothing
         RETURNING key
     ), news AS (
         SELECT count(*) AS n, count(*) = cardinality($1::uuid[]) AS is_all FROM fresh
@@ -121,12 +130,22 @@ _RECORD = """
         ORDER BY tenant_id
         ON CONFLICT (tenant_id, day, fate) DO UPDATE SET event_count = old.event_count + excluded.event_count
     )
-    SELECT ARRAY(SELECT unnest($1::uuid[]) EXCEPT SELECT key FROM fresh) FROM news WHERE NOT is_all
-"""
+    SELECT are_current, CASE WHEN are_current AND NOT is_all
+        THEN ARRAY(SELECT unnest($1::uuid[]) EXCEPT SELECT key FROM fresh) END
+    FROM catalogs CROSS JOIN news
+"""  # noqa: S608 constants only
 
 
-async def record_events(conn: Conn, columns: EventColumns, now: datetime, *, all_new: bool = False) -> Sequence[bytes]:
-    """Record those events whose keys are new, in one transaction of its own, and return the keys that were known.
+async def record_events(
+    conn: Conn,
+    columns: EventColumns,
+    now: datetime,
+    catalogs: Collection[TenantCatalog] = (),
+    *,
+    all_new: bool = False,
+) -> Sequence[bytes] | None:
+    """Record those events whose keys are new, in one transaction of its own, and return the keys that were known; or
+    None, with nothing recorded, if one of the `catalogs` by which the events were read is not current any more.
 
     No key may stand twice in `columns`. Keys are inserted in order, so that two writers never wait for each other in a
     circle. Only when all are in does the writer wait for its turn, which it keeps until it has committed: hence
@@ -136,12 +155,28 @@ async def record_events(conn: Conn, columns: EventColumns, now: datetime, *, all
     `all_new` does not look for keys that are known, which costs a key a third less: should there be one, nothing is
     recorded, and it raises UniqueViolationError.
     """
-    known: Sequence[bytes] | None = await conn.fetchval(
+    row = await conn.fetchrow(
         _RECORD % ("" if all_new else "ON CONFLICT DO NOTHING"),
         columns.keys, columns.content_hashes, columns.tenant_nos, columns.series_nos, columns.micros,
         columns.transaction_ids, columns.properties, now, columns.amounts if any(columns.amounts) else [],
+        *_as_read(catalogs),
     )  # fmt: skip
-    return known or ()
+    assert row is not None
+    are_current, known = row
+    return (known or ()) if are_current else None
+
+
+async def are_current(conn: Conn, catalogs: Collection[TenantCatalog]) -> bool:
+    """Whether no meter was made, and no test clock moved, since they were read."""
+    return bool(await conn.fetchval(_ARE_CURRENT % ("$1", "$2", "$3"), *_as_read(catalogs)))
+
+
+def _as_read(catalogs: Collection[TenantCatalog]) -> tuple[list[str], list[int], list[datetime | None]]:
+    return (
+        [each.tenant_id for each in catalogs],
+        [each.version for each in catalogs],
+        [each.test_now for each in catalogs],
+    )
 
 
 async def content_hashes(conn: Conn, keys: Sequence[bytes]) -> dict[bytes, int]:
