@@ -4,7 +4,7 @@ import asyncio
 import gc
 import secrets
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -155,6 +155,21 @@ def _wrap_stream(handler: "grpc.RpcMethodHandler[Any, Any]", call: _Call) -> "gr
     return found
 
 
+class _Services:
+    """What generated code adds services to. It offers each method twice, the second time to be waited for apart from
+    all others: then every call goes through all methods that there are (grpc/grpc#43461). They are served without, too.
+    """
+
+    def __init__(self, server: grpc.aio.Server) -> None:
+        self._server = server
+
+    def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
+        self._server.add_generic_rpc_handlers(handlers)
+
+    def add_registered_method_handlers(self, service: str, handlers: Mapping[str, object]) -> None:
+        pass
+
+
 @asynccontextmanager
 async def serving(
     listen: str,
@@ -177,11 +192,12 @@ async def serving(
             ("grpc.max_connection_age_ms", MAX_CONNECTION_AGE_SECONDS * 1000),
         ],
     )
-    register(server)
+    services: Any = _Services(server)
+    register(services)
     health_servicer = health.aio.HealthServicer()
     await health_servicer.set(LIVENESS, health_pb2.HealthCheckResponse.SERVING)
-    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
-    reflection.enable_server_reflection((*service_names, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, services)
+    reflection.enable_server_reflection((*service_names, health.SERVICE_NAME, reflection.SERVICE_NAME), services)
     port = server.add_insecure_port(listen)
     await _report_health(health_servicer, service_names, ready)
     await server.start()
