@@ -35,6 +35,7 @@ from tests.metering.requests import (
     NOW,
     amend,
     change,
+    close_backfill,
     count_meter,
     event,
     ingest,
@@ -435,6 +436,128 @@ async def test_what_is_made_while_a_month_is_away_is_never_silently_short(
         ]
         await ingest(metering, more)
         await settle(pool)
+
+
+Said: TypeAlias = "tuple[list[list[tuple[str, str, int]]], list[tuple[str, bytes]]]"
+
+
+async def said(metering: Client, watermark: int) -> Said:
+    """Everything that is asked here, at a watermark."""
+    requests = []
+    for request in (*WHOLE, *RAGGED):
+        at = GetUsageRequest(watermark=watermark)
+        at.MergeFrom(request)
+        requests.append(at)
+    return await answers(metering, requests), await listed(metering, watermark)
+
+
+async def backfill(metering: Client, corrections: Corrections, *events: Event) -> str:
+    """An open one with these events."""
+    backfill_id = await open_backfill(corrections)
+    assert (await ingest(metering, list(events), backfill_id)).accepted_count == len(events)
+    return backfill_id
+
+
+def in_july(name: str, day: int, tokens: str, who: str = "dense") -> Event:
+    return event(name, who, at=JULY + timedelta(days=day, minutes=7), tokens=tokens, model="a")
+
+
+async def test_a_month_with_corrections_answers_the_same_at_every_watermark_once_it_was_away(
+    connect: Connect, pool: Pool, archive: Archive, worker: Worker, corrections: Corrections, reports: Reports
+) -> None:
+    metering, known = connect("acme"), dict[int, Said]()
+
+    async def keep() -> None:
+        await settle(pool)
+        watermark = (await metering.GetUsage(WHOLE[0])).watermark
+        known[watermark] = await said(metering, watermark)
+
+    async def require_the_same() -> None:
+        for watermark, before in known.items():
+            assert await said(metering, watermark) == before, watermark
+        assert list((await report(reports)).differences) == []
+
+    await record(metering, pool)
+    await keep()
+    stays = await backfill(metering, corrections, in_july("b-1", 5, "11"), in_july("b-2", 6, "5", "sparse"))
+    goes = await backfill(metering, corrections, in_july("g-1", 5, "100"), event("g-2", "dense", at=AUGUST, tokens="3"))
+    for each in (stays, goes):
+        await close_backfill(corrections, each)
+        await keep()
+    await amend(corrections, change(EVENTS[5], in_july("j-5", 20, "77")), change(EVENTS[6]))
+    await keep()
+    await amend(corrections, change(in_july("b-1", 5, "11"), in_july("b-1", 9, "12")))
+    await keep()
+    await revert_backfill(corrections, goes)
+    await billed(archive)
+    await worker.run()
+    assert await months(archive) == {"2023-07": ("DUE", ["CORRECTED"])}
+    while await Releaser(pool, lambda: WORKER_TIME).release():
+        pass
+    await keep()
+    is_open = await backfill(metering, corrections, in_july("o-1", 5, "1"))
+    worker.now += timedelta(minutes=2)
+    await worker.run()
+    assert await months(archive) == {"2023-07": ("DUE", ["CORRECTED"])}
+    await close_backfill(corrections, is_open)
+    await keep()
+    whole = await answers(metering, WHOLE)
+
+    worker.now += timedelta(minutes=2)
+    await worker.run()
+    assert await months(archive) == {"2023-07": ("ARCHIVED", [])}
+    assert await answers(metering, WHOLE) == whole
+    await require_archived_usage(metering)
+    assert list((await report(reports)).differences) == []
+    with pytest.raises(FailedPrecondition) as refused:
+        await revert_backfill(corrections, is_open)
+    assert (refused.value.reason, refused.value.metadata["month"]) == ("MONTH_ARCHIVED", "2023-07")
+
+    await restore(archive)
+    await worker.run()
+    await require_the_same()
+    await revert_backfill(corrections, is_open)
+    await settle(pool)
+    while await Releaser(pool, lambda: WORKER_TIME).release():
+        pass
+    await keep()
+    worker.now += timedelta(days=8)
+    await worker.run()
+    assert await months(archive) == {"2023-07": ("ARCHIVED", [])}
+    await restore(archive, hold_days=60)
+    await worker.run()
+    await require_the_same()
+
+
+@pytest.mark.parametrize("by", ["a backfill", "an amendment", "an amendment that deprecates"])
+async def test_a_correction_that_comes_before_the_drop_has_the_month_written_again(
+    connect: Connect, pool: Pool, archive: Archive, worker: Worker, corrections: Corrections, by: str
+) -> None:
+    """Also where as many events are there as were written."""
+    metering = connect("acme")
+    await record(metering, pool)
+    await billed(archive)
+    archivist = Archivist(pool, lambda: WORKER_TIME, storage(worker._url), 3)
+    assert await archivist.archive()
+    assert await archivist.archive()
+    async with pool.acquire() as conn:
+        month = JULY.date()
+        watermark = await conn.fetchval("SELECT watermark FROM archived_month")
+        assert await store.count_written(conn, month)
+        if by == "a backfill":
+            await close_backfill(corrections, await backfill(metering, corrections, in_july("b-1", 5, "11")))
+        elif by == "an amendment":
+            await amend(corrections, change(EVENTS[5], in_july("j-5", 20, "77")))
+        else:
+            await amend(corrections, change(EVENTS[5]))
+        await settle(pool)
+        assert await store.drop(conn, month, watermark, WORKER_TIME) is False
+    await worker.run()
+    worker.now += timedelta(minutes=2)
+    await worker.run()
+    assert await months(archive) == {"2023-07": ("ARCHIVED", [])}
+    written = {"a backfill": 805, "an amendment": 804, "an amendment that deprecates": 803}
+    assert await pool.fetchval("SELECT sum(event_count)::int FROM archive_file") == written[by]
 
 
 async def test_a_month_that_changes_while_it_is_written_is_written_again(

@@ -118,9 +118,15 @@ async def obstacles(conn: Conn, month: date) -> list[Obstacle]:
                     WHERE event.tenant_no = tenants.tenant_no AND event.series_no = series.series_no
                 )
             ) AS needed,
-            EXISTS (SELECT FROM backfill_series WHERE since < $1 AND until >= $3)
-            OR EXISTS (SELECT FROM withdrawn_event WHERE event_time >= $3 AND event_time < $1)
-            OR EXISTS (SELECT FROM {_partition(month)} JOIN correction USING (sequence)) AS corrected
+            EXISTS (
+                SELECT FROM backfill_series JOIN backfill USING (backfill_no)
+                WHERE since < $1 AND until >= $3 AND state <> 'CLOSED'
+            ) OR EXISTS (
+                SELECT FROM corrected_series JOIN correction USING (correction_no)
+                WHERE since < $1 AND until >= $3 AND (NOT is_rebuilt OR correction.sequence > (
+                    SELECT least(folded, sought) FROM rollup_progress CROSS JOIN alert_progress
+                ))
+            ) AS corrected
         """,  # noqa: S608 a partition's name
         bounds(month)[1], list(KEPT_FOR), bounds(month)[0], timeout=STATEMENT_SECONDS,
     )  # fmt: skip
@@ -213,27 +219,28 @@ async def insert_file(conn: Conn, month: date, file: File) -> None:
 
 
 async def count_written(conn: Conn, month: date) -> bool:
-    """Count the month's events by tenant and day of reception; whether the files hold as many."""
+    """Count the month's events by tenant and day of reception, and by backfill; whether the files hold as many."""
     async with conn.transaction():
         await conn.execute("DELETE FROM archived_intake WHERE month = $1", month)
+        await conn.execute("DELETE FROM archived_backfill WHERE month = $1", month)
         await conn.execute(
             f"""
             INSERT INTO archived_intake (month, tenant_id, day, event_count)
             SELECT $1, tenant_id, (record_time AT TIME ZONE 'UTC')::date, count(*)
             FROM {_partition(month)} JOIN event_batch USING (sequence) JOIN tenant USING (tenant_no)
+            WHERE sequence NOT IN (SELECT sequence FROM correction)
             GROUP BY 2, 3
             """,  # noqa: S608 a partition's name
             month, timeout=STATEMENT_SECONDS,
         )  # fmt: skip
-        return bool(
-            await conn.fetchval(
-                """
-                SELECT (SELECT coalesce(sum(event_count), 0) FROM archived_intake WHERE month = $1)
-                    = (SELECT coalesce(sum(event_count), 0) FROM archive_file WHERE month = $1)
-                """,
-                month,
-            )
-        )
+        await conn.execute(
+            f"""
+            INSERT INTO archived_backfill (month, backfill_no, event_count)
+            SELECT $1, -sequence, count(*) FROM {_partition(month)} WHERE sequence < 0 GROUP BY 2
+            """,  # noqa: S608 a partition's name
+            month, timeout=STATEMENT_SECONDS,
+        )  # fmt: skip
+        return await _is_as_many(conn, month)
 
 
 async def drop(conn: Conn, month: date, watermark: int, now: datetime) -> bool | None:
@@ -246,7 +253,7 @@ async def drop(conn: Conn, month: date, watermark: int, now: datetime) -> bool |
         async with conn.transaction():
             await conn.execute(f"SET LOCAL lock_timeout = {DROP_LOCK_MS}; SET LOCAL enable_seqscan = off")
             await conn.execute("LOCK TABLE rollup IN SHARE MODE; LOCK TABLE ONLY event IN ACCESS EXCLUSIVE MODE")
-            if await _has_later_events(conn, month, watermark) or await obstacles(conn, month):
+            if await _has_changed(conn, month, watermark) or await obstacles(conn, month):
                 return False
             await conn.execute(
                 """
@@ -323,14 +330,29 @@ async def attach(conn: Conn, month: date) -> None:
 
 
 async def _is_as_written(conn: Conn, month: date, watermark: int) -> bool:
+    return await _is_as_many(conn, month) and not await _has_changed(conn, month, watermark)
+
+
+async def _is_as_many(conn: Conn, month: date) -> bool:
     there = await conn.fetchval(f"SELECT count(*) FROM {_partition(month)}", timeout=STATEMENT_SECONDS)  # noqa: S608
     written = await conn.fetchval("SELECT sum(event_count)::bigint FROM archive_file WHERE month = $1", month)
-    return bool(there == (written or 0)) and not await _has_later_events(conn, month, watermark)
+    return bool(there == (written or 0))
 
 
-async def _has_later_events(conn: Conn, month: date, watermark: int) -> bool:
-    statement = f"SELECT EXISTS (SELECT FROM {_partition(month)} WHERE sequence > $1)"  # noqa: S608 a partition's name
-    return bool(await conn.fetchval(statement, watermark, timeout=STATEMENT_SECONDS))
+async def _has_changed(conn: Conn, month: date, watermark: int) -> bool:
+    """Whether events have come or gone since `watermark`: also by backfills, whose events are below every watermark."""
+    found = await conn.fetchval(
+        f"""
+        SELECT EXISTS (SELECT FROM {_partition(month)} WHERE sequence > $1) OR EXISTS (
+            SELECT FROM withdrawn_event WHERE event_time >= $2 AND event_time < $3 AND end_sequence > $1
+        ) OR EXISTS (
+            SELECT FROM backfill_series JOIN backfill USING (backfill_no)
+            WHERE since < $3 AND until >= $2 AND (state <> 'CLOSED' OR close_sequence > $1)
+        )
+        """,  # noqa: S608 a partition's name
+        watermark, *bounds(month), timeout=STATEMENT_SECONDS,
+    )  # fmt: skip
+    return bool(found)
 
 
 def _partition(month: date) -> str:

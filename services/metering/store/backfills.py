@@ -8,6 +8,7 @@ import asyncpg
 from libs.common.errors import FailedPrecondition, NotFound
 from libs.common.paging import Page
 from libs.common.postgres import Conn
+from services.metering.domain.archive import AWAY
 from services.metering.domain.backfills import Backfill, State, require_not_reverted, require_open
 from services.metering.domain.events import EventColumns, identity
 from services.metering.store import corrections
@@ -156,7 +157,7 @@ async def close_backfill(conn: Conn, tenant_id: str, request: Request, backfill_
 async def revert_backfill(conn: Conn, tenant_id: str, request: Request, backfill_id: str, now: datetime) -> Backfill:
     """In a transaction. Its events are left for `releasing`.
 
-    Raises NotFound BACKFILL_NOT_FOUND, and FailedPrecondition BACKFILL_REVERTED or BACKFILL_AMENDED.
+    Raises NotFound BACKFILL_NOT_FOUND, and FailedPrecondition BACKFILL_REVERTED, BACKFILL_AMENDED or MONTH_ARCHIVED.
     """
     await corrections.claim(conn, tenant_id)
     if not await corrections.is_repeat(conn, tenant_id, request):
@@ -166,6 +167,7 @@ async def revert_backfill(conn: Conn, tenant_id: str, request: Request, backfill
         sequence = None
         if state is State.CLOSED:
             await _require_unamended(conn, tenant_id, backfill_id, backfill_no)
+            await _require_there(conn, backfill_id, backfill_no)
             await _release_deprecated(conn, tenant_id, backfill_no)
             correction_no = await corrections.next_number(conn)
             await conn.execute(_CORRECTED, correction_no, backfill_no)
@@ -217,6 +219,25 @@ async def _require_unamended(conn: Conn, tenant_id: str, backfill_id: str, backf
             "BACKFILL_AMENDED",
             f"{standing} events of backfill {backfill_id} were replaced, and their replacements stand",
             backfill_id=backfill_id,
+        )
+
+
+async def _require_there(conn: Conn, backfill_id: str, backfill_no: int) -> None:
+    """That none of its events is in files only: buckets could not be made again. No month is archived meanwhile."""
+    await conn.execute("LOCK TABLE ONLY event IN ACCESS SHARE MODE")
+    month = await conn.fetchval(
+        """
+        SELECT min(month) FROM archived_backfill JOIN archived_month USING (month)
+        WHERE backfill_no = $1 AND state = ANY($2)
+        """,
+        backfill_no, list(AWAY),
+    )  # fmt: skip
+    if month is not None:
+        raise FailedPrecondition(
+            "MONTH_ARCHIVED",
+            f"backfill {backfill_id} has events of {month:%Y-%m}, which is archived; restore it first",
+            backfill_id=backfill_id,
+            month=f"{month:%Y-%m}",
         )
 
 

@@ -3,6 +3,7 @@
 from datetime import date, datetime
 
 from libs.common.postgres import Conn
+from services.metering.domain.archive import AWAY
 from services.metering.domain.reconciliation import FIGURES, Difference, Kind
 
 STATEMENT_SECONDS = 280
@@ -24,7 +25,7 @@ async def compare_backfills(
     conn: Conn, tenant_id: str, tenant_no: int, start: datetime, end: datetime
 ) -> list[Difference]:
     """Of the backfills into which events were received in [start, end): all that were, and those that are there, among
-    those that count no more as well. The events of a backfill that was reverted before it counted go.
+    those that count no more and in files as well. The events of a backfill that was reverted before it counted go.
     """
     rows = await conn.fetch(
         """
@@ -43,17 +44,25 @@ async def compare_backfills(
             SELECT backfill_no, count(*) AS event_count
             FROM asked JOIN withdrawn_event ON tenant_no = $2 AND sequence = -backfill_no
             GROUP BY backfill_no
+        ), archived AS (
+            SELECT backfill_no, event_count
+            FROM asked JOIN archived_backfill USING (backfill_no) JOIN archived_month USING (month)
+            WHERE archived_month.state = ANY($5)
+        ), found AS (
+            SELECT backfill_no, sum(event_count)::bigint AS there FROM (
+                SELECT * FROM standing UNION ALL SELECT * FROM withdrawn UNION ALL SELECT * FROM archived
+            ) AS counted GROUP BY backfill_no
         )
-        SELECT backfill_id, received, coalesce(standing.event_count, 0) + coalesce(withdrawn.event_count, 0) AS there
+        SELECT backfill_id, received, coalesce(there, 0) AS there
         FROM asked
         JOIN (
             SELECT backfill_no, sum(event_count)::bigint AS received FROM backfill_intake GROUP BY backfill_no
         ) AS intake USING (backfill_no)
-        LEFT JOIN standing USING (backfill_no) LEFT JOIN withdrawn USING (backfill_no)
-        WHERE received <> coalesce(standing.event_count, 0) + coalesce(withdrawn.event_count, 0)
+        LEFT JOIN found USING (backfill_no)
+        WHERE received <> coalesce(there, 0)
         ORDER BY backfill_no
         """,
-        tenant_id, tenant_no, start.date(), end.date(), timeout=STATEMENT_SECONDS,
+        tenant_id, tenant_no, start.date(), end.date(), list(AWAY), timeout=STATEMENT_SECONDS,
     )  # fmt: skip
     return [
         Difference(Kind.BACKFILLED, None, FIGURES[0], row["received"], row["there"], backfill_id=row["backfill_id"])
