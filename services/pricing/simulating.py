@@ -1,7 +1,7 @@
 """A period's subscriptions with their usage, read from the peers a chunk at a time, one chunk ahead of rating."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import date
@@ -88,6 +88,7 @@ class Replay:
         first_day: date,
         interval: BillingInterval,
         candidates: Sequence[MeteredVersion],
+        recurring: Container[str],
         watermark: int,
     ) -> None:
         self.watermark = watermark
@@ -97,6 +98,7 @@ class Replay:
         self._first_day = first_day
         self._interval = interval
         self._candidates = candidates
+        self._recurring = recurring
         self._known: dict[tuple[str, int], _Version] = {}
 
     async def chunks(self, plan_code: str, version: int) -> AsyncGenerator[list[Replayed], None]:
@@ -135,12 +137,13 @@ class Replay:
 
     async def _version(self, plan_code: str, number: int) -> _Version:
         if (known := self._known.get((plan_code, number))) is None:
-            metered = MeteredVersion.of(await self._versions.whole(self._tenant_id, plan_code, number))
+            version = await self._versions.whole(self._tenant_id, plan_code, number)
+            metered, refusal = MeteredVersion.of(version, self._recurring), refusal_of(version, self._recurring)
             billed: dict[BillingInterval, list[MeteredVersion]] = {}
             for each in (metered, *self._candidates):
                 billed.setdefault(each.version.billing_interval, []).append(each)
             needs = {interval: needs_of(versions) for interval, versions in billed.items()}
-            self._known[plan_code, number] = known = _Version(metered, needs, refusal_of(metered.version))
+            self._known[plan_code, number] = known = _Version(metered, needs, refusal)
         return known
 
     async def _answered(self, asking: Sequence[_Asking]) -> list[Replayed]:

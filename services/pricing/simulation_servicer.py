@@ -1,7 +1,7 @@
 """Simulate: subscriptions and usage of the peers, rated under other versions. No connection is held meanwhile."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Container, Sequence
 from contextlib import aclosing
 from typing import Any, TypeAlias
 
@@ -12,7 +12,6 @@ from services.pricing.convert.simulation import (
     Asked,
     change_out,
     require_different,
-    require_events,
     require_whole,
     simulate_in,
     simulation_out,
@@ -42,12 +41,13 @@ class SimulationServicer(SimulationServiceServicer):
     ) -> AsyncIterator[simulation_pb2.SimulateResponse]:
         tenant_id = caller().tenant_id
         asked = simulate_in(request)
-        candidates = await self._candidates(tenant_id, asked)
+        recurring = {meter.code async for meter in self._peers.meters(tenant_id) if meter.recurring}
+        candidates = await self._candidates(tenant_id, asked, recurring)
         first, interval = asked.first_day, asked.interval or candidates[0].version.billing_interval
         require_whole(first, interval)
         versions = [each.version for each in candidates]
         sums = Sums(versions, first.isoformat(), interval, asked.plan_code, str(asked.version))
-        replay = Replay(self._peers, self._versions, tenant_id, first, interval, candidates, asked.watermark)
+        replay = Replay(self._peers, self._versions, tenant_id, first, interval, candidates, recurring, asked.watermark)
         async with aclosing(replay.chunks(asked.plan_code, asked.version)) as chunks:
             async for chunk in chunks:
                 changes = await _changes(chunk, candidates)
@@ -57,18 +57,15 @@ class SimulationServicer(SimulationServiceServicer):
                     yield simulation_pb2.SimulateResponse(changes=map(change_out, changes))
         yield simulation_pb2.SimulateResponse(simulation=simulation_out(sums, replay.watermark))
 
-    async def _candidates(self, tenant_id: str, asked: Asked) -> list[MeteredVersion]:
+    async def _candidates(self, tenant_id: str, asked: Asked, recurring: Container[str]) -> list[MeteredVersion]:
         versions = [
             await (self._versions.whole(tenant_id, code, number) if number else self._versions.newest(tenant_id, code))
             for code, number in asked.candidates
         ]
         require_different(versions)
-        if refusals := [refusal for version in versions if (refusal := refusal_of(version))]:
+        if refusals := [refusal for version in versions if (refusal := refusal_of(version, recurring))]:
             raise refusals[0]
-        if any(charge.in_advance for version in versions for charge in version.charges):
-            recurring = {meter.code async for meter in self._peers.meters(tenant_id) if meter.recurring}
-            require_events(versions, recurring)
-        return [MeteredVersion.of(version) for version in versions]
+        return [MeteredVersion.of(version, recurring) for version in versions]
 
 
 async def _changes(chunk: Sequence[Replayed], candidates: Sequence[MeteredVersion]) -> list[Change]:

@@ -103,13 +103,17 @@ def test_a_phase_holds_by_the_month_of_the_contract_and_its_prices_are_asked_for
     ("changed", "is_refused"),
     [
         ({}, False),
-        ({"prorated": True}, True),
+        ({"prorated": True}, False),
+        ({"meter_code": "seats"}, False),
+        ({"meter_code": "seats", "price": PercentagePrice(Decimal(1))}, True),
         ({"accumulation": Accumulation.CONTRACT}, True),
         ({"price": TimeOfDayPrice("UTC", (), Decimal(1))}, True),
     ],
 )
 def test_what_no_single_event_can_be_charged_for_is_refused(changed: dict[str, Any], is_refused: bool) -> None:
-    refused = refusal_of(replace(PLAN, charges=(CALLS, replace(CALLS, code="early", in_advance=True, **changed))))
+    refused = refusal_of(
+        replace(PLAN, charges=(CALLS, replace(CALLS, code="early", in_advance=True, **changed))), {"seats"}
+    )
     assert (refused is not None) == is_refused
     if refused is not None:
         assert (refused.reason, refused.metadata["fields"]) == ("PLAN_UNSUPPORTED", "charges[1].in_advance")

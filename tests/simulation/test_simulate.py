@@ -14,6 +14,7 @@ from weir.pricing.v1.pricing_pb2 import (
     Charge,
     CreatePlanRequest,
     GraduatedPrice,
+    PackagePrice,
     Plan,
     PlanVersion,
     PriceTier,
@@ -282,7 +283,9 @@ async def test_a_period_that_is_not_whole_and_what_it_does_not_tell_are_refused(
     await sell(acme, "yearly", PlanVersion.BILLING_INTERVAL_YEARLY)
     held = Meter(code="seats", aggregation=Meter.AGGREGATION_SUM, value_property="n", recurring=True)
     await acme.metering.CreateMeter(CreateMeterRequest(request_id=new_request_id(), meter=held))
-    early = Charge(code="early", meter_code="seats", standard=StandardPrice(unit_price="1"), in_advance=True)
+    early = Charge(
+        code="early", meter_code="seats", package=PackagePrice(package_size="2", package_price="1"), in_advance=True
+    )
     await acme.plan("early", early)
     with pytest.raises(InvalidArgument, match=reason):
         await simulate(acme, *candidates, **fields)

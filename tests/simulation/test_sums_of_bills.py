@@ -89,6 +89,25 @@ async def test_a_plan_of_other_intervals_is_told_by_the_tiers_of_its_own_bills(a
     assert year.cost("s") == [12000, 8000]
 
 
+@pytest.mark.parametrize("prorated", [False, True])
+async def test_units_in_advance_are_charged_when_they_are_added_and_renewed_with_each_period(
+    acme: Tenant, world: World, *, prorated: bool
+) -> None:
+    """November has the first units, December renews 4 and adds some, January renews all of them."""
+    seats = charge(standard=standard("10.05"), group_keys=["team"])
+    seats.prorated = prorated
+    await subscribed(acme, seats, recurring=True)
+    await used(world, acme, "2023-11-05", "5", team="a")
+    await used(world, acme, "2023-11-20", "-2", "1", team="a")
+    await used(world, acme, "2023-12-10", "3", team="b")
+    months = [await simulate(acme, "p", month=Date(year=2023, month=month)) for month in (11, 12)]
+    quarter = await simulate(acme, "p", month=None, start_date=Date(year=2023, month=10, day=1), interval=3)
+    bills = await invoiced(acme, world, "2024-01-02")
+    january = 4 * 1005 + 3 * 1005  # which is renewed when December ends
+    assert sum(map(before, months), Counter[str]()).total() == bills.total() - january
+    assert before(quarter).total() == bills.total() - january
+
+
 async def test_usage_in_advance_costs_the_fees_of_its_events(acme: Tenant, world: World) -> None:
     """Rounded one by one, over filters, groups, allowances and amounts; nothing is given back."""
     graduated = GraduatedPrice(tiers=tiers("10", "0.333", "0.5"))

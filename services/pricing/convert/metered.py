@@ -41,6 +41,11 @@ class Stretch:
         """The contract before the period, if there is any."""
         return Period(self.start, self.period.start) if self.start < self.period.start else None
 
+    @property
+    def renewed(self) -> Period | None:
+        """The contract before the period, if that begins an interval: what units were there is renewed for it."""
+        return self.before if self.period.start == self.full_period.start else None
+
 
 def usage_queries(stretch: Stretch, needs: Needs) -> Iterator[metering_pb2.GetUsageRequest]:
     """One for each way in which usage is to be told, and one more where that of the contract before is needed; none for
@@ -48,7 +53,17 @@ def usage_queries(stretch: Stretch, needs: Needs) -> Iterator[metering_pb2.GetUs
     """
     period, full_period = stretch.period, stretch.full_period
     for split, meters in needs.items():
-        if split.hours is not None or split.in_advance:
+        if split.in_advance:
+            if split.renewed and (there := stretch.renewed) is not None:
+                yield metering_pb2.GetUsageRequest(
+                    subscription_id=stretch.subscription_id,
+                    meter_codes=meters,
+                    period=period_out(there.start, there.end),
+                    parts=_parts_out(split),
+                    group_by=split.group_by,
+                )
+            continue
+        if split.hours is not None:
             continue
         is_part = split.prorated or period != full_period
         yield metering_pb2.GetUsageRequest(
@@ -77,7 +92,11 @@ def told_in(stretch: Stretch, needs: Needs, answers: Iterable[metering_pb2.GetUs
     told: Usages = {}
     each = iter(answers)
     for split in needs:
-        if split.hours is None and not split.in_advance:
+        if split.in_advance:
+            if split.renewed and stretch.renewed is not None:
+                for there in next(each).usages:
+                    told.setdefault(Source(there.meter_code, split), []).append(_usage_in(there, split))
+        elif split.hours is None:
             usages = [_usage_in(usage, split) for usage in next(each).usages]
             if split.accumulates:
                 earlier = [_usage_in(usage, split) for usage in next(each).usages] if stretch.before else []
@@ -128,6 +147,9 @@ def events_query(
             parts=_parts_out(split),
             group_by=split.group_by,
             watermark=watermark,
+            prorated=split.prorated,
+            full_period=period_out(stretch.full_period.start, stretch.full_period.end) if split.prorated else None,
+            time_zone=stretch.time_zone if split.prorated else "",
         )
     )
 
@@ -141,6 +163,8 @@ def recorded_in(answer: event_charges_pb2.GetEventChargesResponse) -> list[Recor
             value=Decimal(each.value),
             amount=Decimal(each.amount or 0),
             mark=Decimal(each.usage.high_water_mark),
+            units=Decimal(each.usage.units),
+            prorated_units=Decimal(each.usage.prorated_units or 0),
         )
         for each in answer.charges
     ]

@@ -1,7 +1,7 @@
 """What Simulate is asked, and what it answers, on the wire."""
 
 from collections import Counter
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
@@ -66,21 +66,6 @@ def require_whole(first_day: date, interval: BillingInterval) -> None:
             f"start_date is {first_day}; a {interval} period begins on another day of the calendar",
             field="start_date",
         )
-
-
-def require_events(candidates: Sequence[PlanVersion], recurring: Container[str]) -> None:
-    """Units that go on into the next period are not charged by single events."""
-    for version in candidates:
-        for index, charge in enumerate(version.charges):
-            if charge.in_advance and charge.meter_code in recurring:
-                raise InvalidArgument(
-                    "PLAN_UNSUPPORTED",
-                    f"version {version.version} of plan {version.plan_code} has charges[{index}].in_advance with the"
-                    f" recurring meter {charge.meter_code}, which can't be charged event by event",
-                    plan_code=version.plan_code,
-                    version=str(version.version),
-                    fields=f"charges[{index}].in_advance",
-                )
 
 
 def change_out(change: Change) -> simulation_pb2.SubscriptionChange:

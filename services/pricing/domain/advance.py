@@ -1,9 +1,9 @@
 """Charges in advance: what each event costs when it is recorded, by what it adds to all usage of its period."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from libs.common.money import Money
 from services.pricing.domain.breakdown import EXACT, ZERO
@@ -13,10 +13,14 @@ from services.pricing.domain.plans import Charge, ChargeFilter
 from services.pricing.domain.rating import rate
 from services.pricing.domain.usage import EventValue, Group, Usage
 
+Place: TypeAlias = tuple[Charge, ChargeFilter | None, Usage]
+"""Usage of a charge, and the filter that it falls under."""
+
 
 class Recorded(NamedTuple):
     """The `number`th event of its filter and group in the period, in the order of recording. It adds `value`, says that
-    it costs `amount`, in major units, and brings the highest that usage has been to `mark`.
+    it costs `amount`, in major units, and brings the highest that usage has been to `mark`: by so many `units`, which
+    for the days that are left are `prorated_units`.
     """
 
     filter_code: str
@@ -25,6 +29,8 @@ class Recorded(NamedTuple):
     value: Decimal
     amount: Decimal
     mark: Decimal
+    units: Decimal = ZERO
+    prorated_units: Decimal = ZERO
 
 
 @dataclass(slots=True)
@@ -38,14 +44,15 @@ class _Charging:
     cost: Decimal | None = ZERO
 
 
-def charge_events(
-    charge: Charge, recorded: Iterable[Recorded], currency: str
-) -> tuple[int, list[tuple[Charge, ChargeFilter | None, Usage]]]:
+def charge_events(charge: Charge, recorded: Iterable[Recorded], currency: str) -> tuple[int, list[Place]]:
     """Minor units of the fees together, and all usage of each filter and group.
 
     A fee is what usage costs with the event less what it costs without, rounded once, and not below 0. The first units
-    of a period bring the flat fee of the first tier. Raises what `rate` raises.
+    of a period bring the flat fee of the first tier. Units that are prorated cost the days that are left. Raises what
+    `rate` raises.
     """
+    if charge.prorated:
+        return _charge_by_day(charge, recorded, currency)
     first_events = first_events_of(charge)
     takes_amounts = any(isinstance(price, DynamicPrice) for price in charge.prices)
     parts = {each.code: each for each in charge.filters}
@@ -63,6 +70,31 @@ def charge_events(
         else:
             place.cost = None
     return minor_units, [(charge, each.part, each.usage) for each in found.values()]
+
+
+def renew(charge: Charge, there: Iterable[Usage], currency: str) -> int:
+    """Minor units that units cost which are there when a period begins: all of it, for each filter and group."""
+    parts = {each.code: each for each in charge.filters}
+    return sum(
+        rate(charge, replace(usage, charge_code=charge.code), currency, parts.get(usage.filter_code)).amount.minor_units
+        for usage in there
+        if usage.quantity
+    )
+
+
+def _charge_by_day(charge: Charge, recorded: Iterable[Recorded], currency: str) -> tuple[int, list[Place]]:
+    parts = {each.code: each for each in charge.filters}
+    rated = [
+        rate(
+            charge,
+            Usage(charge.code, event.prorated_units, event.filter_code, event.group, full_quantity=event.units),
+            currency,
+            parts.get(event.filter_code),
+        )
+        for event in recorded
+        if event.units
+    ]
+    return sum(each.amount.minor_units for each in rated), [(charge, each.filter, each.usage) for each in rated]
 
 
 def _with(event: Recorded, place: _Charging, first_events: int, *, takes_amounts: bool) -> Usage:

@@ -1,6 +1,6 @@
 """What a plan version needs to be told of usage before its charges can be rated."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, TypeAlias
 
@@ -19,7 +19,8 @@ ALL_EVENTS = 100_000
 class Split:
     """How a meter's usage is to be told: by which parts (code, properties) and groups, with how many first events,
     whether with that of the contract before, by the windows of which price, and whether for the days that units are
-    held; `in_advance` event by event, in the order of recording.
+    held; `in_advance` event by event, in the order of recording, and if it is `renewed`, with the units that there are
+    when a period begins.
     """
 
     parts: tuple[tuple[str, tuple[PropertyFilter, ...]], ...] = ()
@@ -29,11 +30,12 @@ class Split:
     hours: TimeOfDayPrice | None = None
     prorated: bool = False
     in_advance: bool = False
+    renewed: bool = False
     _hash: int = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         told = (self.parts, self.group_by, self.first_events, self.accumulates, self.hours, self.prorated)
-        object.__setattr__(self, "_hash", hash((*told, self.in_advance)))
+        object.__setattr__(self, "_hash", hash((*told, self.in_advance, self.renewed)))
 
     def __hash__(self) -> int:
         """Computed once: usage is looked up by it for every charge of every subscription."""
@@ -60,14 +62,15 @@ class MeteredVersion:
     in_phases: tuple[tuple[Phase, "MeteredVersion"], ...] = ()
 
     @classmethod
-    def of(cls, version: PlanVersion) -> "MeteredVersion":
+    def of(cls, version: PlanVersion, recurring: Container[str] = ()) -> "MeteredVersion":
+        """`recurring` are the meters whose units go on into the next period."""
         in_arrears = tuple(charge for charge in version.charges if not charge.in_advance)
         return cls(
             version,
             replace(version, charges=in_arrears),
             tuple((charge.code, source_of(charge)) for charge in in_arrears),
-            tuple((charge, source_of(charge)) for charge in version.charges if charge.in_advance),
-            tuple((phase, cls.of(in_phase(version, phase))) for phase in version.phases),
+            tuple((charge, source_of(charge, recurring)) for charge in version.charges if charge.in_advance),
+            tuple((phase, cls.of(in_phase(version, phase), recurring)) for phase in version.phases),
         )
 
     def in_month(self, month: int) -> "MeteredVersion":
@@ -80,7 +83,7 @@ Needs: TypeAlias = Mapping[Split, tuple[str, ...]]
 """Meters by how their usage is to be told, in the order of charges."""
 
 
-def source_of(charge: Charge) -> Source:
+def source_of(charge: Charge, recurring: Container[str] = ()) -> Source:
     """Metering does not tell parts by the hour: a price by time of day is only told its windows without filters."""
     split = Split(
         parts=tuple((part.code, part.properties) for part in charge.filters),
@@ -90,6 +93,7 @@ def source_of(charge: Charge) -> Source:
         hours=charge.price if isinstance(charge.price, TimeOfDayPrice) and not charge.filters else None,
         prorated=charge.prorated,
         in_advance=charge.in_advance,
+        renewed=charge.in_advance and charge.meter_code in recurring,
     )
     return Source(charge.meter_code, split)
 

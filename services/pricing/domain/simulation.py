@@ -4,36 +4,34 @@ A bill here is what the lines of invoices come to: the base fee for the days tha
 or in advance, fixed charges, and what is missing to a minimum commitment; without taxes, coupons and credits.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from libs.common.errors import InvalidArgument
 from libs.common.money import Money
 from services.pricing.domain.accumulation import Accumulation
-from services.pricing.domain.advance import Recorded, charge_events
+from services.pricing.domain.advance import Place, Recorded, charge_events, renew
 from services.pricing.domain.bills import Bill, Span
 from services.pricing.domain.fixed_charges import FixedUnits, rate_fixed_charges
 from services.pricing.domain.graduated import GraduatedPrice
 from services.pricing.domain.graduated_percentage import GraduatedPercentagePrice
 from services.pricing.domain.limits import Proration
 from services.pricing.domain.needs import MeteredVersion, Source
-from services.pricing.domain.plans import BillingInterval, Charge, ChargeFilter, PlanVersion, Price
+from services.pricing.domain.plans import BillingInterval, Charge, PlanVersion, Price
 from services.pricing.domain.rating import rate_version
+from services.pricing.domain.standard import StandardPrice
 from services.pricing.domain.time_of_day import TimeOfDayPrice
 from services.pricing.domain.usage import Usage
 from services.pricing.domain.volume import VolumePrice
 
 _TIERED = (GraduatedPrice, VolumePrice, GraduatedPercentagePrice)
 
-Place: TypeAlias = tuple[Charge, ChargeFilter | None, Usage]
-"""Usage of a charge, and the filter that it falls under."""
-
 
 @dataclass(frozen=True, slots=True)
 class Told:
     """What a bill needs to know, by its source: usage, with the meter's code in the place of a charge's, and events in
-    the order of recording.
+    the order of recording; beside these, usage is that of the units which are renewed.
     """
 
     usages: Mapping[Source, Sequence[Usage]]
@@ -121,7 +119,7 @@ def _bill(metered: MeteredVersion, told: Told, span: Span) -> tuple[int, list[Pl
     places = [(charge, part, usage) for charge, part, usage, *_ in rated]
     for charge, source in metered.in_advance:
         fees, charged = charge_events(charge, told.recorded.get(source, ()), version.currency)
-        minor_units += fees
+        minor_units += fees + renew(charge, told.usages.get(source, ()), version.currency)
         places += charged
     if version.base_fee is not None:
         part = span.after_trial(version.trial_days) if version.trial_days else proration
@@ -145,12 +143,14 @@ def base_fee(fee: Money, proration: Proration | None) -> Money:
     return fee if proration is None else Money.rounded(proration.of(fee.amount), fee.currency)
 
 
-def refusal_of(version: PlanVersion) -> InvalidArgument | None:
-    """PLAN_UNSUPPORTED for charges in advance of which no single event can be charged: it would take the time for which
-    units are held, or what the contract used before.
+def refusal_of(version: PlanVersion, recurring: Container[str] = ()) -> InvalidArgument | None:
+    """PLAN_UNSUPPORTED for charges in advance of which no single event can be charged: it would take the hours that are
+    over, what the contract used before, or the tier that units which go on from before are in.
     """
     found = [
-        f"charges[{index}].in_advance" for index, charge in enumerate(version.charges) if not _is_chargeable(charge)
+        f"charges[{index}].in_advance"
+        for index, charge in enumerate(version.charges)
+        if charge.in_advance and not _is_chargeable(charge, is_recurring=charge.meter_code in recurring)
     ]
     if not found:
         return None
@@ -164,12 +164,11 @@ def refusal_of(version: PlanVersion) -> InvalidArgument | None:
     )
 
 
-def _is_chargeable(charge: Charge) -> bool:
-    return not charge.in_advance or not (
-        charge.prorated
-        or charge.accumulation is Accumulation.CONTRACT
-        or any(isinstance(price, TimeOfDayPrice) for price in charge.prices)
-    )
+def _is_chargeable(charge: Charge, *, is_recurring: bool) -> bool:
+    if is_recurring and not all(isinstance(price, StandardPrice) for price in charge.prices):
+        return False
+    is_by_hour = any(isinstance(price, TimeOfDayPrice) for price in charge.prices)
+    return not is_by_hour and charge.accumulation is not Accumulation.CONTRACT
 
 
 def _reach(highest: dict[tuple[str, str], int], places: Iterable[Place]) -> None:
