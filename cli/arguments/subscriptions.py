@@ -33,8 +33,14 @@ def subscriptions_create(
     data: Data,
     subscription_id: Annotated[str, typer.Argument(metavar="ID", help="The name that usage events carry.")],
     customer: Annotated[str, typer.Option(metavar="ID", help="Who pays.")],
-    plan: Annotated[str, typer.Option(metavar="CODE", help="The plan; its newest version is taken.")],
     start: Annotated[str, typer.Option(metavar="TIME", help="First instant billed: a date or a time.")],
+    plan: Annotated[
+        str, typer.Option(metavar="PLAN[@VERSION]", help="The plan; without a version, the newest that is active.")
+    ] = "",
+    experiment: Annotated[
+        str, typer.Option(metavar="CODE", help="Instead of --plan: what the experiment assigns the customer.")
+    ] = "",
+    segment: Annotated[str, typer.Option(metavar="NAME", help="The customer's, for the experiment.")] = "",
     anniversary: Annotated[
         bool, typer.Option("--anniversary", help="Periods begin on the day of the start, not by the calendar.")
     ] = False,
@@ -47,11 +53,18 @@ def subscriptions_create(
     as_json: Json = False,
 ) -> None:
     """Subscribe a customer to a plan."""
-    from cli.commands.subscriptions import create_subscription
+    from cli.commands.subscriptions import PlanWords, create_subscription
 
     execute(
         create_subscription(
-            data, subscription_id, customer, plan, start, anniversary, payment_timeout=payment_timeout, as_json=as_json
+            data,
+            subscription_id,
+            customer,
+            PlanWords(plan, experiment, segment),
+            start,
+            anniversary,
+            payment_timeout=payment_timeout,
+            as_json=as_json,
         )
     )
 

@@ -1,10 +1,12 @@
 """`weir subscriptions`."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from cli.commands.invoices import invoice_table
+from cli.commands.plan_versions import version_name
 from cli.commands.times import typed_time
-from cli.connection import connected_to, new_request_id, pages
+from cli.connection import Connection, connected_to, new_request_id, pages
 from cli.errors import WrongUsage
 from cli.events.instant import timestamp
 from cli.output import as_dict, console, instant, period, print_json, print_list, print_table, print_whole
@@ -18,6 +20,8 @@ from weir.invoicing.v1.invoicing_pb2 import (
     TerminateSubscriptionRequest,
 )
 from weir.invoicing.v1.pauses_pb2 import PauseSubscriptionRequest, ResumeSubscriptionRequest
+from weir.pricing.v1.experiments_pb2 import AssignVersionRequest
+from weir.pricing.v1.simulation_pb2 import PlanVersionName
 
 _PRORATIONS = {
     "prorate": PlanChange.FIRST_FEE_PRORATE,
@@ -46,11 +50,30 @@ async def list_subscriptions(data: Path, customer: str, *, as_json: bool) -> Non
     print_table(_COLUMNS, [_subscription_row(each) for each in found], nothing="No subscriptions yet.")
 
 
+@dataclass(frozen=True, slots=True)
+class PlanWords:
+    """Which plan version: by name, or by the experiment that assigns it."""
+
+    plan: str
+    experiment: str
+    segment: str
+
+    async def named(self, services: Connection, customer: str) -> PlanVersionName:
+        """Raises WrongUsage."""
+        if bool(self.plan) == bool(self.experiment) or (self.segment and self.plan):
+            raise WrongUsage("--plan or --experiment is needed, and not both; --segment is for --experiment")
+        if self.plan:
+            return version_name(self.plan)
+        asked = AssignVersionRequest(experiment_code=self.experiment, customer_id=customer, segment=self.segment)
+        found = await services.experiments.AssignVersion(asked)
+        return PlanVersionName(plan_code=found.plan_code, version=found.version)
+
+
 async def create_subscription(
     data: Path,
     subscription_id: str,
     customer: str,
-    plan: str,
+    plan: PlanWords,
     start: str,
     anniversary: bool,
     *,
@@ -60,13 +83,14 @@ async def create_subscription(
     subscription = Subscription(
         id=subscription_id,
         customer_id=customer,
-        plan_code=plan,
         start_time=timestamp(typed_time(start, "--start")),
         billing_time=Subscription.BILLING_TIME_ANNIVERSARY if anniversary else Subscription.BILLING_TIME_CALENDAR,
     )
     if payment_timeout:
         subscription.activation.payment_timeout.seconds = payment_timeout
     async with connected_to(data) as services:
+        name = await plan.named(services, customer)
+        subscription.plan_code, subscription.plan_version = name.plan_code, name.version
         request = CreateSubscriptionRequest(request_id=new_request_id(), subscription=subscription)
         made = (await services.invoicing.CreateSubscription(request)).subscription
     if as_json:

@@ -19,12 +19,13 @@ from services.invoicing.billing import preview
 from services.invoicing.convert import subscription_in, subscription_out
 from services.invoicing.convert.activations import payment_timeout_in
 from services.invoicing.domain.lifecycle import activating, begun, closed, ended
+from services.invoicing.domain.plan import PlanVersion
 from services.invoicing.domain.run import BILL
 from services.invoicing.domain.subscription import Subscription
 from services.invoicing.giving_back import give_back_unused
 from services.invoicing.late_billing import History
 from services.invoicing.peers import Peers
-from services.invoicing.selling import latest_version
+from services.invoicing.selling import latest_version, sold_version
 from weir.invoicing.v1 import invoicing_pb2 as pb
 from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceServicer
 
@@ -45,7 +46,7 @@ class SubscriptionMethods(InvoicingServiceServicer):
         """Answers a repeat before it asks pricing, whose newest version may have changed meanwhile."""
         tenant_id = caller().tenant_id
         request_id, request_hash = request_id_in(request.request_id), fingerprint(request)
-        subscription_id, customer_id, plan_code, billing_time, start_time = subscription_in(request.subscription)
+        subscription_id, customer_id, asked, billing_time, start_time = subscription_in(request.subscription)
         has_activation = request.subscription.HasField("activation")
         payment_timeout = payment_timeout_in(request.subscription.activation) if has_activation else None
         taken = Conflict(
@@ -61,7 +62,7 @@ class SubscriptionMethods(InvoicingServiceServicer):
             return pb.CreateSubscriptionResponse(subscription=subscription_out(subscription))
         if known is None:
             raise customer_not_found(customer_id)
-        plan = await latest_version(self._peers, tenant_id, plan_code)
+        plan = await _sold(self._peers, tenant_id, *asked, subscription_id)
         async with self._pool.acquire() as conn, conn.transaction():
             clock = await store.clocks.hold(conn, tenant_id)
             customer = await store.customers.lock(conn, tenant_id, customer_id)
@@ -132,6 +133,12 @@ class SubscriptionMethods(InvoicingServiceServicer):
         drafts = await preview(self._peers, tenant_id, steps, history, standing, clock.now(self._clock()))
         draft = next(each for each in drafts if any(it.source.subscription_id == found.id for it in each.settlements))
         return pb.PreviewInvoiceResponse(invoice=convert.invoice_out(draft))
+
+
+async def _sold(peers: Peers, tenant_id: str, plan_code: str, version: int, subscription_id: str) -> PlanVersion:
+    if version:
+        return await sold_version(peers, tenant_id, plan_code, version, subscription_id)
+    return await latest_version(peers, tenant_id, plan_code)
 
 
 async def found_subscription(

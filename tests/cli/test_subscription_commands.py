@@ -12,12 +12,16 @@ from typing import Any
 import pytest
 
 from cli.stack.endpoint import SERVICES, Endpoint, write_endpoint
+from libs.common.rpc.client import channel
 from libs.embedded.valkey import Valkey
 from tests.conftest import Database, Keys
 from tests.invoicing.test_finalized import report
-from tests.invoicing.world import World, deployed
+from tests.invoicing.world import World, deployed, new_request_id
 from weir.invoicing.v1 import credit_notes_pb2
 from weir.invoicing.v1.invoicing_pb2 import Invoice
+from weir.pricing.v1.experiments_pb2 import CreateExperimentRequest, Experiment, ExperimentSegment
+from weir.pricing.v1.experiments_pb2_grpc import ExperimentServiceStub
+from weir.pricing.v1.pricing_pb2 import CreatePlanVersionRequest, PlanVersion
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +56,33 @@ async def weir(database: Database, keys: Keys, valkey: Valkey, tmp_path: Path) -
         await acme.subscribe("s", "globex", "basic", "2024-01-01")
         await acme.advance("2024-01-12")
         targets = dict.fromkeys(SERVICES, f"127.0.0.1:{world.invoicing_port}")
+        targets["pricing"] = world.settings.pricing_target
         write_endpoint(tmp_path, Endpoint("acme", keys.api_key("acme"), targets))
         yield Weir(tmp_path, world)
+
+
+async def test_an_experiment_assigns_a_new_subscription_its_version(weir: Weir) -> None:
+    acme = weir.world.tenant("acme")
+    version = PlanVersion(currency_code="USD", billing_interval=PlanVersion.BILLING_INTERVAL_MONTHLY)
+    request = CreatePlanVersionRequest(request_id=new_request_id(), plan_code="basic", base_version=1, version=version)
+    await acme.pricing.CreatePlanVersion(request)
+    made = Experiment(code="spring", name="Spring", segments=[ExperimentSegment(segment="startup", arm_code="new")])
+    made.arms.add(code="old", plan_code="basic", version=1, weight=1)
+    made.arms.add(code="new", plan_code="basic", version=2)
+    async with channel(weir.world.settings.pricing_target, weir.world.keys.api_key("acme")) as opened:
+        create = CreateExperimentRequest(request_id=new_request_id(), experiment=made)
+        await ExperimentServiceStub(opened).CreateExperiment(create)
+    words = ("--customer", "globex", "--start", "2024-01-12")
+    for name, more, expected in (
+        ("a", ("--experiment", "spring"), 1),
+        ("b", ("--experiment", "spring", "--segment", "startup"), 2),
+        ("c", ("--plan", "basic@1"), 1),
+        ("d", ("--plan", "basic"), 2),
+    ):
+        assert (await weir.json("create", name, *words, *more))["subscription"]["plan_version"] == expected
+    for wrong in ((), ("--plan", "basic", "--experiment", "spring"), ("--plan", "basic", "--segment", "startup")):
+        code, out, err = await weir("create", "e", *words, *wrong)
+        assert (code, out, err.count("\n")) == (2, "", 1)
 
 
 async def test_a_change_is_previewed_made_and_shown(weir: Weir) -> None:

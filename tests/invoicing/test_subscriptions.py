@@ -5,10 +5,11 @@ import uuid
 
 import pytest
 
-from libs.common.errors import Conflict, FailedPrecondition, NotFound
+from libs.common.errors import BillingError, Conflict, FailedPrecondition, NotFound
 from libs.common.wire import timestamp_out
 from tests.invoicing.world import TOKENS, Tenant, World, new_request_id, utc
 from weir.invoicing.v1 import invoicing_pb2
+from weir.pricing.v1 import pricing_pb2
 
 Subscription = invoicing_pb2.Subscription
 
@@ -29,6 +30,33 @@ async def begin(
     )
     request = invoicing_pb2.CreateSubscriptionRequest(request_id=new_request_id(), subscription=made)
     await acme.invoicing.CreateSubscription(request)
+
+
+@pytest.mark.parametrize(
+    ("version", "outcome"),
+    [(0, 2), (1, 1), (2, 2), (3, "PLAN_NOT_ACTIVE"), (4, "PLAN_VERSION_NOT_FOUND"), (-1, "VERSION_NOT_POSITIVE")],
+)
+async def test_a_subscription_begins_on_the_version_that_is_asked_for(
+    acme: Tenant, version: int, outcome: int | str
+) -> None:
+    """The third is a draft."""
+    await begin(acme, "2024-01-01")
+    for number in (2, 3):
+        made = pricing_pb2.PlanVersion(currency_code="USD")
+        made.billing_interval = pricing_pb2.PlanVersion.BILLING_INTERVAL_MONTHLY
+        asked = pricing_pb2.CreatePlanVersionRequest(
+            request_id=new_request_id(), plan_code="pro", base_version=number - 1, version=made, as_draft=number == 3
+        )
+        await acme.pricing.CreatePlanVersion(asked)
+    second = Subscription(id="second", customer_id="globex", plan_code="pro", plan_version=version)
+    second.start_time.FromJsonString("2024-01-01T00:00:00Z")
+    request = invoicing_pb2.CreateSubscriptionRequest(request_id=new_request_id(), subscription=second)
+    if isinstance(outcome, int):
+        assert (await acme.invoicing.CreateSubscription(request)).subscription.plan_version == outcome
+        return
+    with pytest.raises(BillingError) as refused:
+        await acme.invoicing.CreateSubscription(request)
+    assert refused.value.reason == outcome
 
 
 def ending(at: str = "", **more: str) -> invoicing_pb2.TerminateSubscriptionRequest:

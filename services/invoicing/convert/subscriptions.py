@@ -43,12 +43,12 @@ _UNUSED_FEES_IN: dict[int, UnusedFee] = {
 }
 
 
-def subscription_in(message: invoicing_pb2.Subscription) -> tuple[str, str, str, BillingTime, datetime]:
-    """(id, customer id, plan code, billing time, start time)."""
+def subscription_in(message: invoicing_pb2.Subscription) -> tuple[str, str, tuple[str, int], BillingTime, datetime]:
+    """(id, customer id, plan code and version, billing time, start time); the newest version when that is 0."""
     return (
         text_in(message.id, "subscription.id"),
         text_in(message.customer_id, "subscription.customer_id"),
-        code_in(message.plan_code, "subscription.plan_code"),
+        _version_in(message.plan_code, message.plan_version, "subscription"),
         _billing_time_in(message.billing_time),
         instant_in(message.start_time, message.HasField("start_time"), "subscription.start_time"),
     )
@@ -104,13 +104,17 @@ def _phase_out(phase: Phase) -> invoicing_pb2.SubscriptionPhase:
 
 def plan_asked_in(message: changes_pb2.PlanChange) -> tuple[str, int]:
     """(plan code, version); the newest version when that is 0."""
-    if message.plan_version < 0:
+    return _version_in(message.plan_code, message.plan_version, "change")
+
+
+def _version_in(code: str, version: int, field: str) -> tuple[str, int]:
+    if version < 0:
         raise InvalidArgument(
             "VERSION_NOT_POSITIVE",
-            f"change.plan_version is {message.plan_version}; versions are 1, 2, 3, …",
-            field="change.plan_version",
+            f"{field}.plan_version is {version}; versions are 1, 2, 3, …",
+            field=f"{field}.plan_version",
         )
-    return code_in(message.plan_code, "change.plan_code"), message.plan_version
+    return code_in(code, f"{field}.plan_code"), version
 
 
 def change_in(message: changes_pb2.PlanChange, plan: PlanVersion) -> PlanChange:
