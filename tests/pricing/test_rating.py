@@ -1,5 +1,6 @@
 """What holds under every charge model, and for a plan version as a whole."""
 
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from math import floor
@@ -13,13 +14,14 @@ from libs.common.money import Money, exponent
 from services.pricing.domain.breakdown import EXACT, total
 from services.pricing.domain.dynamic import DynamicPrice
 from services.pricing.domain.graduated import GraduatedPrice
-from services.pricing.domain.matrix import MatrixPrice
+from services.pricing.domain.matrix import MatrixPrice, rate_matrix
 from services.pricing.domain.package import PackagePrice
-from services.pricing.domain.percentage import PercentagePrice
+from services.pricing.domain.percentage import PercentagePrice, rate_percentage
 from services.pricing.domain.plans import BillingInterval, Charge, ChargeFilter, PlanVersion, Price, PropertyFilter
 from services.pricing.domain.rating import rate_version
 from services.pricing.domain.standard import StandardPrice, rate_standard
 from services.pricing.domain.tiers import PriceTier
+from services.pricing.domain.time_of_day import OUTSIDE, TimeOfDayPrice, TimeWindow, rate_time_of_day
 from services.pricing.domain.usage import EventValue, Usage
 from services.pricing.domain.volume import VolumePrice
 from tests.pricing.conftest import NOW
@@ -31,6 +33,26 @@ from tests.pricing.strategies import decimals, monotonic_prices, prices, usages
 def test_a_standard_price_of_38_digits_stays_exact_for_a_quantity_of_52(unit_price: Decimal, quantity: Decimal) -> None:
     steps = rate_standard(StandardPrice(unit_price), quantity)
     assert Fraction(total(steps)) == Fraction(unit_price) * Fraction(quantity)
+
+
+@given(decimals(38), decimals(38), decimals(52), st.integers(0, 10**9))
+def test_so_do_a_percentage_a_cell_of_a_matrix_and_a_window_of_the_day(
+    one: Decimal, other: Decimal, quantity: Decimal, events: int
+) -> None:
+    usage = Usage("tokens", quantity, event_count=events)
+    percent = one.scaleb(-6, EXACT)
+    priced = total(rate_percentage(PercentagePrice(percent, other), usage))
+    each = Fraction(other) * events if quantity else 0
+    assert Fraction(priced) == Fraction(quantity) * Fraction(percent) / 100 + each
+    matrix = MatrixPrice(("model",), {("large",): one}, other)
+    for model, price in (("large", one), ("small", other)):
+        assert Fraction(total(rate_matrix(matrix, quantity, (("model", model),)))) == Fraction(price) * Fraction(
+            quantity
+        )
+    windows = (TimeWindow("night", (1, 2), 0, 6, one),)
+    for window, price in (("night", one), (OUTSIDE, other)):
+        steps = rate_time_of_day(TimeOfDayPrice("UTC", windows, other), replace(usage, window=window))
+        assert Fraction(total(steps)) == Fraction(price) * Fraction(quantity)
 
 
 @given(monotonic_prices(MODEST), decimals(MODEST), decimals(MODEST))
