@@ -14,14 +14,9 @@ from libs.common.ids import new_id
 from libs.common.postgres import Conn, Pool
 from services.invoicing import store
 from services.invoicing.booking import book_note, book_void_note
-from services.invoicing.domain.credit_note import (
-    CreditNote,
-    Kind,
-    NoteRequest,
-    applied,
-    drafted,
-    voided,
-)
+from services.invoicing.domain.balance import applied
+from services.invoicing.domain.credit_note import CreditNote, Kind, NoteRequest, voided
+from services.invoicing.domain.drafted_note import drafted
 from services.invoicing.domain.invoice import Invoice
 from services.invoicing.peers import Peers
 

@@ -9,17 +9,9 @@ from datetime import datetime
 from libs.common.money import Money
 from libs.common.postgres import Conn
 from services.invoicing import crediting, store
-from services.invoicing.domain.credit_note import (
-    Balance,
-    Credited,
-    Item,
-    Kind,
-    NoteRequest,
-    NothingToCredit,
-    Reason,
-    drafted,
-    require_owed,
-)
+from services.invoicing.domain.balance import Balance
+from services.invoicing.domain.credit_note import Credited, Item, Kind, NoteRequest, Reason
+from services.invoicing.domain.drafted_note import NothingToCredit, drafted, require_owed
 from services.invoicing.domain.invoice import Invoice, State
 from services.invoicing.domain.line import LineKind
 from services.invoicing.domain.phase import UnusedFee

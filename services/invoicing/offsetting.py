@@ -12,7 +12,8 @@ from libs.common.errors import BillingError
 from libs.common.postgres import Pool
 from services.invoicing import crediting, store
 from services.invoicing.crediting import Till
-from services.invoicing.domain.credit_note import Kind, NothingToCredit
+from services.invoicing.domain.credit_note import Kind
+from services.invoicing.domain.drafted_note import NothingToCredit
 from services.invoicing.domain.invoice import State
 from services.invoicing.store.waiting_offsets import WaitingOffset
 

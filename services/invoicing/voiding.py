@@ -7,7 +7,8 @@ from libs.common.postgres import Conn
 from services.invoicing import store
 from services.invoicing.booking import book_void
 from services.invoicing.crediting import locked, require_not_collected
-from services.invoicing.domain.credit_note import Kind, drafted
+from services.invoicing.domain.credit_note import Kind
+from services.invoicing.domain.drafted_note import drafted
 from services.invoicing.domain.voiding import GivenBack, note_of, require_currency, require_voidable
 from services.invoicing.giving_back import note
 

@@ -11,24 +11,11 @@ from hypothesis import strategies as st
 
 from libs.common.errors import BillingError, FailedPrecondition
 from libs.common.money import Money
+from services.invoicing.domain.balance import Application, Balance, Owed, applied, left_after, with_credits
 from services.invoicing.domain.bill import Bill, totalled
-from services.invoicing.domain.credit_note import (
-    Application,
-    Balance,
-    Credited,
-    CreditNote,
-    Item,
-    Kind,
-    NoteRequest,
-    Owed,
-    Reason,
-    applied,
-    drafted,
-    left_after,
-    voided,
-    with_credits,
-)
+from services.invoicing.domain.credit_note import Credited, CreditNote, Item, Kind, NoteRequest, Reason, voided
 from services.invoicing.domain.discount import Terms, discounted
+from services.invoicing.domain.drafted_note import drafted
 from services.invoicing.domain.invoice import Invoice, PaymentStatus, State
 from services.invoicing.domain.line import Line, LineKind
 from services.invoicing.domain.period import Period

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from libs.common.errors import BillingError, FailedPrecondition, InvalidArgument
 from libs.common.money import Money
 from libs.common.wire import money_out
-from services.invoicing.domain.credit_note import Credited, Kind, drafted
+from services.invoicing.domain.credit_note import Credited, Kind
+from services.invoicing.domain.drafted_note import drafted
 from services.invoicing.domain.voiding import note_of
 from tests.invoicing.test_credit_note import invoice as domain_invoice
 from tests.invoicing.test_credit_notes import CREDIT, REFUND, bill, billed, create, require_books, wanted

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from services.invoicing.domain.balance import Balance, left_after, with_credits
 from services.invoicing.domain.coupon import AppliedCoupon, left_of
-from services.invoicing.domain.credit_note import Balance, left_after, with_credits
 from services.invoicing.domain.invoice import Invoice
 
 

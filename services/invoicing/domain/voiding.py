@@ -5,16 +5,8 @@ from dataclasses import dataclass, replace
 
 from libs.common.errors import FailedPrecondition, InvalidArgument
 from libs.common.money import Money
-from services.invoicing.domain.credit_note import (
-    Credited,
-    CreditNote,
-    Item,
-    Kind,
-    NoteRequest,
-    Reason,
-    drafted,
-    require_owed,
-)
+from services.invoicing.domain.credit_note import Credited, CreditNote, Item, Kind, NoteRequest, Reason
+from services.invoicing.domain.drafted_note import drafted, require_owed
 from services.invoicing.domain.invoice import Invoice, InvoiceKind
 from services.invoicing.domain.unused_fee import split
 

@@ -8,7 +8,7 @@ import asyncpg
 
 from libs.common.money import Money
 from libs.common.postgres import Conn
-from services.invoicing.domain.credit_note import Application, Balance, Owed
+from services.invoicing.domain.balance import Application, Balance, Owed
 from services.invoicing.domain.invoice import AppliedCredit
 
 _BALANCE = (
