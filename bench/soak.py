@@ -2,7 +2,9 @@
 
 A server process and a worker of metering on a durable Postgres take a steady load: calls of 1,000 events as they
 happen, one in a hundred of them late by up to two days; ten of each call have been sent before, and one call in twenty
-is sent twice. Usage is asked for beside. In the end, usage must be what was sent: else the exit code is 1.
+is sent twice. Usage is asked for beside. In the end usage must be what was sent, folding may never have been behind by
+more than MOST_LAG_SECONDS, and from the middle of the time to its end neither its lag may have grown nor memory by more
+than MOST_GROWTH_MB, a fifth of the time against another: else the exit code is 1.
 
 The rate is 60 % of what a short run at full speed gives, unless `--rate` says otherwise. Memory is that of server and
 worker together, from a tenth of the time on, when what they keep is there.
@@ -42,6 +44,9 @@ SHARE_OF_FULL_SPEED = 0.6
 TEMPLATES = 50
 LATE_PERCENT = 1
 LATE_SECONDS = 2 * 86_400
+MOST_GROWTH_MB = 20
+MOST_LAG_SECONDS = 30
+LAG_SLACK_SECONDS = 1
 METERS = ("requests", "input_tokens", "output_tokens")
 
 
@@ -58,6 +63,12 @@ class Figures:
     events: int
     duplicates: int
     wrong_subscriptions: int
+    memory_is_flat: bool
+    lag_is_bounded: bool
+
+    @property
+    def is_sound(self) -> bool:
+        return self.memory_is_flat and self.lag_is_bounded and not self.wrong_subscriptions
 
 
 class Traffic:
@@ -200,7 +211,15 @@ async def _measure(
         events=soak.accepted,
         duplicates=soak.duplicates,
         wrong_subscriptions=await soak.wrong_subscriptions(),
+        memory_is_flat=_growth(memory) <= MOST_GROWTH_MB,
+        lag_is_bounded=max(lags) <= MOST_LAG_SECONDS and _growth(lags) <= LAG_SLACK_SECONDS,
     )
+
+
+def _growth(values: Sequence[float]) -> float:
+    """From the median of the fifth in the middle to that of the last one."""
+    fifth = max(1, len(values) // 5)
+    return percentile(values[-fifth:], 50) - percentile(values[2 * fifth : 3 * fifth], 50)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -210,7 +229,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     figures = asyncio.run(measure(options.seconds, options.rate))
     print(json.dumps(asdict(figures)))
-    return 1 if figures.wrong_subscriptions else 0
+    return 0 if figures.is_sound else 1
 
 
 if __name__ == "__main__":

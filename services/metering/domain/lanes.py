@@ -50,12 +50,18 @@ EVENTS = Measure("", (), (), Kept.SUMS)
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """At most MOST_SLOTS measures that differ only in their properties."""
+    """At most MOST_SLOTS measures that differ only in their properties, and the one that has none."""
 
     filters: tuple[DimensionFilter, ...]
     dimensions: tuple[str, ...]
     kept: Kept
     measures: tuple[Measure, ...]
+    counts: Measure | None = None
+
+    @property
+    def slots(self) -> list[tuple[int, Measure]]:
+        """Numbered: 0 is for what just counts events."""
+        return [*([(0, self.counts)] if self.counts else []), *enumerate(self.measures, 1)]
 
 
 def measure_of(meter: Meter) -> Measure | None:
@@ -69,8 +75,10 @@ def lanes(measures: Collection[Measure]) -> list[Lane]:
     alike: dict[tuple[tuple[DimensionFilter, ...], tuple[str, ...], Kept], list[Measure]] = defaultdict(list)
     for measure in measures:
         alike[measure.filters, measure.dimensions, measure.kept].append(measure)
-    return [
-        Lane(*key, tuple(mine[first : first + MOST_SLOTS]))
-        for key, mine in alike.items()
-        for first in range(0, len(mine), MOST_SLOTS)
-    ]
+    found = []
+    for key, mine in alike.items():
+        counts = next((each for each in mine if not each.value_property), None)
+        valued = tuple(each for each in mine if each.value_property)
+        found.append(Lane(*key, valued[:MOST_SLOTS], counts))
+        found += [Lane(*key, valued[at : at + MOST_SLOTS]) for at in range(MOST_SLOTS, len(valued), MOST_SLOTS)]
+    return found

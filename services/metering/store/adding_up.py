@@ -11,7 +11,7 @@ from services.metering.domain.meters import DimensionFilter
 PATTERN = f"^{DECIMAL.pattern}$"
 
 SUMS = ("event_count", "total", "smallest", "largest", "amount", "moment", "latest")
-"""What a bucket holds, and what `added_up` gives for each slot n as event_count_n and so on."""
+"""What a bucket holds, and what `added_up` gives for each slot n, from 0 on, as event_count_n and so on."""
 
 LANE = """
     lane AS MATERIALIZED (
@@ -29,21 +29,24 @@ ADMITTED = """
     ))
 """
 
-_TEXT = "properties ->> measured[%(n)s] AS text_%(n)s, measured[%(n)s] AS measured_%(n)s"
+_TEXT = ", properties ->> measured[%(n)s] AS text_%(n)s"
 
 # A whole number is plainly one without the regular expression, which takes longer than all the rest.
 _VALUE = f"""
-    CASE
-        WHEN measured_%(n)s = '' THEN 1
+    , CASE
         WHEN translate(text_%(n)s, '0123456789', '') = '' AND length(text_%(n)s) BETWEEN 1 AND 26
             OR text_%(n)s ~ '{PATTERN}'
         THEN text_%(n)s::numeric
     END AS value_%(n)s
 """
 _SLOT = """
-    count(value_%(n)s) AS event_count_%(n)s, sum(value_%(n)s) AS total_%(n)s, min(value_%(n)s) AS smallest_%(n)s,
+    , count(value_%(n)s) AS event_count_%(n)s, sum(value_%(n)s) AS total_%(n)s, min(value_%(n)s) AS smallest_%(n)s,
     max(value_%(n)s) AS largest_%(n)s, sum(amount) FILTER (WHERE value_%(n)s IS NOT NULL) AS amount_%(n)s,
     %(moment)s AS moment_%(n)s, %(latest)s AS latest_%(n)s
+"""
+_EVENTS = """
+    count(*) AS event_count_0, count(*)::numeric AS total_0, 1::numeric AS smallest_0, 1::numeric AS largest_0,
+    sum(amount) AS amount_0, NULL::numeric AS moment_0, NULL::text[] AS latest_0
 """
 _MOMENT = f"sum(value_%(n)s * extract(epoch FROM event_time)) FILTER (WHERE kept = '{Kept.MOMENTS}')"
 _LATEST = f"""
@@ -60,6 +63,7 @@ class Shape:
     slots: int
     dimensions: int
     kept: frozenset[Kept]
+    is_filtered: bool
 
 
 def shape(lanes: Sequence[Lane]) -> Shape:
@@ -67,6 +71,7 @@ def shape(lanes: Sequence[Lane]) -> Shape:
         max(len(each.measures) for each in lanes),
         max(len(each.dimensions) for each in lanes),
         frozenset(each.kept for each in lanes),
+        any(each.filters for each in lanes),
     )
 
 
@@ -101,9 +106,9 @@ def added_up(shape: Shape, source: str, condition: str, /, *, with_sequence: boo
     """
     slots = [{"n": n} for n in range(1, shape.slots + 1)]
     divided = "".join(f", d_{n}" for n in range(1, shape.dimensions + 1))
-    texts = ", ".join(_TEXT % n for n in slots)
-    values = ", ".join(_VALUE % n for n in slots)
-    sums = ", ".join(
+    texts = "".join(_TEXT % n for n in slots)
+    values = "".join(_VALUE % n for n in slots)
+    sums = _EVENTS + "".join(
         _SLOT
         % {
             **n,
@@ -121,9 +126,9 @@ def added_up(shape: Shape, source: str, condition: str, /, *, with_sequence: boo
     looked_up = "".join(f", properties ->> dimensions[{n}] AS d_{n}" for n in range(1, shape.dimensions + 1))
     return f"""
         SELECT {named}, {sums} FROM (
-            SELECT {named}, {seen}, {values} FROM (
-                SELECT {computed}, lane_no{looked_up}, {seen}, {texts}
-                FROM {source} WHERE {condition} AND {ADMITTED}
+            SELECT {named}, {seen}{values} FROM (
+                SELECT {computed}, lane_no{looked_up}, {seen}{texts}
+                FROM {source} WHERE {condition} AND {ADMITTED if shape.is_filtered else "true"}
                 OFFSET 0
             ) AS looked_up OFFSET 0
         ) AS valued

@@ -117,7 +117,7 @@ class _Plan:
         for row in rows:
             lane, asked = self.lanes[row[1]], self._asked[row[0]]
             properties = dict(zip(lane.dimensions, row[2:], strict=False))
-            for slot, measure in enumerate(lane.measures):
+            for slot, measure in lane.slots:
                 first = 2 + width + slot * len(SUMS)
                 if row[first]:
                     values = tuple(properties[name] for name in measure.dimensions)

@@ -154,7 +154,7 @@ def _statement(shape: Shape, events: str, condition: str, widest: str) -> str:
 
 
 def _rows(shape: Shape) -> str:
-    return ", ".join(f"({n}, {', '.join(f'{each}_{n}' for each in SUMS)})" for n in range(1, shape.slots + 1))
+    return ", ".join(f"({n}, {', '.join(f'{each}_{n}' for each in SUMS)})" for n in range(shape.slots + 1))
 
 
 def _cell(shape: Shape) -> str:

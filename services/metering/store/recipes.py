@@ -88,9 +88,7 @@ def _recipes(rollups: Mapping[tuple[str, str], Sequence[Rollup]]) -> Recipes:
         numbered = list(enumerate(lanes(by_measure), len(every)))
         recipes.append((recipe_no, numbered))
         slots += [
-            _slot(lane_no, slot, by_measure[measure])
-            for lane_no, lane in numbered
-            for slot, measure in enumerate(lane.measures, 1)
+            _slot(lane_no, slot, by_measure[measure]) for lane_no, lane in numbered for slot, measure in lane.slots
         ]
         every += [lane for _, lane in numbered]
     numbers = {name: recipe_no for recipe_no, name in enumerate(rollups)}
