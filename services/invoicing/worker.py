@@ -30,6 +30,7 @@ from services.invoicing.domain.run import (
     BILL,
     CONCLUDE,
     HAND_OVER,
+    PROVE,
     REFUND,
     REPLAY,
     TELL_METERING,
@@ -46,6 +47,7 @@ from services.invoicing.peers import Peers
 from services.invoicing.prepaid import PrepaidCredit
 from services.invoicing.prepaid import give_back as give_back_prepaid
 from services.invoicing.progressive_billing import bill_passed
+from services.invoicing.proving import begin_proofs, prove_some
 from services.invoicing.replaying import begin_replays, replay_some
 from services.invoicing.telling import tell_billed, tell_clocks
 from services.invoicing.walking import step
@@ -97,6 +99,7 @@ class Biller:
             TELL_METERING: self.tell_metering,
             REPLAY: self.replay,
             CONCLUDE: self.conclude,
+            PROVE: self.prove,
         }
 
     async def bill(self) -> bool:
@@ -273,6 +276,12 @@ class Biller:
         if self._replay_sample > 0:
             await begin_replays(self._pool, self._clock(), self._replay_sample)
         return await replay_some(self._pool, self._peers, self._clock, self._lease)
+
+    async def prove(self) -> bool:
+        """Compare some documents with the ledger."""
+        now = self._clock()
+        await begin_proofs(self._pool, now)
+        return await prove_some(self._pool, now, self._lease)
 
 
 async def _some_at_once(work: Sequence[Callable[[], Awaitable[bool]]]) -> list[bool]:

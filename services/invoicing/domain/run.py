@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-BILL, HAND_OVER, REFUND, TELL_METERING, REPLAY = "bill", "hand_over", "refund", "tell_metering", "replay"
-CONCLUDE = "conclude"
+BILL, HAND_OVER, REFUND, CONCLUDE = "bill", "hand_over", "refund", "conclude"
+TELL_METERING, REPLAY, PROVE = "tell_metering", "replay", "prove"
 """The worker's sweeps, by the names that the alarm rings."""
 
 MAX_RETRY_DELAY = timedelta(minutes=5)
