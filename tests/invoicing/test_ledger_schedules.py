@@ -4,7 +4,7 @@ from datetime import date, timedelta
 from fractions import Fraction
 from itertools import pairwise
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.invoicing.domain.ledger.earning import Earning, changed, whole
@@ -14,6 +14,7 @@ OPEN, END = date(2000, 1, 1), date(2025, 1, 1)
 days = st.dates(date(2023, 10, 1), date(2024, 3, 1))
 
 
+@settings(deadline=None)
 @given(st.integers(-(10**12), 10**12), st.integers(1, 400), days)
 def test_the_days_of_a_schedule_add_up_and_none_is_off_by_a_cent(amount: int, count: int, first: date) -> None:
     schedule = Earning(0, amount, first, count, first, OPEN)
@@ -24,6 +25,7 @@ def test_the_days_of_a_schedule_add_up_and_none_is_off_by_a_cent(amount: int, co
     assert all(step >= 0 for step in steps) if amount >= 0 else all(step <= 0 for step in steps)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10**6), st.integers(1, 100), days, st.lists(st.tuples(st.integers(-(10**6), 10**6), days)))
 def test_a_change_moves_nothing_that_was_earned_before_and_is_whole_in_the_end(
     amount: int, count: int, first: date, changes: list[tuple[int, date]]
@@ -44,6 +46,7 @@ def test_a_change_moves_nothing_that_was_earned_before_and_is_whole_in_the_end(
     assert sum(each.earned(END) for each in earnings) == left
 
 
+@settings(deadline=None)
 @given(st.lists(st.fractions(-1000, 1000), min_size=1, max_size=8), st.integers(-3, 3))
 def test_parts_that_are_rounded_together_add_up(exact: list[Fraction], off: int) -> None:
     total = round(sum(exact)) + off
