@@ -10,15 +10,16 @@ from services.invoicing.domain.invoice import Invoice, State
 from services.invoicing.domain.ledger import collection, correction
 from services.invoicing.domain.ledger.account import Account
 from services.invoicing.domain.ledger.booked import Booked
-from services.invoicing.domain.ledger.booking import DEFAULT_ENTITY, Booking
+from services.invoicing.domain.ledger.booking import Booking
 from services.invoicing.domain.ledger.issue import issued
 
 
 async def book_issued(conn: Conn, tenant_id: str, invoice_ids: Sequence[str], now: datetime) -> None:
     """Invoices that are finalized, all at once."""
-    open_from = await store.ledger.open_from(conn, tenant_id, DEFAULT_ENTITY)
     documents = await store.ledger_invoices.issued(conn, tenant_id, invoice_ids)
-    await store.ledger.insert(conn, tenant_id, [issued(each, open_from) for each in documents], now)
+    entities = sorted({each.legal_entity for each in documents})
+    open_from = {each: await store.ledger.open_from(conn, tenant_id, each) for each in entities}
+    await store.ledger.insert(conn, tenant_id, [issued(each, open_from[each.legal_entity]) for each in documents], now)
 
 
 async def book_note(conn: Conn, tenant_id: str, invoice: Invoice, note: CreditNote, now: datetime) -> None:

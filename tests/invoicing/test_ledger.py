@@ -552,8 +552,8 @@ async def test_the_database_earns_as_the_domain_does(shared: World) -> None:
     on = [date(2022, 12, 1) + timedelta(days=draw.randrange(1000)) for _ in rows]
     async with shared.database() as conn:
         found = await conn.fetch(
-            "SELECT earned_by(a, b, c, d, e, f) AS earned FROM unnest($1::date[], $2::bigint[], $3::date[], $4::integer[],"
-            " $5::integer[], $6::date[]) AS e (a, b, c, d, e, f)",
+            "SELECT earned_by(a, b, c, d, e, f) AS earned FROM unnest($1::date[], $2::bigint[], $3::date[],"
+            " $4::integer[], $5::integer[], $6::date[]) AS e (a, b, c, d, e, f)",
             on,
             [each.amount for each in rows],
             [each.first_day for each in rows],

@@ -32,7 +32,6 @@ from services.invoicing.domain.credit_note import (
     NoteRequest,
     Reason,
     drafted,
-    require_voidable,
     voided,
 )
 from services.invoicing.domain.discount import Terms, discounted
@@ -47,6 +46,7 @@ from services.invoicing.domain.ledger.trial_balance import Balance, Earned, tria
 from services.invoicing.domain.line import Line, LineKind
 from services.invoicing.domain.period import Period
 from services.invoicing.domain.tax import Tax
+from services.invoicing.domain.voiding import GivenBack, note_of, require_voidable
 from tests.invoicing.test_credit_note import credited
 
 EPOCH, END = date(2023, 11, 1), date(2025, 1, 1)
@@ -65,7 +65,6 @@ class Document:
     notes: list[CreditNote] = field(default_factory=list)
     refunds: list[int] = field(default_factory=list)
     disputed: int = 0
-    is_written_off: bool = False
     bookings: list[Booking] = field(default_factory=list)
     nets: list[tuple[date, int]] = field(default_factory=list)
 
@@ -141,7 +140,7 @@ class Histories(RuleBasedStateMachine):
         legs = {each.source: dict(each.legs) for each in of.bookings}
         day = max(self.today, of.invoice.issue_date, self.open_from)
         earnings = {each.source: each.earnings for each in of.bookings}
-        return Booked(of.invoice.id, "EUR", legs, earnings, day, self.open_from)
+        return Booked(of.invoice.id, "default", "EUR", legs, earnings, day, self.open_from)
 
     def book(self, of: Document, booking: Booking, net: int = 0) -> None:
         assert booking.source not in {each.source for each in of.bookings}
@@ -179,16 +178,16 @@ class Histories(RuleBasedStateMachine):
         self.documents.append(of)
         tax = (invoice.bill.tax + invoice.bill.included_tax).minor_units
         total, credits_used = invoice.bill.total.minor_units, (invoice.bill.total - due).minor_units
-        what = Issued(invoice.id, "EUR", invoice.issue_date, self.tz, total, credits_used, 0, tax, parts(invoice.bill))
+        what = Issued(
+            invoice.id, "EUR", "default", invoice.issue_date, self.tz, total, credits_used, 0, tax, parts(invoice.bill)
+        )
         self.book(of, issued(what, self.open_from), net_of(invoice.bill))
 
     @precondition(lambda self: self.documents)
     @rule(data=st.data(), kind=st.sampled_from(Kind))
     def a_note_is_made(self, data: Any, kind: Kind) -> None:
         of = self.document(data)
-        refunds = sum(each.total.minor_units for each in of.notes if each.kind is Kind.REFUND)
-        before = credited(of.notes)
-        before = Credited(before.lines, before.taxes, before.discount, before.count, refunds)
+        before = self.credited(of)
         items = []
         for position, line in enumerate(of.invoice.bill.lines):
             left = line.amount.minor_units - before.lines.get(position, 0)
@@ -200,11 +199,17 @@ class Histories(RuleBasedStateMachine):
             note = drafted(of.invoice, before, asked)
         except (FailedPrecondition, InvalidArgument):
             return
+        self.book_note(of, note)
+
+    def credited(self, of: Document) -> Credited:
+        refunds = sum(each.total.minor_units for each in of.notes if each.kind is Kind.REFUND)
+        return replace(credited(of.notes), refunded=refunds)
+
+    def book_note(self, of: Document, note: CreditNote) -> None:
         note = replace(note, id=f"cn_{note.number}")
         of.notes.append(note)
-        after = credited(of.notes).lines
-        booking = correction.noted(self.booked(of), of.invoice, note, after)
-        if kind is Kind.OFFSET:
+        booking = correction.noted(self.booked(of), of.invoice, note, credited(of.notes).lines)
+        if note.kind is Kind.OFFSET:
             of.invoice = replace(of.invoice, offset=of.invoice.offset + note.total)
         self.book(of, booking, -net_of_note(note))
 
@@ -215,14 +220,22 @@ class Histories(RuleBasedStateMachine):
         of, i = data.draw(st.sampled_from(left))
         note = of.notes[i] = voided(of.notes[i])
         booked = self.booked(of)
-        self.book(of, correction.note_voided(booked, note), net_of_note(note) if note.voided == note.total else 0)
+        of_void = of.invoice.state is State.VOIDED
+        again = net_of_note(note) if note.voided == note.total and not of_void else 0
+        self.book(of, correction.note_voided(booked, note, of_void=of_void), again)
 
     @precondition(lambda self: self.documents)
     @rule(data=st.data())
     def an_invoice_is_voided(self, data: Any) -> None:
         of = self.document(data)
+        paid = of.invoice.amount_paid.minor_units
+        credit, refund = (data.draw(st.sampled_from([0, paid // 2, paid - paid // 2, paid])) for _ in range(2))
+        back = GivenBack(Money(credit, "EUR"), Money(refund, "EUR"))
         try:
-            require_voidable(of.invoice, of.notes)
+            require_voidable(of.invoice, of.notes, self.credited(of), back)
+            for kind, amount in ((Kind.REFUND, refund), (Kind.CREDIT, credit)):
+                if (asked := note_of(of.invoice, self.credited(of), kind, Money(amount, "EUR"))) is not None:
+                    self.book_note(of, drafted(of.invoice, self.credited(of), asked))
         except FailedPrecondition:
             return
         for used in of.invoice.credits:
@@ -269,7 +282,6 @@ class Histories(RuleBasedStateMachine):
             of.disputed += change
             legs = collection.disputed(change)
         else:
-            of.is_written_off = True
             legs = collection.written_off(booked.balance(Account.RECEIVABLE))
         self.book(of, booked.booking(f"{what}/x/{len(of.bookings)}", legs))
 
@@ -326,29 +338,30 @@ def balances_of(bookings: list[Booking], day: date) -> list[Balance]:
 def expected(of: Document, booked: Booked) -> dict[Account, int]:
     """By the documents. How much of what is owed is written off, and how deferred revenue is split, the ledger says."""
     invoice, stands = of.invoice, of.invoice.state is State.FINALIZED
-    owed = (invoice.amount_due - invoice.amount_paid).minor_units
+    counted = [each for each in of.notes if each.voided != each.total]
+    back = sum(each.total.minor_units for each in counted if each.kind is not Kind.OFFSET)
+    owed = (invoice.amount_due.minor_units if stands else back) - invoice.amount_paid.minor_units
     lost = booked.balance(Account.BAD_DEBT)
     assert lost >= 0
-    assert not lost or (of.is_written_off and owed >= lost)
-    notes = [each for each in of.notes if each.voided != each.total]
+    assert not lost or owed >= lost
     taxes = invoice.bill.tax + invoice.bill.included_tax
-    noted = sum(tax.amount.minor_units for each in notes for tax in each.taxes)
+    noted = sum(tax.amount.minor_units for each in counted for tax in each.taxes)
     rounding = booked.balance(Account.ROUNDING)
     assert abs(rounding) <= len(of.notes) * 3
     refunds = sum(each.total.minor_units for each in of.notes if each.kind is Kind.REFUND)
     used = sum(each.amount.minor_units for each in invoice.credits) if stands else 0
     return {
-        Account.RECEIVABLE: (owed if stands else 0) - lost,
+        Account.RECEIVABLE: owed - lost,
         Account.BAD_DEBT: lost,
         Account.CASH: invoice.amount_paid.minor_units - sum(of.refunds) - of.disputed,
         Account.DISPUTES: of.disputed,
         Account.REFUNDS_PAYABLE: sum(of.refunds) - refunds,
         Account.CUSTOMER_CREDIT: used
         + sum((each.voided - each.total).minor_units for each in of.notes if each.kind is Kind.CREDIT),
-        Account.FORFEITED_CREDIT: -sum(each.voided.minor_units for each in notes),
+        Account.FORFEITED_CREDIT: -sum(each.voided.minor_units for each in counted),
         Account.TAX_PAYABLE: noted - taxes.minor_units if stands else 0,
         Account.ROUNDING: rounding,
-        Account.DEFERRED_REVENUE: (sum(map(net_of_note, notes)) - net_of(invoice.bill) if stands else 0) - rounding,
+        Account.DEFERRED_REVENUE: (sum(map(net_of_note, counted)) - net_of(invoice.bill) if stands else 0) - rounding,
     }
 
 

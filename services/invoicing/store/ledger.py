@@ -85,13 +85,14 @@ async def booked(conn: Conn, tenant_id: str, invoice_id: str, tenant_now: dateti
     in a closed period.
     """
     head = await conn.fetchrow(
-        "SELECT i.currency, i.issue_date, c.time_zone FROM invoice i"
+        "SELECT i.currency, i.legal_entity_code, i.issue_date, c.time_zone FROM invoice i"
         " JOIN customer c ON c.tenant_id = i.tenant_id AND c.id = i.customer_id WHERE i.tenant_id = $1 AND i.id = $2",
         tenant_id,
         invoice_id,
     )
     assert head is not None, "the invoice is locked"
-    first = await open_from(conn, tenant_id, DEFAULT_ENTITY)
+    legal_entity = head["legal_entity_code"] or DEFAULT_ENTITY
+    first = await open_from(conn, tenant_id, legal_entity)
     legs: dict[str, dict[Account, int]] = {}
     for source, account, amount in await conn.fetch(
         "SELECT source, account, amount_minor FROM ledger_posting WHERE tenant_id = $1 AND invoice_id = $2",
@@ -108,4 +109,4 @@ async def booked(conn: Conn, tenant_id: str, invoice_id: str, tenant_now: dateti
     ):
         earnings.setdefault(source, []).append(Earning(*values))
     day = max(local_date(tenant_now, zone(head["time_zone"])), head["issue_date"], first)
-    return Booked(invoice_id, head["currency"], legs, earnings, day, first)
+    return Booked(invoice_id, legal_entity, head["currency"], legs, earnings, day, first)

@@ -8,6 +8,7 @@ import asyncpg
 
 from libs.common.money import exponent
 from libs.common.postgres import Conn
+from services.invoicing.domain.ledger.booking import DEFAULT_ENTITY
 from services.invoicing.domain.ledger.issue import Issued
 from services.invoicing.domain.ledger.part import TIMINGS, PartKey, apportioned, net
 from services.invoicing.domain.line import LineKind
@@ -21,8 +22,8 @@ async def issued(conn: Conn, tenant_id: str, invoice_ids: Sequence[str]) -> list
     exactly and rounded together.
     """
     rows = await conn.fetch(
-        "SELECT i.id, i.currency, i.issue_date, c.time_zone, i.total_minor, i.credits_minor, i.prepaid_minor,"
-        " i.tax_minor, i.discount_minor, coalesce(t.included, 0)::bigint AS included FROM invoice i"
+        "SELECT i.id, i.currency, i.legal_entity_code, i.issue_date, c.time_zone, i.total_minor, i.credits_minor,"
+        " i.prepaid_minor, i.tax_minor, i.discount_minor, coalesce(t.included, 0)::bigint AS included FROM invoice i"
         " JOIN customer c ON c.tenant_id = i.tenant_id AND c.id = i.customer_id"
         " LEFT JOIN (SELECT invoice_id, sum(amount_minor) AS included FROM invoice_tax"
         "  WHERE tenant_id = $1 AND invoice_id = ANY($2::text[]) AND is_included GROUP BY 1) t ON t.invoice_id = i.id"
@@ -38,6 +39,7 @@ async def issued(conn: Conn, tenant_id: str, invoice_ids: Sequence[str]) -> list
         Issued(
             row["id"],
             row["currency"],
+            row["legal_entity_code"] or DEFAULT_ENTITY,
             row["issue_date"],
             zone(row["time_zone"]),
             row["total_minor"],

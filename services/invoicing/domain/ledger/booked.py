@@ -16,6 +16,7 @@ class Booked:
     """
 
     invoice_id: str
+    legal_entity: str
     currency: str
     legs: Mapping[str, Mapping[Account, int]]
     earnings: Mapping[str, Sequence[Earning]]
@@ -42,4 +43,6 @@ class Booked:
             for each in changed(self.of_part(part), part, change, self.day, self.open_from)
         )
         deferred = {Account.DEFERRED_REVENUE: -sum(changes.values())}
-        return Booking(self.invoice_id, source, self.currency, self.day, {**legs, **deferred}, earnings)
+        return Booking(
+            self.invoice_id, source, self.currency, self.day, {**legs, **deferred}, earnings, self.legal_entity
+        )

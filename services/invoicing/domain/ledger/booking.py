@@ -8,7 +8,7 @@ from services.invoicing.domain.ledger.account import Account
 from services.invoicing.domain.ledger.earning import Earning
 
 DEFAULT_ENTITY = "default"
-"""The legal entity of whoever names none."""
+"""In whose books invoices are that no legal entity has issued."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ class Issued:
 
     invoice_id: str
     currency: str
+    legal_entity: str
     issue_date: date
     tz: ZoneInfo
     total: int
@@ -53,4 +54,5 @@ def issued(invoice: Issued, open_from: date) -> Booking:
             for number, (key, amount) in enumerate(sorted(invoice.parts.items()))
             if amount
         ),
+        invoice.legal_entity,
     )
