@@ -27,6 +27,7 @@ from cli.arguments import (
     drafts,
     events,
     keys,
+    ledger,
     legal_entities,
     meters,
     processors,
@@ -74,6 +75,7 @@ PARTS = (
     credit_notes,
     documents,
     coupons,
+    ledger,
     keys,
 )
 for part in PARTS:
