@@ -11,7 +11,8 @@ async def record(
     await conn.execute(
         "INSERT INTO dispute AS d (tenant_id, id, revision, invoice_id, amount_minor, currency, state)"
         " VALUES ($1, $2, $3, $4, $5, $6, $7)"
-        " ON CONFLICT (tenant_id, id) DO UPDATE SET revision = $3, state = $7 WHERE d.revision < $3",
+        " ON CONFLICT (tenant_id, id) DO UPDATE SET revision = $3, state = $7"
+        " WHERE d.revision < $3 AND d.invoice_id = $4",
         tenant_id,
         dispute_id,
         revision,

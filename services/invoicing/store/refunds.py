@@ -69,7 +69,8 @@ async def record(
     newer = await conn.fetchval(
         "INSERT INTO refund AS r (tenant_id, id, revision, invoice_id, credit_note_id, amount_minor, currency, state,"
         " failure) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
-        " ON CONFLICT (tenant_id, id) DO UPDATE SET revision = $3, state = $8, failure = $9 WHERE r.revision < $3"
+        " ON CONFLICT (tenant_id, id) DO UPDATE SET revision = $3, state = $8, failure = $9"
+        " WHERE r.revision < $3 AND r.invoice_id = $4"
         " RETURNING true",
         tenant_id,
         refund_id,

@@ -22,11 +22,8 @@ class Booking:
     currency: str
     effective: date
     legs: Mapping[Account, int]
-    earnings: tuple[Earning, ...] = ()
-    legal_entity: str = DEFAULT_ENTITY
+    earnings: tuple[Earning, ...]
+    legal_entity: str
 
     def __post_init__(self) -> None:
         assert sum(self.legs.values()) == 0, f"{self.source} of {self.invoice_id} is balanced"
-
-    def __bool__(self) -> bool:
-        return any(self.legs.values()) or bool(self.earnings)
