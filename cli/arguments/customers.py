@@ -106,12 +106,15 @@ def customers_update(
 def customers_erase(
     data: Data,
     customer_id: Id,
+    documents: Annotated[
+        bool, typer.Option("--documents", help="And his documents, which the law may make you keep.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Erase a customer's personal data. The books stay. It can't be undone."""
+    """Erase a customer's personal data. The books stay, and documents unless they are named. It can't be undone."""
     from cli.commands.customers import erase_customer
 
     if not yes:
         typer.confirm(f"Erase the personal data of customer {customer_id} for good?", abort=True)
-    execute(erase_customer(data, customer_id, as_json=as_json))
+    execute(erase_customer(data, customer_id, documents=documents, as_json=as_json))

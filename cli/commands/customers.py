@@ -70,8 +70,8 @@ async def update_customer(data: Path, customer_id: str, fields: Mapping[str, obj
     _say("Changed", changed, as_json=as_json)
 
 
-async def erase_customer(data: Path, customer_id: str, *, as_json: bool) -> None:
-    request = EraseCustomerRequest(request_id=new_request_id(), id=customer_id)
+async def erase_customer(data: Path, customer_id: str, *, documents: bool, as_json: bool) -> None:
+    request = EraseCustomerRequest(request_id=new_request_id(), id=customer_id, erase_documents=documents)
     async with connected_to(data) as services:
         changed = (await services.customers.EraseCustomer(request)).customer
     _say("Erased the personal data of", changed, as_json=as_json)

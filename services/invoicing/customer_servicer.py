@@ -9,6 +9,7 @@ from libs.common.rpc.server import caller
 from libs.common.wire import request_id_in, text_in
 from libs.common.worker import Alarm
 from services.invoicing import convert, store
+from services.invoicing.documenting import Documents
 from services.invoicing.domain.customer import Customer, erased, require_not_erased
 from services.invoicing.domain.moving import moved
 from services.invoicing.domain.run import BILL
@@ -18,8 +19,9 @@ from weir.invoicing.v1.customers_pb2_grpc import CustomerServiceServicer
 
 
 class CustomerServicer(CustomerServiceServicer):
-    def __init__(self, pool: Pool, alarm: Alarm, clock: Clock) -> None:
+    def __init__(self, pool: Pool, documents: Documents, alarm: Alarm, clock: Clock) -> None:
         self._pool = pool
+        self._documents = documents
         self._alarm = alarm
         self._clock = clock
 
@@ -55,6 +57,8 @@ class CustomerServicer(CustomerServiceServicer):
     async def EraseCustomer(self, request: pb.EraseCustomerRequest, context: Context) -> pb.EraseCustomerResponse:
         tenant_id, customer_id = caller().tenant_id, text_in(request.id, "id")
         request_id, request_hash = request_id_in(request.request_id), fingerprint(request)
+        if not request.erase_documents:
+            await self._documents.make_missing(tenant_id, customer_id)
         async with self._pool.acquire() as conn, conn.transaction():
             if (customer := await store.customers.lock(conn, tenant_id, customer_id)) is None:
                 raise customer_not_found(customer_id)
@@ -65,4 +69,6 @@ class CustomerServicer(CustomerServiceServicer):
             else:
                 customer = erased(customer, now)
                 await store.customers.save(conn, tenant_id, customer)
+                if request.erase_documents:
+                    await store.documents.erase(conn, tenant_id, customer_id)
         return pb.EraseCustomerResponse(customer=convert.customer_out(customer))

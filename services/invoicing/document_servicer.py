@@ -1,21 +1,17 @@
 """The RPCs of DocumentService."""
 
-from libs.common.clock import Clock
-from libs.common.postgres import Pool
 from libs.common.rpc.server import caller
 from libs.common.wire import text_in
 from services.invoicing import convert
 from services.invoicing.documenting import Documents
-from services.invoicing.documents.press import Press
-from services.invoicing.peers import Peers
 from services.invoicing.subscribing import Context
 from weir.invoicing.v1 import documents_pb2 as pb
 from weir.invoicing.v1.documents_pb2_grpc import DocumentServiceServicer
 
 
 class DocumentServicer(DocumentServiceServicer):
-    def __init__(self, pool: Pool, peers: Peers, press: Press, clock: Clock) -> None:
-        self._documents = Documents(pool, peers, press, clock)
+    def __init__(self, documents: Documents) -> None:
+        self._documents = documents
 
     async def GetDocument(self, request: pb.GetDocumentRequest, context: Context) -> pb.GetDocumentResponse:
         kind, form = convert.document_asked_in(request.kind, request.format)

@@ -49,21 +49,31 @@ class Documents:
 
     async def file(self, tenant_id: str, kind: DocumentKind, subject_id: str, form: Format) -> File:
         """Raises NotFound and FailedPrecondition as DocumentService.GetDocument says."""
-        says, key, name = await self._asked(tenant_id, kind, subject_id, form)
-        if key is None:
-            return _file(kind, form, name, await self._made(says, form))
-        async with self._pool.acquire() as conn:
-            kept = await store.documents.get(conn, tenant_id, key)
-        if kept is None:
-            made = await self._made(says, form)
-            fresh = Kept(sha256(made).digest(), made)
+        while True:
+            says, key, name = await self._asked(tenant_id, kind, subject_id, form)
+            if key is None:
+                return _file(kind, form, name, await self._made(says, form))
             async with self._pool.acquire() as conn:
-                kept = await store.documents.keep(conn, tenant_id, key, says.buyer.id, fresh, self._clock())
+                kept = await store.documents.get(conn, tenant_id, key)
+            if kept is None:
+                made = await self._made(says, form)
+                fresh = Kept(sha256(made).digest(), made)
+                async with self._pool.acquire() as conn, conn.transaction():
+                    kept = await store.documents.keep(conn, tenant_id, key, says.buyer, fresh, self._clock())
+            if kept is not None:
+                break
         if kept.contents is None:
             raise FailedPrecondition(
                 "DOCUMENT_ERASED", f"customer {says.buyer.id} was erased with his documents", customer_id=says.buyer.id
             )
         return File(kind, form, name, kept.contents, kept.digest)
+
+    async def make_missing(self, tenant_id: str, customer_id: str) -> None:
+        """Keep what was issued to a customer, before nobody knows any more whom it names."""
+        async with self._pool.acquire() as conn:
+            missing = await store.documents.missing(conn, tenant_id, customer_id)
+        for kind, subject_id in missing:
+            await self.file(tenant_id, kind, subject_id, Format.PDF)
 
     async def statement(
         self, tenant_id: str, customer_id: str, first_day: date, last_day: date, currency: str | None

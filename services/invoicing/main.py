@@ -23,6 +23,7 @@ from services.invoicing.credit_note_servicer import CreditNoteServicer
 from services.invoicing.crediting import Till
 from services.invoicing.customer_servicer import CustomerServicer
 from services.invoicing.document_servicer import DocumentServicer
+from services.invoicing.documenting import Documents
 from services.invoicing.documents.press import printing
 from services.invoicing.draft_servicer import DraftServicer
 from services.invoicing.fixed_charge_servicer import FixedChargeServicer
@@ -123,6 +124,7 @@ async def running(settings: Settings, clock: Clock, prepaid: PrepaidCredit | Non
         aclosing(Alarm(settings.redis_url, NAME)) as alarm,
         printing(settings.presses) as press,
     ):
+        documents = Documents(pool, peers, press, clock)
 
         async def ready() -> None:
             async with pool.acquire() as conn:
@@ -132,7 +134,7 @@ async def running(settings: Settings, clock: Clock, prepaid: PrepaidCredit | Non
             add_InvoicingServiceServicer_to_server(InvoicingServicer(pool, peers, alarm, clock), server)
             add_CreditNoteServiceServicer_to_server(CreditNoteServicer(pool, Till(pool, peers, clock), clock), server)
             add_AppliedCouponServiceServicer_to_server(AppliedCouponServicer(pool, peers, clock), server)
-            add_CustomerServiceServicer_to_server(CustomerServicer(pool, alarm, clock), server)
+            add_CustomerServiceServicer_to_server(CustomerServicer(pool, documents, alarm, clock), server)
             add_DraftServiceServicer_to_server(DraftServicer(pool, peers, alarm, clock, prepaid), server)
             add_PlanChangeServiceServicer_to_server(PlanChangeServicer(pool, peers, alarm, clock), server)
             add_CollectionReportServiceServicer_to_server(CollectionReportServicer(pool, clock), server)
@@ -145,7 +147,7 @@ async def running(settings: Settings, clock: Clock, prepaid: PrepaidCredit | Non
             add_LedgerServiceServicer_to_server(LedgerServicer(pool, clock), server)
             add_FixedChargeServiceServicer_to_server(FixedChargeServicer(pool, peers, alarm, clock), server)
             add_LegalEntityServiceServicer_to_server(LegalEntityServicer(pool, press, clock), server)
-            add_DocumentServiceServicer_to_server(DocumentServicer(pool, peers, press, clock), server)
+            add_DocumentServiceServicer_to_server(DocumentServicer(documents), server)
 
         async with serving(settings.listen, SERVICES, register, verifier, ready) as port:
             yield port

@@ -287,6 +287,54 @@ async def test_another_tenants_documents_are_not_there(world: World) -> None:
         await document(acme, "cn_none", NOTE)
 
 
+async def erase(acme: Tenant, *, documents: bool) -> None:
+    request = customers_pb2.EraseCustomerRequest(request_id=new_request_id(), id="globex", erase_documents=documents)
+    await acme.customers.EraseCustomer(request)
+
+
+async def test_erasure_keeps_documents_also_those_that_nobody_asked_for_and_nothing_else(world: World) -> None:
+    acme = await billed(world, "erased")
+    [invoice] = await acme.invoices()
+    moved = invoicing_pb2.Customer(id="globex", address=invoicing_pb2.Address(line1="Seestr. 9"))
+    request = customers_pb2.UpdateCustomerRequest(request_id=new_request_id(), customer=moved)
+    request.update_mask.paths.append("address")
+    await acme.customers.UpdateCustomer(request)
+    await erase(acme, documents=False)
+    said = text(await document(acme, invoice.id))
+    assert "Bahnhofstr. 1" in said
+    async with world.database() as conn:
+        tables = await conn.fetch(
+            "SELECT table_name FROM information_schema.columns WHERE table_schema = 'invoicing'"
+            " AND column_name = 'tenant_id' AND table_name <> 'document'"
+        )
+        assert len(tables) > 10
+        for row in tables:
+            kept = await conn.fetchval(
+                f"SELECT string_agg(t::text, '|') FROM invoicing.{row['table_name']} t WHERE tenant_id = 'erased'"
+            )
+            assert not any(part in (kept or "") for part in ("Bahnhofstr", "Seestr")), row
+    await erase(acme, documents=True)
+    with pytest.raises(FailedPrecondition) as refused:
+        await document(acme, invoice.id)
+    assert refused.value.reason == "DOCUMENT_ERASED"
+    async with world.database() as conn:
+        query = "SELECT count(*), count(contents), count(digest) FROM invoicing.document WHERE tenant_id = 'erased'"
+        assert tuple(await conn.fetchrow(query)) == (1, 0, 1)
+
+
+async def test_a_document_that_is_being_made_is_not_kept_when_its_customer_is_erased_meanwhile(world: World) -> None:
+    acme = await billed(world, "races")
+    [invoice] = await acme.invoices()
+    await asyncio.gather(
+        *(document(acme, invoice.id) for _ in range(3)), erase(acme, documents=True), return_exceptions=True
+    )
+    async with world.database() as conn:
+        rows = await conn.fetch("SELECT contents FROM invoicing.document WHERE tenant_id = 'races'")
+    for row in rows:
+        page = PdfReader(io.BytesIO(row["contents"])).pages[0].extract_text() if row["contents"] else ""
+        assert "Bahnhofstr" not in page
+
+
 async def test_a_template_reads_no_file_and_takes_its_time_from_nobody(world: World) -> None:
     acme = world.tenant("templates")
     await make(acme, WEHR)

@@ -7,6 +7,7 @@ import re
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from importlib.resources import files
 from io import BytesIO
 from pathlib import Path
 
@@ -90,6 +91,16 @@ def test_a_character_that_no_font_has_is_a_box_and_keeps_nobody_from_his_invoice
     assert "Globex □" in reader.pages[0].extract_text()
 
 
+@pytest.mark.parametrize(("number", "language"), list(enumerate(["ja", "ko", "zh", "zh-Hant"])))
+def test_what_is_said_to_be_drawn_is_drawn_by_the_fonts_of_each_language(
+    typesetter: Typesetter, number: int, language: str
+) -> None:
+    buyer = replace(BUYERS["de-DE"], locale=language, name="".join(covered()[number::24]))
+    assert drawable(buyer.name) == buyer.name
+    sheet = making.sheet(replace(invoice("de-DE", 1), buyer=buyer))
+    assert pdf(typesetter, sheet).startswith(b"%PDF-1.7")
+
+
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40))
 @settings(deadline=None, max_examples=40)
 def test_whatever_a_customer_is_called_he_gets_his_invoice(typesetter: Typesetter, name: str) -> None:
@@ -102,6 +113,12 @@ def test_languages_have_the_same_words_with_the_same_blanks() -> None:
     for language, words in languages().items():
         assert {key: set(re.findall(r"{\w+}", text)) for key, text in words.items()} == blanks, language
         assert "".join(words.values()) == drawable("".join(words.values())), language
+
+
+def covered() -> list[str]:
+    text = (files("services.invoicing.documents") / "fonts" / "coverage.txt").read_text("ascii")
+    ranges = (each.split("-") for each in text.split())
+    return [chr(code) for first, last in ranges for code in range(int(first, 16), int(last, 16) + 1)]
 
 
 def drawn(typesetter: Typesetter, sheet: Sheet) -> list[Image.Image]:

@@ -65,7 +65,7 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Buyer:
-    """The customer as he was when the document's books were closed."""
+    """The customer as he was when the document's books were closed, unless he was erased since then."""
 
     id: str
     name: str
@@ -73,6 +73,7 @@ class Buyer:
     tz: ZoneInfo
     address: Address = field(default_factory=Address)
     tax_ids: Mapping[str, str] = field(default_factory=dict)
+    is_erased: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,8 +63,8 @@ async def save(conn: Conn, tenant_id: str, customer: Customer) -> None:
     """What a request has changed of the locked customer. What documents said of it is kept, unless it was erased."""
     if customer.erase_time is None:
         await conn.execute(
-            "INSERT INTO customer_version (tenant_id, customer_id, version, name, locale, address, tax_ids)"
-            " SELECT tenant_id, id, version, name, locale, address, tax_ids FROM customer"
+            "INSERT INTO customer_version (tenant_id, customer_id, version, name, locale, address, tax_ids,"
+            " time_zone) SELECT tenant_id, id, version, name, locale, address, tax_ids, time_zone FROM customer"
             " WHERE tenant_id = $1 AND id = $2",
             tenant_id,
             customer.id,
