@@ -34,6 +34,7 @@ from weir.metering.v1.meters_pb2_grpc import MeterServiceStub
 from weir.metering.v1.reconciliation_pb2_grpc import ReconciliationServiceStub
 from weir.payments.v1.dunning_pb2_grpc import DunningServiceStub
 from weir.payments.v1.manual_payments_pb2_grpc import ManualPaymentServiceStub
+from weir.payments.v1.notices_pb2_grpc import NoticeServiceStub
 from weir.payments.v1.payments_pb2_grpc import PaymentsServiceStub
 from weir.payments.v1.processors_pb2_grpc import ProcessorServiceStub
 from weir.payments.v1.refunds_pb2_grpc import RefundServiceStub
@@ -72,6 +73,7 @@ if TYPE_CHECKING:
     from weir.metering.v1.reconciliation_pb2_grpc import ReconciliationServiceAsyncStub
     from weir.payments.v1.dunning_pb2_grpc import DunningServiceAsyncStub
     from weir.payments.v1.manual_payments_pb2_grpc import ManualPaymentServiceAsyncStub
+    from weir.payments.v1.notices_pb2_grpc import NoticeServiceAsyncStub
     from weir.payments.v1.payments_pb2_grpc import PaymentsServiceAsyncStub
     from weir.payments.v1.processors_pb2_grpc import ProcessorServiceAsyncStub
     from weir.payments.v1.refunds_pb2_grpc import RefundServiceAsyncStub
@@ -239,6 +241,10 @@ class Connection:
     @property
     def refunds(self) -> "RefundServiceAsyncStub":
         return RefundServiceStub(self._channel("payments"))
+
+    @property
+    def notices(self) -> "NoticeServiceAsyncStub":
+        return NoticeServiceStub(self._channel("payments"))
 
     @property
     def routing(self) -> "RoutingServiceAsyncStub":

@@ -61,7 +61,7 @@ class Dunning:
             final_plan_code=policy.final_plan_code,
         )
         if await dunning.insert(conn, campaign, plan(policy, now)):
-            await self._notice(conn, campaign, "dunning.begun", now)
+            await dunning.tell(conn, campaign, "dunning.begun", now)
             log.info("dunning begun", tenant=tenant_id, payment=payment_id, campaign=campaign.id)
 
     async def go_on(self, claimed: Campaign) -> None:
@@ -103,7 +103,7 @@ class Dunning:
                         return now + OUTCOME_GRACE
                     await dunning.conclude_step(conn, campaign, replace(step, state=StepState.DONE))
                     await dunning.exhaust(conn, campaign, now)
-                    await self._notice(conn, campaign, "dunning.exhausted", now)
+                    await dunning.tell(conn, campaign, "dunning.exhausted", now)
         return None
 
     async def _remind(self, conn: Conn, campaign: Campaign, step: Step, now: datetime) -> None:
@@ -118,16 +118,8 @@ class Dunning:
             create_time=now,
         )
         await messages.insert(conn, message)
-        await self._notice(conn, campaign, "dunning.reminder", now)
+        await dunning.tell(conn, campaign, "dunning.reminder", now)
         await dunning.conclude_step(conn, campaign, replace(step, state=StepState.DONE, note=message.id))
-
-    async def _notice(self, conn: Conn, campaign: Campaign, kind: str, now: datetime) -> None:
-        body = {
-            "campaign_id": campaign.id,
-            "invoice_id": campaign.invoice_id,
-            "final_action": campaign.final_action,
-        }
-        await messages.notice(conn, campaign.tenant_id, kind, campaign.payment_id, body, now)
 
 
 async def _obstacle(conn: Conn, payment: Payment, now: datetime) -> str:

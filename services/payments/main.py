@@ -15,7 +15,7 @@ from libs.common.rpc.client import channel
 from libs.common.rpc.server import serving, until_signal
 from libs.common.settings import SettingsError, env, load
 from libs.common.worker import Alarm, run_worker
-from services.payments import webhook
+from services.payments import notifying, webhook
 from services.payments.accounts import Accounts, Connector
 from services.payments.collection import Collection
 from services.payments.collection_servicer import CollectionServicer
@@ -27,6 +27,8 @@ from services.payments.hearing import Hearing
 from services.payments.inbox import CatchingUp
 from services.payments.intake import Intake
 from services.payments.mail import MailServer
+from services.payments.notice_servicer import NoticeServicer
+from services.payments.notifying import Notifying
 from services.payments.pace import Pace
 from services.payments.payment_request_servicer import PaymentRequestServicer
 from services.payments.processor_servicer import ProcessorServicer
@@ -54,6 +56,7 @@ from weir.payments.v1 import (
     disputes_pb2,
     dunning_pb2,
     manual_payments_pb2,
+    notices_pb2,
     payment_requests_pb2,
     payments_pb2,
     processors_pb2,
@@ -65,6 +68,7 @@ from weir.payments.v1.collections_pb2_grpc import add_CollectionServiceServicer_
 from weir.payments.v1.disputes_pb2_grpc import add_DisputeServiceServicer_to_server
 from weir.payments.v1.dunning_pb2_grpc import add_DunningServiceServicer_to_server
 from weir.payments.v1.manual_payments_pb2_grpc import add_ManualPaymentServiceServicer_to_server
+from weir.payments.v1.notices_pb2_grpc import add_NoticeServiceServicer_to_server
 from weir.payments.v1.payment_requests_pb2_grpc import add_PaymentRequestServiceServicer_to_server
 from weir.payments.v1.payments_pb2_grpc import add_PaymentsServiceServicer_to_server
 from weir.payments.v1.processors_pb2_grpc import add_ProcessorServiceServicer_to_server
@@ -83,6 +87,7 @@ SERVICES = (
     disputes_pb2.DESCRIPTOR.services_by_name["DisputeService"].full_name,
     dunning_pb2.DESCRIPTOR.services_by_name["DunningService"].full_name,
     payment_requests_pb2.DESCRIPTOR.services_by_name["PaymentRequestService"].full_name,
+    notices_pb2.DESCRIPTOR.services_by_name["NoticeService"].full_name,
     routing_pb2.DESCRIPTOR.services_by_name["RoutingService"].full_name,
 )
 STRIPE_API_URL = "https://api.stripe.com"
@@ -160,6 +165,7 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[Ports]:
             add_DunningServiceServicer_to_server(DunningServicer(pool, clock), server)
             add_RoutingServiceServicer_to_server(RoutingServicer(pool, clock), server)
             add_DisputeServiceServicer_to_server(DisputeServicer(pool), server)
+            add_NoticeServiceServicer_to_server(NoticeServicer(pool, vault, alarm, clock), server)
             add_ReceiptServiceServicer_to_server(ReceiptServicer(pool), server)
             add_ProcessorServiceServicer_to_server(ProcessorServicer(pool, vault, saving, clock), server)
 
@@ -188,6 +194,7 @@ async def sweeping(settings: WorkerSettings, clock: Clock, pace: Pace) -> AsyncI
         await create_pool(settings.dsn, max_size=WORKER_CONNECTIONS, sessions=False) as pool,
         _processors(settings) as connectors,
         channel(settings.invoicing_target) as invoicing,
+        notifying.client() as http,
     ):
         await rewrap(pool, vault)
         accounts = Accounts(pool, vault, connectors)
@@ -203,6 +210,7 @@ async def sweeping(settings: WorkerSettings, clock: Clock, pace: Pace) -> AsyncI
             saving=saving,
             dunning=Dunning(pool, clock),
             reminding=Reminding(pool, InvoicingServiceStub(invoicing), issuer, _mail_server(settings), clock, pace),
+            notifying=Notifying(pool, vault, http, clock),
             reporting=Reporting(pool, InvoicingServiceStub(invoicing), reports, issuer, clock, pace),
             clock=clock,
             pace=pace,

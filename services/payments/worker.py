@@ -15,19 +15,32 @@ from services.payments.domain.attempt import Attempt
 from services.payments.domain.dunning import Campaign
 from services.payments.domain.message import Message
 from services.payments.domain.method import PaymentMethod, ProcessorAccount
+from services.payments.domain.notice import Delivery
 from services.payments.domain.payment import Payment
 from services.payments.domain.refund import Refund
 from services.payments.domain.webhook import WebhookEvent
 from services.payments.dunning import Dunning
 from services.payments.hearing import Hearing
 from services.payments.inbox import CatchingUp
+from services.payments.notifying import Notifying
 from services.payments.pace import Pace
 from services.payments.providers import ProcessorUnavailable
 from services.payments.refunding import Refunding
 from services.payments.reminding import Reminding
 from services.payments.reporting import Reporting
 from services.payments.saving import Saving
-from services.payments.store import accounts, attempts, disputes, dunning, events, messages, methods, payments, refunds
+from services.payments.store import (
+    accounts,
+    attempts,
+    disputes,
+    dunning,
+    events,
+    messages,
+    methods,
+    notices,
+    payments,
+    refunds,
+)
 from services.payments.store.disputes import DisputeReport
 from services.payments.store.dunning import CampaignReport
 from services.payments.store.payments import Report
@@ -51,6 +64,7 @@ class Sweeps:
     saving: Saving
     dunning: Dunning
     reminding: Reminding
+    notifying: Notifying
     reporting: Reporting
     clock: Clock
     pace: Pace
@@ -69,6 +83,7 @@ class Sweeps:
             "remind": self.remind,
             "dunning_report": self.dunning_report,
             "dispute_report": self.dispute_report,
+            "notify": self.notify,
         }
 
     async def charge(self) -> bool:
@@ -147,6 +162,12 @@ class Sweeps:
             return await disputes.claim_reports(conn, self.clock(), self.pace.lease, limit)
 
         return await self._work(claim, self.reporting.dispute)
+
+    async def notify(self) -> bool:
+        async def claim(conn: Conn, limit: int) -> Sequence[Delivery]:
+            return await notices.claim(conn, self.clock(), self.pace.lease, limit)
+
+        return await self._work(claim, self.notifying.deliver)
 
     async def _save(self, method: PaymentMethod) -> None:
         try:

@@ -105,3 +105,17 @@ rules:
     rules.write_text("rules: [{code: x, target: []}]")
     code, _, err = await weir("payments", "route", "set", str(rules))
     assert (code, err.count("\n"), "rule 1" in err) == (1, 1, True)
+
+
+async def test_endpoints_of_notices_are_added_and_listed(weir: Weir) -> None:
+    made = await weir.json("notices", "add", "https://shop.example/hook", "--type", "dunning.exhausted")
+    assert made["secret"].startswith("whsec_")
+    endpoint = made["notice_endpoint"]["id"]
+    code, out, _ = await weir("notices", "list")
+    assert (code, "https://shop.example/hook" in out, "dunning.exhausted" in out) == (0, True, True)
+    code, out, _ = await weir("notices", "deliveries", endpoint)
+    assert (code, out.strip()) == (0, "Nothing was to be delivered yet.")
+    assert (await weir.json("notices", "rotate", endpoint))["secret"] != made["secret"]
+    code, _, err = await weir("notices", "retry", endpoint, "ntc_1")
+    assert (code, "NOTICE_DELIVERY_NOT_FOUND" in err) == (1, True)
+    assert (await weir("notices", "delete", endpoint))[0] == 0

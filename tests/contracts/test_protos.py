@@ -33,6 +33,8 @@ REPEATABLE = {
     "RecordDispute": "an older revision changes nothing",
     "RecordFinalAction": "a campaign ends once",
     "RecordRefund": "an older revision changes nothing",
+    "DeleteNoticeEndpoint": "one that is deleted is not found",
+    "RetryNoticeDelivery": "receivers know a notice by its id",
     "DeleteAlert": "a deleted alert stays as it is",
     "RestoreMonth": "a month that is restored already is held for longer",
     "SetBilledUntil": "an earlier time changes nothing",

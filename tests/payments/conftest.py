@@ -32,7 +32,10 @@ def payments_database(postgres: Postgres, template: dict[str, str]) -> Database:
 
 @pytest.fixture
 async def database(payments_database: Database) -> Database:
-    tables = "processor_account, payment, payment_request, receipt_counter, dunning_policy, notice, routing_policy"
+    tables = (
+        "processor_account, payment, payment_request, receipt_counter, dunning_policy, notice, notice_endpoint,"
+        " routing_policy"
+    )
     await _execute(payments_database.dsns["payments"], f"TRUNCATE {tables} CASCADE")
     return payments_database
 

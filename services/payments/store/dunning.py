@@ -24,6 +24,7 @@ from services.payments.domain.dunning import (
     StepState,
 )
 from services.payments.domain.payment import Payment
+from services.payments.store import notices
 
 _CAMPAIGN = (
     "c.tenant_id, c.id, c.payment_id, c.state, c.final_action, c.start_time, c.end_time, c.revision, c.final_plan_code"
@@ -228,6 +229,16 @@ async def steps_of(conn: Conn, tenant_id: str, campaign_id: str) -> Sequence[Ste
     return [_step(row) for row in rows]
 
 
+async def tell(conn: Conn, campaign: Campaign, kind: str, now: datetime) -> None:
+    """The tenant's endpoints of what has happened."""
+    body = {
+        "campaign_id": campaign.id,
+        "invoice_id": campaign.invoice_id,
+        "final_action": campaign.final_action,
+    }
+    await notices.insert(conn, campaign.tenant_id, kind, campaign.payment_id, body, now)
+
+
 async def conclude_step(conn: Conn, campaign: Campaign, step: Step) -> None:
     await conn.execute(
         """
@@ -275,6 +286,8 @@ async def end(conn: Conn, payment: Payment, state: CampaignState, now: datetime)
         """,
         payment.tenant_id, campaign_id, state.lower(),
     )  # fmt: skip
+    if (ended := await find(conn, payment.tenant_id, campaign_id)) is not None:
+        await tell(conn, ended, f"dunning.{state.lower()}", now)
     if state is CampaignState.STOPPED:
         await conn.execute(
             "UPDATE payment SET campaign_id = NULL WHERE tenant_id = $1 AND id = $2", payment.tenant_id, payment.id

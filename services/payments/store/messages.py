@@ -1,9 +1,8 @@
-"""message and notice: what customers and, by outgoing webhooks, tenants are to be told."""
+"""message: what customers are to be told."""
 
 # ruff: noqa: S608 what is interpolated is the list of columns below
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from libs.common.postgres import Conn
@@ -64,14 +63,4 @@ async def postpone(conn: Conn, message: Message, error: str, due_time: datetime)
     await conn.execute(
         "UPDATE message SET due_time = $4, error = $3 WHERE tenant_id = $1 AND id = $2 AND state = 'WAITING'",
         message.tenant_id, message.id, error, due_time,
-    )  # fmt: skip
-
-
-async def notice(
-    conn: Conn, tenant_id: str, kind: str, payment_id: str, body: Mapping[str, str], now: datetime
-) -> None:
-    """What an outgoing webhook is to tell."""
-    await conn.execute(
-        "INSERT INTO notice (tenant_id, type, payment_id, body, create_time) VALUES ($1, $2, $3, $4, $5)",
-        tenant_id, kind, payment_id, json.dumps(body), now,
     )  # fmt: skip
