@@ -35,6 +35,7 @@ from weir.metering.v1.reconciliation_pb2_grpc import ReconciliationServiceStub
 from weir.payments.v1.dunning_pb2_grpc import DunningServiceStub
 from weir.payments.v1.manual_payments_pb2_grpc import ManualPaymentServiceStub
 from weir.payments.v1.notices_pb2_grpc import NoticeServiceStub
+from weir.payments.v1.payment_pages_pb2_grpc import PaymentPageServiceStub
 from weir.payments.v1.payments_pb2_grpc import PaymentsServiceStub
 from weir.payments.v1.processors_pb2_grpc import ProcessorServiceStub
 from weir.payments.v1.refunds_pb2_grpc import RefundServiceStub
@@ -74,6 +75,7 @@ if TYPE_CHECKING:
     from weir.payments.v1.dunning_pb2_grpc import DunningServiceAsyncStub
     from weir.payments.v1.manual_payments_pb2_grpc import ManualPaymentServiceAsyncStub
     from weir.payments.v1.notices_pb2_grpc import NoticeServiceAsyncStub
+    from weir.payments.v1.payment_pages_pb2_grpc import PaymentPageServiceAsyncStub
     from weir.payments.v1.payments_pb2_grpc import PaymentsServiceAsyncStub
     from weir.payments.v1.processors_pb2_grpc import ProcessorServiceAsyncStub
     from weir.payments.v1.refunds_pb2_grpc import RefundServiceAsyncStub
@@ -245,6 +247,10 @@ class Connection:
     @property
     def notices(self) -> "NoticeServiceAsyncStub":
         return NoticeServiceStub(self._channel("payments"))
+
+    @property
+    def payment_pages(self) -> "PaymentPageServiceAsyncStub":
+        return PaymentPageServiceStub(self._channel("payments"))
 
     @property
     def routing(self) -> "RoutingServiceAsyncStub":

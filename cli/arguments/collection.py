@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from cli.arguments.billing import payments
 from cli.arguments.options import Data, Json, execute
 
 refunds = typer.Typer(help="Money given back.")
@@ -29,6 +30,7 @@ Segment = Annotated[
 def add_to(root: typer.Typer) -> None:
     root.add_typer(refunds, name="refunds")
     root.add_typer(dunning, name="dunning")
+    payments.command("refund")(refunds_create)
 
 
 @refunds.command("create")

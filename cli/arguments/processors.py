@@ -1,4 +1,4 @@
-"""Arguments of `weir payments connect` and `weir payments setup-page`."""
+"""Arguments of `weir payments connect`, and of the processors' pages."""
 
 from typing import Annotated
 
@@ -14,6 +14,8 @@ def add_to(_: typer.Typer) -> None:
     """They belong to `weir payments`, which is there already."""
     payments.command("connect")(payments_connect)
     payments.command("setup-page")(payments_setup_page)
+    payments.command("page")(payments_page)
+    payments.command("close-page")(payments_close_page)
 
 
 def payments_connect(
@@ -60,12 +62,39 @@ def payments_connect(
     execute(connect(data, processor, account or processor, keys, as_json=as_json))
 
 
+ReturnUrl = Annotated[str, typer.Option(help="Where the customer goes afterwards.")]
+
+
+def payments_page(
+    data: Data,
+    invoice: Annotated[str, typer.Argument(metavar="INVOICE", help="The invoice's id.")],
+    account: Annotated[str, typer.Option("--account", help="The processor account that is paid to.")] = "stripe",
+    return_url: ReturnUrl = "https://example.com/",
+    as_json: Json = False,
+) -> None:
+    """Make a page of the processor's on which a customer pays an invoice, or authenticates its charge."""
+    from cli.commands.processors import make_payment_page
+
+    execute(make_payment_page(data, invoice, account, return_url, as_json=as_json))
+
+
+def payments_close_page(
+    data: Data,
+    page: Annotated[str, typer.Argument(metavar="PAGE", help="The page's id.")],
+    as_json: Json = False,
+) -> None:
+    """End a page, so that nobody can pay on it any more."""
+    from cli.commands.processors import close_payment_page
+
+    execute(close_payment_page(data, page, as_json=as_json))
+
+
 def payments_setup_page(
     data: Data,
     customer: Annotated[str, typer.Argument(metavar="CUSTOMER", help="Whose method it will be.")],
     account: Annotated[str, typer.Option("--account", help="The processor account that keeps it.")] = "stripe",
     currency: Annotated[str, typer.Option(help="What is going to be charged.")] = "EUR",
-    return_url: Annotated[str, typer.Option(help="Where the customer goes afterwards.")] = "https://example.com/",
+    return_url: ReturnUrl = "https://example.com/",
     as_json: Json = False,
 ) -> None:
     """Make a page of the processor's on which a customer saves a method."""

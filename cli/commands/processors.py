@@ -1,12 +1,13 @@
-"""`weir payments connect` and `weir payments setup-page`."""
+"""`weir payments connect`, and the processors' pages."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
 from cli.connection import connected_to, new_request_id
 from cli.errors import CliError
-from cli.output import as_dict, console, print_json
+from cli.output import as_dict, console, instant, print_json, state
 from cli.sandbox_account import connect_sandbox, create_request
+from weir.payments.v1.payment_pages_pb2 import ClosePaymentPageRequest, CreatePaymentPageRequest, PaymentPage
 from weir.payments.v1.processors_pb2 import CreateSetupPageRequest
 
 KEYS: Mapping[str, tuple[str, ...]] = {
@@ -56,3 +57,28 @@ async def make_setup_page(
         print_json({"url": page.url})
     else:
         console.print(f"{customer_id} saves a method at {page.url}", markup=False)
+
+
+async def make_payment_page(data: Path, invoice_id: str, account_id: str, return_url: str, *, as_json: bool) -> None:
+    async with connected_to(data) as services:
+        request = CreatePaymentPageRequest(
+            request_id=new_request_id(),
+            invoice_id=invoice_id,
+            processor_account_id=account_id,
+            return_url=return_url,
+        )
+        page = (await services.payment_pages.CreatePaymentPage(request)).payment_page
+    if as_json:
+        print_json({"payment_page": as_dict(page)})
+    else:
+        told = f"{invoice_id} is paid at {page.url} until {instant(page.expire_time)} ({page.id})"
+        console.print(told, markup=False, soft_wrap=True)
+
+
+async def close_payment_page(data: Path, page_id: str, *, as_json: bool) -> None:
+    async with connected_to(data) as services:
+        page = (await services.payment_pages.ClosePaymentPage(ClosePaymentPageRequest(id=page_id))).payment_page
+    if as_json:
+        print_json({"payment_page": as_dict(page)})
+    else:
+        console.print(f"{page.id} is {state(PaymentPage.State, page.state)}.", markup=False)

@@ -28,11 +28,12 @@ from services.payments.domain.attempt import (
     advance,
     idempotency_key,
 )
+from services.payments.domain.page import CLOSED_CODE as PAGE_CLOSED
 from services.payments.domain.payment import CANCELABLE, Payment, PaymentState, after_attempt, delay
 from services.payments.pace import Pace
 from services.payments.providers import Charge, Processor, ProcessorUnavailable, Sighting
 from services.payments.routing import Route
-from services.payments.store import attempts, methods, payments, receipts
+from services.payments.store import attempts, methods, payment_pages, payments, receipts
 
 log = structlog.get_logger()
 
@@ -95,6 +96,10 @@ class Collection:
 
     async def resolve(self, attempt: Attempt) -> None:
         """Learn what has become of a claimed attempt, by asking about it or by repeating the very same request."""
+        if attempt.is_open_page:
+            if not await self._page_is_over(attempt):
+                await self.record(attempt, Unknown("somebody seems to have paid on the page"))
+            return
         processor = await self.accounts.get(attempt.tenant_id, attempt.processor_account_id)
         try:
             if attempt.reference:
@@ -111,8 +116,12 @@ class Collection:
         """Whether the payment's last attempt can never succeed any more, so that the next one may begin."""
         async with self.pool.acquire() as conn:
             last = await attempts.find_last(conn, payment.tenant_id, payment.id)
-        if last is None or last.state is AttemptState.SUCCEEDED or not last.reference:
-            return last is None or last.state in CLOSED
+        if last is None or last.state is AttemptState.SUCCEEDED:
+            return True
+        if last.is_open_page:
+            return await self._page_is_over(last)
+        if not last.reference:
+            return last.state in CLOSED
         processor = await self.accounts.get(last.tenant_id, last.processor_account_id)
         try:
             outcome = await processor.cancel(last.reference)
@@ -121,6 +130,28 @@ class Collection:
             return False
         await self.record(last, outcome)
         return isinstance(outcome, Declined)
+
+    async def close_page(self, attempt: Attempt) -> bool:
+        """Whether nobody has paid on the page of `attempt`, nor can any more. Where somebody may have, the charge is
+        looked for. Raises ProcessorUnavailable.
+        """
+        processor = await self.accounts.get(attempt.tenant_id, attempt.processor_account_id)
+        async with self.pool.acquire() as conn:
+            page = await payment_pages.find_of_attempt(conn, attempt.tenant_id, attempt.payment_id, attempt.number)
+            charge = await attempts.find_charge(conn, attempt.tenant_id, attempt.payment_id, attempt.number)
+        if not page.reference or await processor.close_page(page.reference):
+            await self.record(attempt, Declined("", PAGE_CLOSED, "The customer has not paid on the page."))
+            return True
+        if (found := await processor.look_up(charge)) is not None:
+            await self.record(attempt, found.outcome)
+        return False
+
+    async def _page_is_over(self, attempt: Attempt) -> bool:
+        try:
+            return await self.close_page(attempt)
+        except ProcessorUnavailable as error:
+            log.warning("page not closed yet", tenant=attempt.tenant_id, payment=attempt.payment_id, cause=str(error))
+            return False
 
     async def _begin(self, conn: Conn, payment: Payment) -> tuple[Attempt, Charge, Route] | None:
         """Record the next attempt; None where the payment has gone another way, or nothing can be charged now."""

@@ -14,7 +14,7 @@ from libs.common.postgres import Pool
 from services.payments.accounts import Accounts
 from services.payments.collection import Collection
 from services.payments.disputing import Disputing
-from services.payments.domain.attempt import CLOSED, Attempt, AttemptState, Unknown
+from services.payments.domain.attempt import CLOSED, Attempt, AttemptState, Declined, RequiresAction, Unknown
 from services.payments.domain.payment import Payment, delay
 from services.payments.domain.refund import Refund, parsed_name
 from services.payments.domain.webhook import WebhookEvent
@@ -97,6 +97,8 @@ class Hearing:
             attempt = await attempts.find(conn, event.tenant_id, sighting.payment_id, sighting.number)
         if payment is None or attempt is None or attempt.processor_account_id != event.processor_account_id:
             raise _NotYet(f"no attempt of ours made {sighting.reference}")
+        if attempt.is_open_page and isinstance(sighting.outcome, Declined | RequiresAction):
+            return  # the customer may try again there
         _require_told(sighting)
         _require_agrees(payment, attempt, sighting)
         await self.collection.record(attempt, sighting.outcome)

@@ -30,6 +30,8 @@ from services.payments.mail import MailServer
 from services.payments.notice_servicer import NoticeServicer
 from services.payments.notifying import Notifying
 from services.payments.pace import Pace
+from services.payments.paying import Paying
+from services.payments.payment_page_servicer import PaymentPageServicer
 from services.payments.payment_request_servicer import PaymentRequestServicer
 from services.payments.processor_servicer import ProcessorServicer
 from services.payments.providers.adyen import Adyen
@@ -57,6 +59,7 @@ from weir.payments.v1 import (
     dunning_pb2,
     manual_payments_pb2,
     notices_pb2,
+    payment_pages_pb2,
     payment_requests_pb2,
     payments_pb2,
     processors_pb2,
@@ -69,6 +72,7 @@ from weir.payments.v1.disputes_pb2_grpc import add_DisputeServiceServicer_to_ser
 from weir.payments.v1.dunning_pb2_grpc import add_DunningServiceServicer_to_server
 from weir.payments.v1.manual_payments_pb2_grpc import add_ManualPaymentServiceServicer_to_server
 from weir.payments.v1.notices_pb2_grpc import add_NoticeServiceServicer_to_server
+from weir.payments.v1.payment_pages_pb2_grpc import add_PaymentPageServiceServicer_to_server
 from weir.payments.v1.payment_requests_pb2_grpc import add_PaymentRequestServiceServicer_to_server
 from weir.payments.v1.payments_pb2_grpc import add_PaymentsServiceServicer_to_server
 from weir.payments.v1.processors_pb2_grpc import add_ProcessorServiceServicer_to_server
@@ -87,6 +91,7 @@ SERVICES = (
     disputes_pb2.DESCRIPTOR.services_by_name["DisputeService"].full_name,
     dunning_pb2.DESCRIPTOR.services_by_name["DunningService"].full_name,
     payment_requests_pb2.DESCRIPTOR.services_by_name["PaymentRequestService"].full_name,
+    payment_pages_pb2.DESCRIPTOR.services_by_name["PaymentPageService"].full_name,
     notices_pb2.DESCRIPTOR.services_by_name["NoticeService"].full_name,
     routing_pb2.DESCRIPTOR.services_by_name["RoutingService"].full_name,
 )
@@ -165,6 +170,7 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[Ports]:
             add_DunningServiceServicer_to_server(DunningServicer(pool, clock), server)
             add_RoutingServiceServicer_to_server(RoutingServicer(pool, clock), server)
             add_DisputeServiceServicer_to_server(DisputeServicer(pool), server)
+            add_PaymentPageServiceServicer_to_server(PaymentPageServicer(Paying(collection, saving)), server)
             add_NoticeServiceServicer_to_server(NoticeServicer(pool, vault, alarm, clock), server)
             add_ReceiptServiceServicer_to_server(ReceiptServicer(pool), server)
             add_ProcessorServiceServicer_to_server(ProcessorServicer(pool, vault, saving, clock), server)

@@ -119,3 +119,15 @@ async def test_endpoints_of_notices_are_added_and_listed(weir: Weir) -> None:
     code, _, err = await weir("notices", "retry", endpoint, "ntc_1")
     assert (code, "NOTICE_DELIVERY_NOT_FOUND" in err) == (1, True)
     assert (await weir("notices", "delete", endpoint))[0] == 0
+
+
+async def test_a_customer_is_sent_to_a_page_to_pay(weir: Weir) -> None:
+    await weir.shop.bill("inv_2", customer_id="bob")
+    page = (await weir.json("payments", "page", "inv_2"))["payment_page"]
+    assert page["url"].startswith("http")
+    code, out, _ = await weir("payments", "close-page", page["id"])
+    assert (code, "closed" in out) == (0, True)
+    code, _, err = await weir("payments", "page", "inv_1")
+    assert (code, "PAYMENT_NOT_PAYABLE" in err) == (1, True)
+    made = (await weir.json("payments", "refund", "inv_1", "1.00", "--reason", "it broke"))["refund"]
+    assert made["amount"]["minor_units"] == "100"

@@ -35,6 +35,7 @@ REPEATABLE = {
     "RecordRefund": "an older revision changes nothing",
     "DeleteNoticeEndpoint": "one that is deleted is not found",
     "RetryNoticeDelivery": "receivers know a notice by its id",
+    "ClosePaymentPage": "one that has ended stays as it is",
     "DeleteAlert": "a deleted alert stays as it is",
     "RestoreMonth": "a month that is restored already is held for longer",
     "SetBilledUntil": "an earlier time changes nothing",

@@ -41,7 +41,9 @@ _BACK = AttemptState.PENDING, AttemptState.REQUIRES_ACTION
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """`reference` is the processor's id of the charge, empty until known; `tries` counts how often it was asked."""
+    """`reference` is the processor's id of the charge, empty until known; `tries` counts how often it was asked.
+    `payment_method_id` is "" where the customer pays on a page.
+    """
 
     tenant_id: str
     payment_id: str
@@ -59,6 +61,11 @@ class Attempt:
     """Of the payment's currency: what was due when it began."""
     refunded_minor: int = 0
     decision: Decision | None = None
+
+    @property
+    def is_open_page(self) -> bool:
+        """The customer can pay on a page, and is not known to have."""
+        return not self.payment_method_id and not self.reference and self.state not in CLOSED
 
 
 @dataclass(frozen=True, slots=True)

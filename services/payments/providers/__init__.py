@@ -207,8 +207,8 @@ class Processor(Protocol):
     async def payment_page(self, page: PaymentPage) -> Page | Refused:
         """Events about a CHARGE tell what became of it."""
 
-    async def close_page(self, reference: str) -> None:
-        """Nobody can pay on this payment page from here on; whoever has, has."""
+    async def close_page(self, reference: str) -> bool:
+        """Nobody can pay on this payment page from here on; whoever has, has. Whether it is sure that nobody has."""
 
     async def charge(self, charge: Charge) -> Outcome:
         """Ask for the money."""

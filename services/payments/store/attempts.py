@@ -20,19 +20,22 @@ _COLUMNS = (
 
 
 def _attempt(row: asyncpg.Record) -> Attempt:
-    return Attempt(**{**row, "state": AttemptState(row["state"]), "decision": decision_of(row["decision"])})
+    known = {"state": AttemptState(row["state"]), "decision": decision_of(row["decision"])}
+    return Attempt(**{**row, **known, "payment_method_id": row["payment_method_id"] or ""})
 
 
 async def insert(conn: Conn, attempt: Attempt, lease_end: datetime) -> None:
     await conn.execute(
         """
         INSERT INTO payment_attempt (tenant_id, payment_id, number, payment_method_id, processor_account_id, state,
-                                     idempotency_key, due_time, create_time, minor_units, decision)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+                                     idempotency_key, due_time, create_time, minor_units, decision, decline_code,
+                                     decline_message)
+        VALUES ($1, $2, $3, nullif($4, ''), $5, $6, $7, $8, $9, $10, $11, $12, $13)
         """,
         attempt.tenant_id, attempt.payment_id, attempt.number, attempt.payment_method_id,
         attempt.processor_account_id, attempt.state, attempt.idempotency_key, lease_end, attempt.create_time,
         attempt.minor_units, None if attempt.decision is None else decision_json(attempt.decision),
+        attempt.decline_code, attempt.decline_message,
     )  # fmt: skip
 
 
@@ -40,13 +43,13 @@ async def find_charge(conn: Conn, tenant_id: str, payment_id: str, number: int) 
     """What an attempt asks of its processor account; for attempts that exist."""
     row = await conn.fetchrow(
         """
-        SELECT a.idempotency_key, a.create_time, p.invoice_id, p.invoice_number,
-               a.minor_units, p.currency, c.reference AS customer_reference, m.reference AS method_reference
+        SELECT a.idempotency_key, a.create_time, p.invoice_id, p.invoice_number, a.minor_units, p.currency,
+               c.reference AS customer_reference, coalesce(m.reference, '') AS method_reference
         FROM payment_attempt a
         JOIN payment p ON p.tenant_id = a.tenant_id AND p.id = a.payment_id
-        JOIN payment_method m ON m.tenant_id = a.tenant_id AND m.id = a.payment_method_id
-        JOIN processor_customer c ON c.tenant_id = m.tenant_id AND c.processor_account_id = m.processor_account_id
-             AND c.customer_id = m.customer_id
+        JOIN processor_customer c ON c.tenant_id = a.tenant_id AND c.processor_account_id = a.processor_account_id
+             AND c.customer_id = p.customer_id
+        LEFT JOIN payment_method m ON m.tenant_id = a.tenant_id AND m.id = a.payment_method_id
         WHERE a.tenant_id = $1 AND a.payment_id = $2 AND a.number = $3
         """,
         tenant_id, payment_id, number,

@@ -165,13 +165,20 @@ class AdyenAccount:
             return Refused(error.code, error.message)
         return Page(answer["id"], answer["url"])
 
-    async def close_page(self, reference: str) -> None:
+    async def close_page(self, reference: str) -> bool:
+        links, link = self._checkout.payment_links_api, quote(reference)
         try:
-            await self._ask(
-                lambda: self._checkout.payment_links_api.update_payment_link({"status": "expired"}, quote(reference))
-            )
+            await self._ask(lambda: links.update_payment_link({"status": "expired"}, link))
         except Rejected:
-            return  # it has ended
+            return await self._has_expired(lambda: links.get_payment_link(link))
+        return True
+
+    async def _has_expired(self, call: Callable[[], Any]) -> bool:
+        """A link that has ended, without a payment begun on it."""
+        try:
+            return bool((await self._ask(call))["status"] == "expired")
+        except Rejected as error:
+            raise ProcessorUnavailable(error.code) from error
 
     async def charge(self, charge: Charge) -> Outcome:
         try:

@@ -165,11 +165,19 @@ class GoCardlessAccount:
             return Refused(error.code, error.message)
         return Page(reference, flow["authorisation_url"])
 
-    async def close_page(self, reference: str) -> None:
+    async def close_page(self, reference: str) -> bool:
         try:
             await self._ask(lambda: self._client.billing_requests.cancel(reference))
         except Rejected:
-            return  # it has ended
+            return await self._is_canceled(reference)
+        return True
+
+    async def _is_canceled(self, billing_request: str) -> bool:
+        try:
+            ended = await self._ask(lambda: self._client.billing_requests.get(billing_request))
+        except Rejected as error:
+            raise ProcessorUnavailable(error.code) from error
+        return bool(ended["status"] == "cancelled")
 
     async def charge(self, charge: Charge) -> Outcome:
         try:

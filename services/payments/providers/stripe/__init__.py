@@ -141,12 +141,15 @@ class StripeAccount:
         assert session.url is not None, "a hosted session that is open has a URL"
         return Page(session.id, session.url)
 
-    async def close_page(self, reference: str) -> None:
+    async def close_page(self, reference: str) -> bool:
         try:
             await self._connection.within_timeout(self._stripe.checkout.sessions.expire_async(reference))
         except (stripe.StripeError, TimeoutError) as error:
-            if not isinstance(error, stripe.InvalidRequestError):  # it has ended
+            if not isinstance(error, stripe.InvalidRequestError):
                 raise errors.unavailable(error) from error
+            ended = await self._answer(self._stripe.checkout.sessions.retrieve_async(reference))
+            return ended.status == "expired"
+        return True
 
     async def charge(self, charge: Charge) -> Outcome:
         try:
