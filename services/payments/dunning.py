@@ -25,6 +25,9 @@ RETRY_GRACE = timedelta(hours=1)
 OUTCOME_GRACE = timedelta(days=1)
 """The final action waits so long at a time while money may be coming."""
 
+LONGEST_WAIT = timedelta(days=1)
+"""A try that could not be made by then is left out, so that the steps after it are not held up."""
+
 DUNNED = RETRIABLE | {PaymentState.AWAITING_METHOD}
 
 
@@ -126,9 +129,11 @@ async def _obstacle(conn: Conn, payment: Payment, now: datetime) -> str:
     """Why the locked payment is not charged again now, or ""."""
     if payment.state is not PaymentState.FAILED:
         return f"the payment is {payment.state}"
-    method = await routing.foreseen(conn, payment, now)
+    method, wait = await routing.foreseen(conn, payment, now)
     if method is None:
         return "the customer has no method"
+    if wait is not None and wait.until - now > LONGEST_WAIT:
+        return wait.reason
     last = await attempts.find_last(conn, payment.tenant_id, payment.id)
     account = await accounts.find(conn, payment.tenant_id, method.processor_account_id)
     assert account is not None, "methods name their account by a foreign key"

@@ -10,7 +10,14 @@ from libs.common.postgres import Conn, Pool
 from services.payments.domain.attempt import Attempt, Declined, NotMade, Outcome, Unknown
 from services.payments.domain.breaker import Health, after_failure, after_success
 from services.payments.domain.decline import Advice, advice
-from services.payments.domain.limit import LONGEST_WINDOW, MOST_COUNTED, free_time, network_of
+from services.payments.domain.limit import (
+    LONGEST_WINDOW,
+    MOST_COUNTED,
+    debit_free_time,
+    free_time,
+    is_limited_debit,
+    network_of,
+)
 from services.payments.domain.method import PaymentMethod
 from services.payments.domain.payment import Payment
 from services.payments.domain.routing import (
@@ -87,11 +94,13 @@ async def previewed(conn: Conn, payment: Payment, policy: RoutingPolicy, now: da
     return Route(method, bool(field.methods), _decision(field, choice, payment, None), until=choice.until)
 
 
-async def foreseen(conn: Conn, payment: Payment, now: datetime) -> PaymentMethod | None:
-    """What would be charged next, or the best of what can't be charged right now."""
+async def foreseen(conn: Conn, payment: Payment, now: datetime) -> tuple[PaymentMethod | None, Obstacle | None]:
+    """What would be charged next, or the best of what can't be charged right now, and why it can't."""
     field = await _looked_at(conn, payment, now)
     found = chosen(field.preference, field.obstacles).candidate or next(iter(field.preference.candidates), None)
-    return None if found is None else field.methods[found.method_id]
+    if found is None:
+        return None, None
+    return field.methods[found.method_id], field.obstacles.get(found.method_id)
 
 
 async def detour(conn: Conn, payment: Payment, attempt: Attempt, outcome: Outcome, now: datetime) -> Failover | None:
@@ -140,12 +149,14 @@ async def _looked_at(conn: Conn, payment: Payment, now: datetime, policy: Routin
     obstacles = {
         each.id: obstacle
         for each in concerned
-        if (obstacle := await _obstacle(conn, each, states.get(each.processor_account_id), now))
+        if (obstacle := await _obstacle(conn, payment, each, states.get(each.processor_account_id), now))
     }
     return _Field(policy.version, preference, by_id, states, obstacles)
 
 
-async def _obstacle(conn: Conn, method: PaymentMethod, state: Health | None, now: datetime) -> Obstacle | None:
+async def _obstacle(
+    conn: Conn, payment: Payment, method: PaymentMethod, state: Health | None, now: datetime
+) -> Obstacle | None:
     if state is not None and state.open_until is not None and state.is_open(now):
         return Obstacle(f"its circuit is open until {state.open_until:%H:%M:%S} UTC", state.open_until)
     if network := network_of(method.label):
@@ -154,6 +165,10 @@ async def _obstacle(conn: Conn, method: PaymentMethod, state: Health | None, now
         )
         if (free := free_time(network, declined, now)) > now:
             return Obstacle(f"{network} lets the card be tried again on {free:%Y-%m-%d %H:%M} UTC", free)
+    if is_limited_debit(method.kind):
+        declined = await attempts.declined_times_of(conn, payment, method.id, MOST_COUNTED)
+        if (free := debit_free_time(method.kind, declined, now)) > now:
+            return Obstacle(f"the debit has been presented often enough before {free:%Y-%m-%d}", free)
     return None
 
 

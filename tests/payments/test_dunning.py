@@ -180,6 +180,23 @@ async def test_a_card_is_not_tried_more_often_than_its_network_allows_over_all_i
     assert len([payment for payment in payments if (await shop.payment(payment.id)).attempts]) == 23
 
 
+async def test_a_try_that_a_limit_puts_off_for_days_is_left_out_and_does_not_hold_up_the_end(shop: Shop) -> None:
+    await set_policy(shop, retry_days=[1], reminders=[], final_day=3)
+    await shop.save(FUNDS)
+    for number in range(20):
+        await shop.bill(f"inv_{number}")
+    await shop.sweeps.charge()
+    await shop.sweeps.dun()
+    await pass_days(shop, 4)
+    rows = await shop.deployment.rows(
+        "SELECT DISTINCT c.state, s.state AS step, s.note FROM dunning_campaign c JOIN dunning_step s"
+        " ON s.tenant_id = c.tenant_id AND s.campaign_id = c.id WHERE s.kind = 'RETRY'"
+    )
+    [(state, step, note)] = [tuple(row) for row in rows]
+    assert (state, step) == ("EXHAUSTED", "SKIPPED")
+    assert note.startswith("visa lets the card be tried again on ")
+
+
 async def test_a_policy_is_set_once_for_a_request_and_says_what_is_wrong_with_it(shop: Shop) -> None:
     request_id = new_request_id()
     made = await set_policy(shop, request_id, time_zone="Europe/Berlin", paydays=[1, 15])

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from libs.common.errors import InvalidArgument
 from services.payments.domain.decline import Advice, advice
 from services.payments.domain.dunning import FinalAction, Policy, Reminder, StepKind, plan, rendered, require_template
-from services.payments.domain.limit import free_time, network_of
+from services.payments.domain.limit import debit_free_time, free_time, is_limited_debit, network_of
+from services.payments.domain.method import MethodKind
 
 BERLIN = ZoneInfo("Europe/Berlin")
 START = datetime(2026, 3, 26, 22, 30, tzinfo=UTC)
@@ -116,6 +117,24 @@ def test_a_card_is_left_alone_when_its_network_says_so(label: str, hours: int, t
     now = datetime(2026, 11, 21, tzinfo=UTC)
     declined = [now - timedelta(hours=hours * n) for n in range(tries)]
     assert free_time(network_of(label), declined, now) == now + timedelta(hours=free_after)
+
+
+@pytest.mark.parametrize(
+    ("kind", "tries", "free_after_days"),
+    [
+        (MethodKind.ACH_DEBIT, 2, 0),
+        (MethodKind.ACH_DEBIT, 3, 160),
+        (MethodKind.SEPA_DEBIT, 3, 22),
+        (MethodKind.BACS_DEBIT, 3, 10),
+        (MethodKind.CARD, 35, 0),
+    ],
+)
+def test_a_debit_is_presented_again_twice_at_most(kind: MethodKind, tries: int, free_after_days: int) -> None:
+    """Ten days between tries."""
+    now = datetime(2026, 11, 21, tzinfo=UTC)
+    declined = [now - timedelta(days=10 * n) for n in range(tries)]
+    assert debit_free_time(kind, declined, now) == now + timedelta(days=free_after_days)
+    assert is_limited_debit(kind) is (kind is not MethodKind.CARD)
 
 
 def test_templates_name_what_there_is() -> None:

@@ -10,6 +10,7 @@ import asyncpg
 from libs.common.money import Money
 from libs.common.postgres import Conn
 from services.payments.domain.attempt import Attempt, AttemptState
+from services.payments.domain.payment import Payment
 from services.payments.providers import Charge
 from services.payments.store.routing import decision_json, decision_of
 
@@ -117,6 +118,19 @@ async def declined_times(
         ORDER BY a.create_time DESC LIMIT $5
         """,
         tenant_id, account_id, method_reference, since, limit,
+    )  # fmt: skip
+    return [row["create_time"] for row in rows]
+
+
+async def declined_times_of(conn: Conn, payment: Payment, method_id: str, limit: int) -> Sequence[datetime]:
+    """When the payment's method was charged in vain for it, newest first."""
+    rows = await conn.fetch(
+        """
+        SELECT create_time FROM payment_attempt
+        WHERE tenant_id = $1 AND payment_id = $2 AND payment_method_id = $3 AND state = 'DECLINED'
+        ORDER BY number DESC LIMIT $4
+        """,
+        payment.tenant_id, payment.id, method_id, limit,
     )  # fmt: skip
     return [row["create_time"] for row in rows]
 
