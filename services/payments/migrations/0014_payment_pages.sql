@@ -27,3 +27,6 @@ CREATE TABLE payment_page (
     FOREIGN KEY (tenant_id, payment_id, attempt_number) REFERENCES payment_attempt (tenant_id, payment_id, number),
     CONSTRAINT shown_when_known CHECK ((reference = '') = (url = ''))
 );
+
+-- What the card's network, or the processor, advises with a decline.
+ALTER TABLE payment_attempt ADD COLUMN advice_code text NOT NULL DEFAULT '';
