@@ -265,12 +265,14 @@ def _moved(attempt: Attempt, outcome: Outcome) -> Attempt:
     state = advance(attempt.state, outcome)
     if state is attempt.state:
         return attempt
-    moved = replace(attempt, state=state, decline_code="", decline_message="")
+    moved = replace(attempt, state=state, decline_code="", decline_message="", advice_code="")
     match outcome:
         case Succeeded(reference) | Pending(reference):
             return replace(moved, reference=reference)
-        case RequiresAction(reference, code, message) | Declined(reference, code, message):
+        case RequiresAction(reference, code, message):
             return replace(moved, reference=reference, decline_code=code, decline_message=message)
+        case Declined(reference, code, message, told):
+            return replace(moved, reference=reference, decline_code=code, decline_message=message, advice_code=told)
         case NotMade(code, message):
             return replace(moved, decline_code=code, decline_message=message)
         case Unknown():

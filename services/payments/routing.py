@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from libs.common.postgres import Conn, Pool
+from services.payments.domain.advice import Advice, wait
 from services.payments.domain.attempt import Attempt, Declined, NotMade, Outcome, Unknown
 from services.payments.domain.breaker import Health, after_failure, after_success
-from services.payments.domain.decline import Advice, advice
+from services.payments.domain.decline import advice
 from services.payments.domain.limit import (
     LONGEST_WINDOW,
     MOST_COUNTED,
@@ -114,7 +115,7 @@ async def detour(conn: Conn, payment: Payment, attempt: Attempt, outcome: Outcom
     if isinstance(outcome, Declined):
         account = await accounts.find(conn, attempt.tenant_id, attempt.processor_account_id)
         assert account is not None, "attempts are made with accounts that are there"
-        may_be_tried = advice(account.processor, outcome.code) is Advice.RETRY_LATER
+        may_be_tried = advice(account.processor, outcome.code, outcome.advice) is Advice.RETRY_LATER
         if not (field.preference.rule.declines_fail_over and may_be_tried):
             return None
         failover = Failover.DECLINED
@@ -160,14 +161,15 @@ async def _obstacle(
     if state is not None and state.open_until is not None and state.is_open(now):
         return Obstacle(f"its circuit is open until {state.open_until:%H:%M:%S} UTC", state.open_until)
     if network := network_of(method.label):
-        declined = await attempts.declined_times(
+        declined = await attempts.declines(
             conn, method.tenant_id, method.processor_account_id, method.reference, now - LONGEST_WINDOW, MOST_COUNTED
         )
-        if (free := free_time(network, declined, now)) > now:
+        advised = max((time + wait(advice_code) for time, advice_code in declined), default=now)
+        if (free := max(advised, free_time(network, [time for time, _ in declined], now))) > now:
             return Obstacle(f"{network} lets the card be tried again on {free:%Y-%m-%d %H:%M} UTC", free)
     if is_limited_debit(method.kind):
-        declined = await attempts.declined_times_of(conn, payment, method.id, MOST_COUNTED)
-        if (free := debit_free_time(method.kind, declined, now)) > now:
+        times = await attempts.declined_times_of(conn, payment, method.id, MOST_COUNTED)
+        if (free := debit_free_time(method.kind, times, now)) > now:
             return Obstacle(f"the debit has been presented often enough before {free:%Y-%m-%d}", free)
     return None
 

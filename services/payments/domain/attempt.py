@@ -61,6 +61,7 @@ class Attempt:
     """Of the payment's currency: what was due when it began."""
     refunded_minor: int = 0
     decision: Decision | None = None
+    advice_code: str = ""
 
     @property
     def is_open_page(self) -> bool:
@@ -87,11 +88,14 @@ class RequiresAction:
 
 @dataclass(frozen=True, slots=True)
 class Declined:
-    """Not charged. `reference` is empty where the processor made no charge object."""
+    """Not charged. `reference` is empty where the processor made no charge object. `advice` is what came with it, in
+    the words of domain.advice.
+    """
 
     reference: str
     code: str
     message: str
+    advice: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,17 +4,8 @@ After the vendors' tables: Stripe's decline codes and the list its own retries l
 GoCardless's causes. A code that no table has is tried again later, as a bank that gives no reason may change its mind.
 """
 
-from enum import StrEnum
-
+from services.payments.domain.advice import Advice, meaning
 from services.payments.domain.attempt import Attempt
-
-
-class Advice(StrEnum):
-    RETRY_LATER = "RETRY_LATER"
-    NEEDS_CUSTOMER = "NEEDS_CUSTOMER"
-    NEVER_AGAIN = "NEVER_AGAIN"
-    """With this method."""
-
 
 _NEEDS_CUSTOMER = {
     "stripe": "authentication_required offline_pin_required online_or_offline_pin_required incorrect_cvc invalid_cvc"
@@ -42,8 +33,9 @@ _ADVICE: dict[str, dict[str, Advice]] = {
 }
 
 
-def advice(processor: str, code: str) -> Advice:
-    return _ADVICE.get(processor, _EVERYWHERE).get(code, Advice.RETRY_LATER)
+def advice(processor: str, code: str, advice_code: str = "") -> Advice:
+    """Of a decline with that code, and what the network advised with it."""
+    return meaning(advice_code) or _ADVICE.get(processor, _EVERYWHERE).get(code, Advice.RETRY_LATER)
 
 
 def obstacle(last: Attempt | None, processor: str, default_method_id: str) -> str:
@@ -53,7 +45,7 @@ def obstacle(last: Attempt | None, processor: str, default_method_id: str) -> st
     """
     if last is None or last.payment_method_id != default_method_id:
         return ""
-    match advice(processor, last.decline_code):
+    match advice(processor, last.decline_code, last.advice_code):
         case Advice.NEEDS_CUSTOMER:
             return f"{last.decline_code}: the customer must act first"
         case Advice.NEVER_AGAIN:

@@ -16,7 +16,8 @@ from services.payments.store.routing import decision_json, decision_of
 
 _COLUMNS = (
     "tenant_id, payment_id, number, payment_method_id, processor_account_id, state, idempotency_key, reference,"
-    " decline_code, decline_message, tries, create_time, minor_units, refunded_minor, decision"
+    " decline_code, decline_message, tries, create_time, minor_units, refunded_minor, decision,"
+    " advice_code"
 )
 
 
@@ -105,13 +106,15 @@ async def lock(conn: Conn, tenant_id: str, payment_id: str, number: int) -> Atte
     return None if row is None else _attempt(row)
 
 
-async def declined_times(
+async def declines(
     conn: Conn, tenant_id: str, account_id: str, method_reference: str, since: datetime, limit: int
-) -> Sequence[datetime]:
-    """When what the processor knows as `method_reference` was tried and not charged, newest first, for any payment."""
+) -> Sequence[tuple[datetime, str]]:
+    """When what the processor knows as `method_reference` was tried and not charged, newest first, for any payment, and
+    what the network advised then.
+    """
     rows = await conn.fetch(
         """
-        SELECT a.create_time FROM payment_method m
+        SELECT a.create_time, a.advice_code FROM payment_method m
         JOIN payment_attempt a ON a.tenant_id = m.tenant_id AND a.payment_method_id = m.id
         WHERE m.tenant_id = $1 AND m.processor_account_id = $2 AND m.reference = $3
           AND a.create_time > $4 AND a.state NOT IN ('SUCCEEDED')
@@ -119,7 +122,7 @@ async def declined_times(
         """,
         tenant_id, account_id, method_reference, since, limit,
     )  # fmt: skip
-    return [row["create_time"] for row in rows]
+    return [(row["create_time"], row["advice_code"]) for row in rows]
 
 
 async def declined_times_of(conn: Conn, payment: Payment, method_id: str, limit: int) -> Sequence[datetime]:
@@ -182,9 +185,11 @@ async def save(conn: Conn, before: Attempt, after: Attempt, due_time: datetime |
     """Write what has become of a locked attempt."""
     await conn.execute(
         """
-        UPDATE payment_attempt SET state = $5, reference = $6, decline_code = $7, decline_message = $8, due_time = $9
+        UPDATE payment_attempt SET state = $5, reference = $6, decline_code = $7, decline_message = $8, due_time = $9,
+               advice_code = $10
         WHERE tenant_id = $1 AND payment_id = $2 AND number = $3 AND state = $4
         """,
         before.tenant_id, before.payment_id, before.number, before.state,
         after.state, after.reference, after.decline_code, after.decline_message, due_time,
+        after.advice_code,
     )  # fmt: skip

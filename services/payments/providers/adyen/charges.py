@@ -48,7 +48,8 @@ def outcome(answer: dict[str, Any]) -> Outcome:
             return Pending(reference)
         case "Refused" | "Cancelled" | "Error":
             code = answer.get("refusalReasonCode") or result.lower()
-            return refused(reference, code, answer.get("refusalReason") or "The charge was declined.")
+            reason = answer.get("refusalReason") or "The charge was declined."
+            return refused(reference, code, reason, answer.get("additionalData") or {})
         case _ if result in _ON_SESSION:  # only we could bring it to its end, and do not
             return Declined(reference, "authentication_required", "The customer must authenticate the payment.")
     return Unknown(f"payment with result {result or 'missing'}")

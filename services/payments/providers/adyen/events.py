@@ -121,7 +121,7 @@ def _charge_outcome(event: Event, item: dict[str, Any]) -> Outcome:
     if item["success"] == "true":
         return Succeeded(event.reference)
     reason = item.get("reason") or "The charge was declined."
-    return refused(event.reference, code_of(reason), reason)
+    return refused(event.reference, code_of(reason), reason, {})  # what else is told there, nobody has signed
 
 
 def _refund_outcome(event: Event, item: dict[str, Any]) -> Outcome:

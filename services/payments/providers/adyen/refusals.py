@@ -1,5 +1,9 @@
 """Adyen's refusal reasons: codes in answers, and only their names in webhooks."""
 
+from collections.abc import Mapping
+from typing import Any
+
+from services.payments.domain.advice import advised
 from services.payments.domain.attempt import Declined, Outcome, RequiresAction
 
 _NAMES = {
@@ -50,10 +54,12 @@ _AUTHENTICATE = frozenset({"11", "38", "39", "42"})
 """Refused for want of 3-D Secure, which needs the customer."""
 
 
-def refused(reference: str, code: str, message: str) -> Outcome:
+def refused(reference: str, code: str, message: str, told: Mapping[str, Any]) -> Outcome:
+    """`told` is the additional data, where it has come."""
     if reference and code in _AUTHENTICATE:
         return RequiresAction(reference, code, message)
-    return Declined(reference, code, message)
+    network_advice, raw = str(told.get("merchantAdviceCode") or ""), str(told.get("refusalReasonRaw") or "")
+    return Declined(reference, code, message, advised(network_advice, "", raw))
 
 
 def code_of(reason: str) -> str:

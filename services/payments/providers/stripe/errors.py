@@ -2,11 +2,13 @@
 
 import stripe
 
+from services.payments.domain.advice import advised
 from services.payments.domain.attempt import Declined, NotMade, Outcome, RequiresAction, Unknown
 from services.payments.providers import ProcessorUnavailable, Refused
 
 ACCOUNT_REJECTED = "account_rejected", "Stripe does not accept the key of this processor account"
 AUTHENTICATION = "authentication_required"
+_ADVICE = "network_advice_code", "advice_code", "network_decline_code"
 _BUSY = frozenset({"lock_timeout", "rate_limit", "idempotency_key_in_use"})
 
 Failure = stripe.StripeError | TimeoutError
@@ -18,7 +20,8 @@ def declined(reference: str, error: object) -> Outcome:
     message = getattr(error, "message", None) or "The charge was declined."
     if reference and AUTHENTICATION in codes:
         return RequiresAction(reference, codes[0], message)
-    return Declined(reference, codes[0] if codes else "declined", message)
+    told = [str(getattr(error, name, None) or "") for name in _ADVICE]
+    return Declined(reference, codes[0] if codes else "declined", message, advised(*told))
 
 
 def outcome_of(error: Failure) -> Outcome:
