@@ -22,10 +22,10 @@ NEVER, CUSTOMER, LATER = Advice.NEVER_AGAIN, Advice.NEEDS_CUSTOMER, Advice.RETRY
         ("03", "", "", "mac_03", NEVER, 0),
         ("03 : Do not try again", "try_again_later", "05", "mac_03", NEVER, 0),
         ("01", "", "", "mac_01", CUSTOMER, 0),
-        ("02", "", "", "mac_02", LATER, 72),
-        ("24", "", "", "mac_24", LATER, 1),
-        ("25", "", "", "mac_25", LATER, 24),
-        ("30", "", "", "mac_30", LATER, 240),
+        ("02", "", "", "mac_02", None, 72),
+        ("24", "", "", "mac_24", None, 1),
+        ("25", "", "", "mac_25", None, 24),
+        ("30", "", "", "mac_30", None, 240),
         ("99", "do_not_try_again", "", "do_not_try_again", NEVER, 0),
         ("", "confirm_card_data", "", "confirm_card_data", CUSTOMER, 0),
         ("", "something_new", "R1", "raw_R1", NEVER, 0),
@@ -45,7 +45,7 @@ def test_it_counts_more_than_the_code_of_the_decline() -> None:
     assert advice("stripe", "insufficient_funds") is LATER
     assert advice("stripe", "insufficient_funds", "mac_03") is NEVER
     assert advice("stripe", "expired_card", "confirm_card_data") is CUSTOMER
-    assert advice("stripe", "expired_card", "") is NEVER
+    assert advice("stripe", "expired_card", "mac_24") is NEVER
 
 
 def test_adyen_and_stripe_say_it_in_their_own_places() -> None:

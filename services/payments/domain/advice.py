@@ -1,4 +1,5 @@
-"""What a card's network, or the processor, advises with a decline. It counts more than the decline's own code.
+"""What a card's network, or the processor, advises with a decline. That it must not be tried again, or needs the
+customer, counts more than the decline's own code; that it may be tried later does not soften one.
 
 Mastercard's merchant advice codes ("mac_03"), Stripe's words, and the network's own decline code ("raw_R1") where Visa
 says that it is never to be tried again (category 1).
@@ -18,10 +19,8 @@ class Advice(StrEnum):
 _MEANINGS = {
     "do_not_try_again": Advice.NEVER_AGAIN,
     "confirm_card_data": Advice.NEEDS_CUSTOMER,
-    "try_again_later": Advice.RETRY_LATER,
     "mac_01": Advice.NEEDS_CUSTOMER,
     **dict.fromkeys(["mac_03", "mac_21", "mac_40", "mac_41"], Advice.NEVER_AGAIN),
-    **{f"mac_{code:02}": Advice.RETRY_LATER for code in (2, *range(24, 31))},
 }
 _CATEGORY_1 = frozenset(["04", "07", "12", "15", "41", "43", "46", "57", "R0", "R1", "R3"])
 _WAITS = {
@@ -36,7 +35,7 @@ def advised(network_advice: str, processors_word: str, raw: str) -> str:
     do ("03 : Do not try again").
     """
     code = f"mac_{_first(network_advice)}"
-    if code in _MEANINGS:
+    if code in _MEANINGS or code in _WAITS:
         return code
     if processors_word in _MEANINGS:
         return processors_word
