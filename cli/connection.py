@@ -18,6 +18,7 @@ from weir.invoicing.v1.credit_notes_pb2_grpc import CreditNoteServiceStub
 from weir.invoicing.v1.customers_pb2_grpc import CustomerServiceStub
 from weir.invoicing.v1.documents_pb2_grpc import DocumentServiceStub
 from weir.invoicing.v1.drafts_pb2_grpc import DraftServiceStub
+from weir.invoicing.v1.exports_pb2_grpc import ExportServiceStub
 from weir.invoicing.v1.fixed_charges_pb2_grpc import FixedChargeServiceStub
 from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceStub
 from weir.invoicing.v1.ledger_pb2_grpc import LedgerServiceStub
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from weir.invoicing.v1.customers_pb2_grpc import CustomerServiceAsyncStub
     from weir.invoicing.v1.documents_pb2_grpc import DocumentServiceAsyncStub
     from weir.invoicing.v1.drafts_pb2_grpc import DraftServiceAsyncStub
+    from weir.invoicing.v1.exports_pb2_grpc import ExportServiceAsyncStub
     from weir.invoicing.v1.fixed_charges_pb2_grpc import FixedChargeServiceAsyncStub
     from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceAsyncStub
     from weir.invoicing.v1.ledger_pb2_grpc import LedgerServiceAsyncStub
@@ -194,6 +196,11 @@ class Connection:
     @property
     def one_offs(self) -> "OneOffInvoiceServiceAsyncStub":
         return OneOffInvoiceServiceStub(self._channel("invoicing"))
+
+    @property
+    def exports(self) -> "ExportServiceAsyncStub":
+        """Streams of answers, which their reader asks to go on."""
+        return ExportServiceStub(self._channel("invoicing", retries=False))
 
     @property
     def fixed_charges(self) -> "FixedChargeServiceAsyncStub":

@@ -13,7 +13,6 @@ plans = typer.Typer(help="What is sold, and what it costs.")
 
 def add_to(root: typer.Typer) -> None:
     root.command("apply")(apply)
-    root.command("export")(export)
     root.command("schema")(schema)
     root.add_typer(meters, name="meters")
     root.add_typer(plans, name="plans")
@@ -33,18 +32,6 @@ def apply(
     from cli.commands.apply import apply_file
 
     execute(apply_file(data, file, dry_run=dry_run, yes=yes, as_json=as_json))
-
-
-def export(
-    data: Data,
-    file: Annotated[
-        Path | None, typer.Option("--file", "-f", metavar="FILE", help="Where to write; standard output if not given.")
-    ] = None,
-) -> None:
-    """Write the whole catalog as a file that `weir apply` takes. Applying it changes nothing."""
-    from cli.commands.catalog import export as write
-
-    execute(write(data, file))
 
 
 def schema() -> None:

@@ -4,7 +4,7 @@ Prices, rates and quantities are `Decimal`. They become `Money` in one place, `M
 from zero to the currency's exponent, once. `Money.allocate` splits an amount so that the parts sum to the whole.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Context, Decimal, DivisionByZero, Inexact, InvalidOperation, Overflow
 from functools import reduce
@@ -29,6 +29,11 @@ _CODES_BY_EXPONENT = {
 }
 _EXPONENTS = {code: exponent for exponent, codes in _CODES_BY_EXPONENT.items() for code in codes.split()}
 _QUANTA = {exponent: Decimal(1).scaleb(-exponent) for exponent in _CODES_BY_EXPONENT}
+
+
+def exponents() -> Mapping[str, int]:
+    """Of all currencies, by their codes."""
+    return _EXPONENTS
 
 
 def exponent(currency: str) -> int:

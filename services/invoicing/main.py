@@ -26,6 +26,7 @@ from services.invoicing.document_servicer import DocumentServicer
 from services.invoicing.documenting import Documents
 from services.invoicing.documents.press import printing
 from services.invoicing.draft_servicer import DraftServicer
+from services.invoicing.export_servicer import ExportServicer
 from services.invoicing.fixed_charge_servicer import FixedChargeServicer
 from services.invoicing.ledger_servicer import LedgerServicer
 from services.invoicing.legal_entity_servicer import LegalEntityServicer
@@ -48,6 +49,7 @@ from weir.invoicing.v1 import (
     customers_pb2,
     documents_pb2,
     drafts_pb2,
+    exports_pb2,
     fixed_charges_pb2,
     invoicing_pb2,
     ledger_pb2,
@@ -66,6 +68,7 @@ from weir.invoicing.v1.credit_notes_pb2_grpc import add_CreditNoteServiceService
 from weir.invoicing.v1.customers_pb2_grpc import add_CustomerServiceServicer_to_server
 from weir.invoicing.v1.documents_pb2_grpc import add_DocumentServiceServicer_to_server
 from weir.invoicing.v1.drafts_pb2_grpc import add_DraftServiceServicer_to_server
+from weir.invoicing.v1.exports_pb2_grpc import add_ExportServiceServicer_to_server
 from weir.invoicing.v1.fixed_charges_pb2_grpc import add_FixedChargeServiceServicer_to_server
 from weir.invoicing.v1.invoicing_pb2_grpc import add_InvoicingServiceServicer_to_server
 from weir.invoicing.v1.ledger_pb2_grpc import add_LedgerServiceServicer_to_server
@@ -88,6 +91,7 @@ SERVICES = (
     lines_pb2.DESCRIPTOR.services_by_name["InvoiceLineService"].full_name,
     one_offs_pb2.DESCRIPTOR.services_by_name["OneOffInvoiceService"].full_name,
     pauses_pb2.DESCRIPTOR.services_by_name["PauseService"].full_name,
+    exports_pb2.DESCRIPTOR.services_by_name["ExportService"].full_name,
     replays_pb2.DESCRIPTOR.services_by_name["ReplayService"].full_name,
     billing_previews_pb2.DESCRIPTOR.services_by_name["BillingPreviewService"].full_name,
     advance_fees_pb2.DESCRIPTOR.services_by_name["AdvanceFeeService"].full_name,
@@ -141,6 +145,7 @@ async def running(settings: Settings, clock: Clock, prepaid: PrepaidCredit | Non
             add_InvoiceLineServiceServicer_to_server(InvoiceLineServicer(pool, peers), server)
             add_OneOffInvoiceServiceServicer_to_server(OneOffInvoiceServicer(pool, peers, alarm, clock), server)
             add_PauseServiceServicer_to_server(PauseServicer(pool, alarm, clock), server)
+            add_ExportServiceServicer_to_server(ExportServicer(pool), server)
             add_ReplayServiceServicer_to_server(ReplayServicer(pool), server)
             add_BillingPreviewServiceServicer_to_server(BillingPreviewServicer(pool, peers, clock), server)
             add_AdvanceFeeServiceServicer_to_server(AdvanceFeeServicer(pool), server)

@@ -16,6 +16,7 @@ READS = (
     "BatchGet",
     "Query",
     "Explain",
+    "Export",
     "Rate",
     "BatchRate",
     "Estimate",

@@ -28,6 +28,7 @@ from weir.invoicing.v1.credit_notes_pb2_grpc import CreditNoteServiceStub
 from weir.invoicing.v1.customers_pb2_grpc import CustomerServiceStub
 from weir.invoicing.v1.documents_pb2_grpc import DocumentServiceStub
 from weir.invoicing.v1.drafts_pb2_grpc import DraftServiceStub
+from weir.invoicing.v1.exports_pb2_grpc import ExportServiceStub
 from weir.invoicing.v1.fixed_charges_pb2_grpc import FixedChargeServiceStub
 from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceStub
 from weir.invoicing.v1.ledger_pb2_grpc import LedgerServiceStub
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from weir.invoicing.v1.customers_pb2_grpc import CustomerServiceAsyncStub
     from weir.invoicing.v1.documents_pb2_grpc import DocumentServiceAsyncStub
     from weir.invoicing.v1.drafts_pb2_grpc import DraftServiceAsyncStub
+    from weir.invoicing.v1.exports_pb2_grpc import ExportServiceAsyncStub
     from weir.invoicing.v1.fixed_charges_pb2_grpc import FixedChargeServiceAsyncStub
     from weir.invoicing.v1.invoicing_pb2_grpc import InvoicingServiceAsyncStub
     from weir.invoicing.v1.ledger_pb2_grpc import LedgerServiceAsyncStub
@@ -131,6 +133,7 @@ class Tenant:
     reports: "CollectionReportServiceAsyncStub"
     legal_entities: "LegalEntityServiceAsyncStub"
     documents: "DocumentServiceAsyncStub"
+    exports: "ExportServiceAsyncStub"
 
     async def meter(self, code: str, property_name: str = "") -> None:
         kind = metering_pb2.Meter.AGGREGATION_SUM if property_name else metering_pb2.Meter.AGGREGATION_COUNT
@@ -282,6 +285,7 @@ class World:
             CollectionReportServiceStub(self._channel(f"127.0.0.1:{self.invoicing_port}", key)),
             LegalEntityServiceStub(self._channel(f"127.0.0.1:{self.invoicing_port}", key)),
             DocumentServiceStub(self._channel(f"127.0.0.1:{self.invoicing_port}", key)),
+            ExportServiceStub(self._channel(f"127.0.0.1:{self.invoicing_port}", key)),
         )
 
     @asynccontextmanager

@@ -12,6 +12,7 @@ from services.invoicing.convert.event_charges import (
     rated_step_in,
     step_out,
 )
+from services.invoicing.convert.exports import columns_out, export_in
 from services.invoicing.convert.fixed_charges import fixed_units_out, is_next_period_in, unit_changes_out
 from services.invoicing.convert.invoices import (
     invoice_out,
@@ -50,6 +51,7 @@ __all__ = [
     "change_in",
     "charged_out",
     "clock_out",
+    "columns_out",
     "coupon_in",
     "customer_change_in",
     "customer_in",
@@ -58,6 +60,7 @@ __all__ = [
     "document_out",
     "event_charges_in",
     "event_charges_query",
+    "export_in",
     "fixed_units_out",
     "given_back_in",
     "instant_in",
