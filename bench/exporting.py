@@ -28,9 +28,11 @@ TENANT = "bench"
 
 MAKE_INVOICES = """
 INSERT INTO invoice (tenant_id, id, kind, state, sequence, number, customer_id, billing_run_id, currency,
-    subtotal_minor, tax_minor, total_minor, issue_date, create_time, finalize_time, line_count)
+    subtotal_minor, tax_minor, total_minor, issue_date, due_time, draft_until, create_time, finalize_time,
+    line_count)
 SELECT 'bench', 'inv_' || lpad(n::text, 26, '0'), 'subscription', 'finalized', n,
-    'INV-202401-' || lpad(n::text, 6, '0'), 'customer-' || n, 'run_1', 'USD', 1234, 0, 1234, '2024-02-01', now(), now(),
+    'INV-202401-' || lpad(n::text, 6, '0'), 'customer-' || n, 'run_1', 'USD', 1234, 0, 1234, '2024-02-01',
+    now(), now(), now(), now(),
     $2::integer
 FROM generate_series(1, $1::integer) AS n
 """
@@ -62,11 +64,12 @@ async def measure(invoices: int = INVOICES) -> dict[str, float]:
         grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
         limit_seconds = await _limit_seconds(conn, rows)
         await conn.close()
+        rss_mb = server.peak_rss_mb
     return {
         "export_rows_per_s": round(rows / seconds),
         "export_limit_rows_per_s": round(rows / limit_seconds),
         "export_client_growth_mb": round(grown),
-        "export_server_rss_mb": round(server.peak_rss_mb),
+        "export_server_rss_mb": round(rss_mb),
     }
 
 

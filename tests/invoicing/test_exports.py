@@ -134,3 +134,16 @@ async def test_what_is_wrong_with_a_question_is_told(
     with pytest.raises(InvalidArgument) as refused:
         await _exported(world.tenant("acme"), **asked)
     assert (refused.value.field, refused.value.reason) == (field, reason)
+
+
+async def test_positions_are_numbers_and_not_texts(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export_servicer, "CHUNK_ROWS", 11)
+    tenant = world.tenant("acme")
+    await tenant.start_clock("2024-01-01")
+    await tenant.customer("globex")
+    request = CreateOneOffInvoiceRequest(request_id=new_request_id(), customer_id="globex", currency_code="EUR")
+    request.items.extend(OneOffItem(description=str(number), units="1", unit_amount="1") for number in range(1, 26))
+    await tenant.one_offs.CreateOneOffInvoice(request)
+    _, rows, tokens = await _exported(tenant, dataset=DATASET_INVOICE_LINES, format=EXPORT_FORMAT_JSON_LINES)
+    assert [json.loads(line)["line_number"] for line in rows.splitlines()] == list(range(1, 26))
+    assert len(tokens) == 3

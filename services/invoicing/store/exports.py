@@ -32,6 +32,8 @@ class _Source:
     key: Sequence[tuple[str, str]]
     day: str
     currency: str
+    same_as_first: str = ""
+    """What is joined by the first part of the key, so that of both tables only the chunk's rows are read."""
 
 
 def _amount(name: str, column: str) -> tuple[str, ColumnType, str]:
@@ -106,6 +108,7 @@ _SOURCES = {
         (("l.invoice_id", "text"), ("l.position", "integer")),
         "i.issue_date",
         "i.currency",
+        same_as_first="i.id",
     ),
     Dataset.CREDIT_NOTES: _Source(
         (
@@ -169,8 +172,8 @@ async def next_chunk(conn: Conn, tenant_id: str, export: Export, after: Sequence
     source = _SOURCES[export.dataset]
     key = ", ".join(f"{expression} AS k{index}" for index, (expression, _) in enumerate(source.key))
     order = ", ".join(expression for expression, _ in source.key)
-    backwards = ", ".join(f"k{index} DESC" for index in range(len(source.key)))
-    texts = ", ".join(f"k{index}::text" for index in range(len(source.key)))
+    backwards = ", ".join(f"c.k{index} DESC" for index in range(len(source.key)))
+    texts = ", ".join(f"c.k{index}::text" for index in range(len(source.key)))
     bounds, values = _bounds(source, after, ">", 5)
     row = await conn.fetchrow(
         f"SELECT {texts}, count(*) OVER ()::integer FROM (SELECT {key} FROM {source.tables} WHERE {source.where}"  # noqa: S608
@@ -222,7 +225,8 @@ def _bounds(source: _Source, key: Sequence[str], compared: str, first: int) -> t
         ) from None
     columns = ", ".join(expression for expression, _ in source.key)
     parameters = ", ".join(f"${first + index}::{kind}" for index, (_, kind) in enumerate(source.key))
-    return f"({columns}) {compared} ({parameters})", values
+    also = f" AND {source.same_as_first} {compared[0]}= ${first}" if source.same_as_first else ""
+    return f"({columns}) {compared} ({parameters}){also}", values
 
 
 def _text(kind: ColumnType, expression: str) -> str:
