@@ -18,8 +18,10 @@ from services.invoicing.domain.ledger.earning import Earning
 from services.invoicing.domain.ledger.part import Timing, scheduled
 from tests.conftest import Keys, cloned
 from tests.invoicing.books import CREDIT, Books, day_of
+from tests.invoicing.test_documents import WEHR
 from tests.invoicing.world import World, deployed, new_request_id
 from weir.invoicing.v1 import ledger_pb2 as pb
+from weir.invoicing.v1.legal_entities_pb2 import CreateLegalEntityRequest
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -67,6 +69,27 @@ async def test_a_period_is_closed_once_and_when_it_is_over(books: Books) -> None
     first = await books.tenant.ledger.ListLedgerClosings(pb.ListLedgerClosingsRequest(page_size=1))
     rest = await books.tenant.ledger.ListLedgerClosings(pb.ListLedgerClosingsRequest(page_token=first.next_page_token))
     assert [each.closed_through_date.day for each in (*first.closings, *rest.closings)] == [1, 30]
+
+
+async def test_each_legal_entity_has_books_and_closings_of_its_own(books: Books) -> None:
+    await books.subscribed(fee=3000)  # before there was a legal entity
+    await books.tenant.legal_entities.CreateLegalEntity(
+        CreateLegalEntityRequest(request_id=new_request_id(), legal_entity=WEHR)
+    )
+    await books.until("2023-12-05")
+    await books.close("2023-11-30")
+    assert await books.balances("2023-12-31", legal_entity="default") == {
+        "receivable": 3600,
+        "tax_payable": -600,
+        "revenue": -3000,
+    }
+    assert (await books.balances("2023-12-01", legal_entity=WEHR.code))["revenue"] == -97
+    [first, second] = await books.tenant.invoices()
+    await books.note(first, CREDIT, 3000)
+    await books.note(second, CREDIT, 3000)
+    assert await books.balances("2023-12-31", legal_entity=WEHR.code) == {"receivable": 3600, "customer_credit": -3600}
+    journal = await books.journal("2023-11-01", "2023-12-31")
+    assert {each.legal_entity for each in journal if each.invoice_id == second.id} == {WEHR.code}
 
 
 async def test_a_closing_waits_for_what_is_being_booked(shared: World, books: Books) -> None:

@@ -21,7 +21,7 @@ from tests.invoicing.test_coupons import RECURRING, apply, coupon
 from tests.invoicing.world import REQUESTS, World, deployed
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-STEPS = 25
+STEPS = 20
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
