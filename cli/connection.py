@@ -39,6 +39,7 @@ from weir.payments.v1.notices_pb2_grpc import NoticeServiceStub
 from weir.payments.v1.payment_pages_pb2_grpc import PaymentPageServiceStub
 from weir.payments.v1.payments_pb2_grpc import PaymentsServiceStub
 from weir.payments.v1.processors_pb2_grpc import ProcessorServiceStub
+from weir.payments.v1.reconciliations_pb2_grpc import ReconciliationServiceStub as PaymentReconciliationServiceStub
 from weir.payments.v1.refunds_pb2_grpc import RefundServiceStub
 from weir.payments.v1.routing_pb2_grpc import RoutingServiceStub
 from weir.pricing.v1.addons_pb2_grpc import AddOnServiceStub
@@ -80,6 +81,9 @@ if TYPE_CHECKING:
     from weir.payments.v1.payment_pages_pb2_grpc import PaymentPageServiceAsyncStub
     from weir.payments.v1.payments_pb2_grpc import PaymentsServiceAsyncStub
     from weir.payments.v1.processors_pb2_grpc import ProcessorServiceAsyncStub
+    from weir.payments.v1.reconciliations_pb2_grpc import (
+        ReconciliationServiceAsyncStub as PaymentReconciliationServiceAsyncStub,
+    )
     from weir.payments.v1.refunds_pb2_grpc import RefundServiceAsyncStub
     from weir.payments.v1.routing_pb2_grpc import RoutingServiceAsyncStub
     from weir.pricing.v1.addons_pb2_grpc import AddOnServiceAsyncStub
@@ -246,6 +250,10 @@ class Connection:
     @property
     def processors(self) -> "ProcessorServiceAsyncStub":
         return ProcessorServiceStub(self._channel("payments"))
+
+    @property
+    def payment_reconciliations(self) -> "PaymentReconciliationServiceAsyncStub":
+        return PaymentReconciliationServiceStub(self._channel("payments"))
 
     @property
     def refunds(self) -> "RefundServiceAsyncStub":

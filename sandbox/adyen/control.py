@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from sandbox.accounts import Account, NoSuch
-from sandbox.adyen import payments
+from sandbox.adyen import payments, reports
 from sandbox.adyen.dialect import PROCESSOR
 from sandbox.control import ControlError, json_object
 from sandbox.json_api import owner_named
@@ -31,7 +31,33 @@ class AdyenControl:
             Route("/_sandbox/adyen/webhooks", self.connect, methods=["POST"]),
             Route("/_sandbox/adyen/payments/{id}/settle", self.settle, methods=["POST"]),
             Route("/_sandbox/adyen/refunds/{id}/fail", self.fail_refund, methods=["POST"]),
+            Route("/_sandbox/adyen/payments/{id}/chargeback", self.charge_back, methods=["POST"]),
+            Route("/_sandbox/adyen/payouts", self.pay_out, methods=["POST"]),
+            Route(reports.PATH, self.report, methods=["GET"]),
         ]
+
+    async def charge_back(self, request: Request) -> Response:
+        reference = request.path_params["id"]
+        return self._do(reference, lambda account: payments.charge_back(account, reference))
+
+    async def pay_out(self, request: Request) -> Response:
+        """What every account has collected, with a settlement detail report and a webhook about it."""
+        url = str(request.base_url).rstrip("/")
+        with self.state.transaction():
+            names = [
+                reports.pay_out(Account(self.state, self.outbox, owner, self.clock()), url)
+                for owner in self.state.owners(PROCESSOR)
+            ]
+        self.committed()
+        return JSONResponse({"reports": [name for name in names if name]})
+
+    async def report(self, request: Request) -> Response:
+        """A report, as Adyen gives it to its report users."""
+        if not request.headers.get("x-api-key", "").startswith("AQE"):
+            return Response(status_code=401)
+        owner = owner_named(PROCESSOR, request.path_params["merchant_account"])
+        found = self.state.get(owner, "report", request.path_params["name"])
+        return Response(status_code=404) if found is None else Response(found.private["csv"], media_type="text/csv")
 
     async def connect(self, request: Request) -> Response:
         """{"merchant_account", "url"} -> {"hmac_key"}"""

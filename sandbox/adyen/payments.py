@@ -110,6 +110,18 @@ def fail_refund(account: Account, reference: str) -> Json:
     return body
 
 
+def charge_back(account: Account, reference: str) -> Json:
+    """The customer's bank takes the money back; raises NoSuch where there is none."""
+    payment = account.find("payment", reference)
+    if payment is None or payment["resultCode"] != "Authorised" or payment.get("chargedBack"):
+        raise NoSuch(f"no payment {reference} can be charged back")
+    payment |= {"chargedBack": True}
+    account.save("payment", payment)
+    reason = "Customer disputes the payment"
+    notify(account, "CHARGEBACK", payment, success=True, reason=reason, modification={"id": new_reference()})
+    return payment
+
+
 def cancel(account: Account, call: Call) -> Json:
     """What has been captured, as by itself at once, and what was refused cannot be canceled."""
     check(call.body, ("merchantAccount",), ("reference",))

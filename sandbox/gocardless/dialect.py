@@ -7,7 +7,7 @@ from email.utils import format_datetime
 from starlette.requests import Request
 
 from sandbox.faults import FaultKind
-from sandbox.gocardless import events, mandates, payments
+from sandbox.gocardless import events, mandates, payments, payouts
 from sandbox.gocardless.errors import failure, made_before, usage
 from sandbox.idempotency import Answered
 from sandbox.json_api import Answer, Call, Operation, owner_named
@@ -45,6 +45,8 @@ class GoCardlessDialect:
         Operation("POST", "/refunds", payments.create_refund, 201),
         Operation("GET", "/refunds", payments.list_refunds),
         Operation("GET", "/refunds/{id}", payments.get_refund),
+        Operation("GET", "/payouts", payouts.list_payouts),
+        Operation("GET", "/payout_items", payouts.list_items),
         Operation("GET", "/events", events.list_events),
         Operation("GET", "/events/{id}", events.get_event),
         Operation("POST", "/scenario_simulators/{id}/actions/run", payments.run_scenario),

@@ -48,17 +48,18 @@ def sign(secret: str, body: bytes, now: int) -> Mapping[str, str]:
 
 def page(account: Account, kind: str, envelope: str, call: Call, filters: Mapping[str, str]) -> Json:
     """A page, newest first. `filters` maps what the query may have to the field that it is about."""
-    known = {"after", "before", "limit", "created_at[gte]", *filters}
+    known = {"after", "before", "limit", "created_at[gte]", "created_at[lt]", *filters}
     if unknown := [name for name in call.query if name not in known]:
         raise usage(400, "invalid_filters", f"unknown filter {unknown[0]}")
     limit = int(call.query.get("limit", DEFAULT_PAGE))
     if not 1 <= limit <= MAX_PAGE:
         raise usage(400, "invalid_limit", f"limit must be between 1 and {MAX_PAGE}")
-    since = call.query.get("created_at[gte]")
+    since, until = (_seconds(call.query.get(f"created_at[{bound}]")) for bound in ("gte", "lt"))
     query = Query(
         filters={field: [call.query[name]] for name, field in filters.items() if name in call.query},
         limit=limit + 1,
-        since=int(datetime.fromisoformat(since).timestamp()) if since else 0,
+        since=since or 0,
+        until=2**62 if until is None else until - 1,
         older_than=call.query.get("after"),
         newer_than=call.query.get("before"),
     )
@@ -67,6 +68,10 @@ def page(account: Account, kind: str, envelope: str, call: Call, filters: Mappin
     cursors = {"before": shown[0]["id"] if "after" in call.query and shown else None,
                "after": shown[-1]["id"] if more else None}  # fmt: skip
     return {envelope: shown, "meta": {"cursors": cursors, "limit": limit}}
+
+
+def _seconds(time: str | None) -> int | None:
+    return int(datetime.fromisoformat(time).timestamp()) if time else None
 
 
 def list_events(account: Account, call: Call) -> Json:

@@ -1,7 +1,7 @@
 """Debits of mandates, which the banks answer later, and their refunds."""
 
 from sandbox.accounts import Account, NoSuch
-from sandbox.gocardless import mandates
+from sandbox.gocardless import mandates, payouts
 from sandbox.gocardless.errors import invalid, not_found, state
 from sandbox.gocardless.events import emit, new_id, page, time
 from sandbox.json_api import Call
@@ -65,6 +65,7 @@ def fail(account: Account, payment: Json, cause: str) -> Json:
 
 def next_day(account: Account) -> None:
     """A banking day: what was pending is submitted; what was submitted is answered; what was confirmed is paid out."""
+    paid_out, taken_back = [], []
     for document in account.every("payment"):
         payment = document.body
         match payment["status"]:
@@ -74,8 +75,11 @@ def next_day(account: Account) -> None:
                 _answer(account, payment)
             case "confirmed":
                 move(account, payment, "paid_out")
+                paid_out.append(payment)
             case "paid_out" if _bank(account, payment) == "charges_back":
                 move(account, payment, "charged_back", origin="bank", cause="refund_requested")
+                taken_back.append(payment)
+    payouts.pay_out(account, paid_out, taken_back)
 
 
 def _answer(account: Account, payment: Json) -> None:

@@ -14,8 +14,10 @@ from sandbox.state import Json, Owner, State
 from sandbox.stripe import checkout
 from sandbox.stripe.account import PROCESSOR, Account
 from sandbox.stripe.api import authenticate
+from sandbox.stripe.disputes import close_dispute, open_dispute
 from sandbox.stripe.errors import StripeError
 from sandbox.stripe.payments import settle_intent
+from sandbox.stripe.payouts import pay_out
 from sandbox.stripe.refunds import settle_refund
 from sandbox.webhooks import Clock, Outbox
 
@@ -39,7 +41,20 @@ class StripeControl:
         return [
             Route("/_sandbox/stripe/payment_intents/{id}/settle", self._settling(settle_intent), methods=["POST"]),
             Route("/_sandbox/stripe/refunds/{id}/settle", self._settling(settle_refund), methods=["POST"]),
+            Route("/_sandbox/stripe/disputes/{id}/settle", self._settling(close_dispute), methods=["POST"]),
+            Route("/_sandbox/stripe/charges/{id}/dispute", self.dispute, methods=["POST"]),
+            Route("/_sandbox/stripe/payouts", self.pay_out, methods=["POST"]),
         ]
+
+    async def dispute(self, request: Request) -> Response:
+        return self._done(request.path_params["id"], open_dispute)
+
+    async def pay_out(self, request: Request) -> Response:
+        """What every account has collected -> {"payouts": […]}"""
+        with self.state.transaction():
+            made = [payout for owner in self.state.owners(PROCESSOR) for payout in pay_out(self._account_of(owner))]
+        self.committed()
+        return JSONResponse({"payouts": made})
 
     def _settling(self, settle: Settle) -> Callable[[Request], Awaitable[Response]]:
         """{"outcome": "succeeded" | "failed"}: for an intent in requires_action or processing, or for a refund."""
@@ -48,19 +63,23 @@ class StripeControl:
             outcome = (await json_object(request)).get("outcome")
             if outcome not in OUTCOMES:
                 raise ControlError(f"outcome must be one of {', '.join(OUTCOMES)}")
-            return self._settled(settle, request.path_params["id"], succeeded=outcome == "succeeded")
+            succeeded = outcome == "succeeded"
+            return self._done(
+                request.path_params["id"], lambda account, name: settle(account, name, succeeded=succeeded)
+            )
 
         return endpoint
 
-    def _settled(self, settle: Settle, object_id: str, *, succeeded: bool) -> Response:
+    def _account_of(self, owner: Owner) -> Account:
+        return Account(self.state, self.outbox, owner, int(self.clock()), {"id": None, "idempotency_key": None})
+
+    def _done(self, object_id: str, act: Callable[[Account, str], Json]) -> Response:
         owner = self.state.owner_of(PROCESSOR, object_id)
         if owner is None:
             return JSONResponse({"error": f"there is no {object_id}"}, 404)
-        nobody = {"id": None, "idempotency_key": None}
-        account = Account(self.state, self.outbox, owner, int(self.clock()), nobody)
         try:
             with self.state.transaction():
-                settled = settle(account, object_id, succeeded=succeeded)
+                settled = act(self._account_of(owner), object_id)
         except StripeError as error:
             return JSONResponse({"error": error.error["message"]}, error.status)
         self.committed()

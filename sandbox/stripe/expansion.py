@@ -6,12 +6,16 @@ from sandbox.state import Json
 from sandbox.stripe import errors
 from sandbox.stripe.account import Account
 
+SOURCE = "source"
+"""Whatever the id is of."""
+_SOURCES = ("charge", "refund", "dispute")
 EXPANDABLE = {
     "customer": {"invoice_settings": "customer.invoice_settings"},
     "customer.invoice_settings": {"default_payment_method": "payment_method"},
     "payment_method": {"customer": "customer"},
     "payment_intent": {"customer": "customer", "payment_method": "payment_method", "latest_charge": "charge"},
     "charge": {"customer": "customer", "payment_intent": "payment_intent"},
+    "balance_transaction": {"source": SOURCE},
     "refund": {
         "charge": "charge",
         "customer": "customer",
@@ -52,7 +56,8 @@ def _expanded(account: Account, body: Json, fields: Sequence[str], kind: str) ->
     field, *rest = fields
     value, value_kind = body[field], EXPANDABLE[kind][field]
     if isinstance(value, str):
-        value = account.find(value_kind, value)
+        kinds = _SOURCES if value_kind == SOURCE else (value_kind,)
+        value = next((found for kind in kinds if (found := account.find(kind, value)) is not None), None)
     if rest and value is not None:
         value = _expanded(account, value, rest, value_kind)
     return {**body, field: value}

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sandbox.state import Json
-from sandbox.stripe import checkout, customers, errors, payments, refunds, webhook_endpoints
+from sandbox.stripe import checkout, customers, errors, payments, payouts, refunds, webhook_endpoints
 from sandbox.stripe.account import MAX_PAGE, Account
 from sandbox.stripe.forms import (
     Field,
@@ -235,6 +235,23 @@ OPERATIONS = (
         {**PAGE, **CREATED, "charge": identifier, "payment_intent": identifier},
     ),
     Operation("GET", "/v1/refunds/{refund}", _retrieve("refund", "refund", "id"), "refund"),
+    Operation("GET", "/v1/payouts", _list("payout", "/v1/payouts"), "payout", {**PAGE, **CREATED}),
+    Operation(
+        "GET",
+        "/v1/balance_transactions",
+        payouts.list_transactions,
+        "balance_transaction",
+        {**PAGE, "payout": identifier},
+        ("payout",),
+    ),
+    Operation(
+        "GET",
+        "/v1/disputes",
+        _list("dispute", "/v1/disputes", "charge", "payment_intent"),
+        "dispute",
+        {**PAGE, **CREATED, "charge": identifier, "payment_intent": identifier},
+    ),
+    Operation("GET", "/v1/disputes/{dispute}", _retrieve("dispute", "dispute", "dispute"), "dispute"),
     Operation(
         "GET",
         "/v1/events",

@@ -39,6 +39,8 @@ from services.payments.providers.gocardless import GoCardless
 from services.payments.providers.stripe import Stripe
 from services.payments.receipt_servicer import ManualPaymentServicer, ReceiptServicer
 from services.payments.receiving import Receiving
+from services.payments.reconciliation_servicer import ReconciliationServicer
+from services.payments.reconciling import Reconciling
 from services.payments.refund_servicer import RefundServicer
 from services.payments.refunding import Refunding
 from services.payments.reminding import Reminding
@@ -64,6 +66,7 @@ from weir.payments.v1 import (
     payments_pb2,
     processors_pb2,
     receipts_pb2,
+    reconciliations_pb2,
     refunds_pb2,
     routing_pb2,
 )
@@ -77,6 +80,7 @@ from weir.payments.v1.payment_requests_pb2_grpc import add_PaymentRequestService
 from weir.payments.v1.payments_pb2_grpc import add_PaymentsServiceServicer_to_server
 from weir.payments.v1.processors_pb2_grpc import add_ProcessorServiceServicer_to_server
 from weir.payments.v1.receipts_pb2_grpc import add_ReceiptServiceServicer_to_server
+from weir.payments.v1.reconciliations_pb2_grpc import add_ReconciliationServiceServicer_to_server
 from weir.payments.v1.refunds_pb2_grpc import add_RefundServiceServicer_to_server
 from weir.payments.v1.routing_pb2_grpc import add_RoutingServiceServicer_to_server
 
@@ -87,6 +91,7 @@ SERVICES = (
     processors_pb2.DESCRIPTOR.services_by_name["ProcessorService"].full_name,
     refunds_pb2.DESCRIPTOR.services_by_name["RefundService"].full_name,
     manual_payments_pb2.DESCRIPTOR.services_by_name["ManualPaymentService"].full_name,
+    reconciliations_pb2.DESCRIPTOR.services_by_name["ReconciliationService"].full_name,
     receipts_pb2.DESCRIPTOR.services_by_name["ReceiptService"].full_name,
     disputes_pb2.DESCRIPTOR.services_by_name["DisputeService"].full_name,
     dunning_pb2.DESCRIPTOR.services_by_name["DunningService"].full_name,
@@ -172,6 +177,7 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[Ports]:
             add_DisputeServiceServicer_to_server(DisputeServicer(pool), server)
             add_PaymentPageServiceServicer_to_server(PaymentPageServicer(Paying(collection, saving)), server)
             add_NoticeServiceServicer_to_server(NoticeServicer(pool, vault, alarm, clock), server)
+            add_ReconciliationServiceServicer_to_server(ReconciliationServicer(pool, alarm, clock), server)
             add_ReceiptServiceServicer_to_server(ReceiptServicer(pool), server)
             add_ProcessorServiceServicer_to_server(ProcessorServicer(pool, vault, saving, clock), server)
 
@@ -218,6 +224,7 @@ async def sweeping(settings: WorkerSettings, clock: Clock, pace: Pace) -> AsyncI
             reminding=Reminding(pool, InvoicingServiceStub(invoicing), issuer, _mail_server(settings), clock, pace),
             notifying=Notifying(pool, vault, http, clock),
             reporting=Reporting(pool, InvoicingServiceStub(invoicing), reports, issuer, clock, pace),
+            reconciling=Reconciling(pool, accounts, clock, pace),
             clock=clock,
             pace=pace,
         )

@@ -28,6 +28,7 @@ class Pace:
     method: tuple[timedelta, ...] = _seconds(5, 30, 120, 600, 3600)
     mail: tuple[timedelta, ...] = _seconds(30, 120, 600, 3600)
     report: tuple[timedelta, ...] = _seconds(1, 2, 5, 15, 60)
+    reconcile: tuple[timedelta, ...] = _seconds(60, 600, 3600)
     refused_report: timedelta = timedelta(hours=1)
     concurrency: int = 16
     """Rows in work at a time, for each sweep of a worker process."""

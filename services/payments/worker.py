@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TypeVar
 
 import structlog
@@ -17,6 +18,7 @@ from services.payments.domain.message import Message
 from services.payments.domain.method import PaymentMethod, ProcessorAccount
 from services.payments.domain.notice import Delivery
 from services.payments.domain.payment import Payment
+from services.payments.domain.reconciliation import Reconciliation
 from services.payments.domain.refund import Refund
 from services.payments.domain.webhook import WebhookEvent
 from services.payments.dunning import Dunning
@@ -25,6 +27,7 @@ from services.payments.inbox import CatchingUp
 from services.payments.notifying import Notifying
 from services.payments.pace import Pace
 from services.payments.providers import ProcessorUnavailable
+from services.payments.reconciling import Reconciling
 from services.payments.refunding import Refunding
 from services.payments.reminding import Reminding
 from services.payments.reporting import Reporting
@@ -39,6 +42,7 @@ from services.payments.store import (
     methods,
     notices,
     payments,
+    reconciliations,
     refunds,
 )
 from services.payments.store.disputes import DisputeReport
@@ -49,6 +53,9 @@ from services.payments.store.refunds import RefundReport
 log = structlog.get_logger()
 
 T = TypeVar("T")
+
+RECONCILE_LEASE = timedelta(minutes=30)
+"""A day at a processor may be many pages."""
 
 CLAIM_SECONDS = 1.0
 """While slow rows are in work, those that have come due since are looked for this often."""
@@ -66,6 +73,7 @@ class Sweeps:
     reminding: Reminding
     notifying: Notifying
     reporting: Reporting
+    reconciling: Reconciling
     clock: Clock
     pace: Pace
 
@@ -84,6 +92,7 @@ class Sweeps:
             "dunning_report": self.dunning_report,
             "dispute_report": self.dispute_report,
             "notify": self.notify,
+            "reconcile": self.reconcile,
         }
 
     async def charge(self) -> bool:
@@ -168,6 +177,11 @@ class Sweeps:
             return await notices.claim(conn, self.clock(), self.pace.lease, limit)
 
         return await self._work(claim, self.notifying.deliver)
+    async def reconcile(self) -> bool:
+        may_be_more = await self.reconciling.ask()
+        async def claim(conn: Conn, limit: int) -> Sequence[Reconciliation]:
+            return await reconciliations.claim(conn, self.clock(), RECONCILE_LEASE, limit)
+        return await self._work(claim, self.reconciling.reconcile) or may_be_more
 
     async def _save(self, method: PaymentMethod) -> None:
         try:

@@ -10,6 +10,7 @@ from typing import Protocol
 from libs.common.money import Money
 from services.payments.domain.attempt import Outcome
 from services.payments.domain.method import MethodKind
+from services.payments.domain.reconciliation import Payout
 
 
 class Capability(StrEnum):
@@ -29,6 +30,8 @@ class Capability(StrEnum):
     """Charges and refunds can be asked for. Without it, webhooks alone tell of them once a key's life has ended."""
     EVENT_LIST = "EVENT_LIST"
     """Events of the past can be listed."""
+    RECORD_LIST = "RECORD_LIST"
+    """Charges and refunds of the past can be listed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +176,15 @@ class Event:
     error: str = ""
 
 
+class Report(StrEnum):
+    """Types of events that tell of reports about payouts."""
+
+    REPORT_AVAILABLE = "REPORT_AVAILABLE"
+
+
+REPORTS = frozenset(Report)
+
+
 class ProcessorUnavailable(Exception):
     """No usable answer. `repeats`: the processor has recorded an error under the idempotency key and will repeat it."""
 
@@ -243,6 +255,14 @@ class Processor(Protocol):
 
     def list_events(self, since: datetime) -> AsyncIterator[Event]:
         """Everything that happened since then, as the webhooks would have told it; nothing without EVENT_LIST."""
+
+    def list_records(self, since: datetime, until: datetime) -> AsyncIterator[Sighting | RefundSighting]:
+        """Charges and refunds made in the half-open interval, as they are now; nothing without RECORD_LIST."""
+
+    def list_payouts(self, since: datetime, until: datetime, reports: Sequence[bytes]) -> AsyncIterator[Payout]:
+        """Payouts that were made in the half-open interval, with their items. `reports` are the events that came then
+        of types in `REPORTS`, of processors that write reports instead.
+        """
 
     async def sight(self, event: Event) -> Sighting | RefundSighting | None:
         """The CHARGE or REFUND that an event is about: as it is now, or without LOOKUP as the event says.

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import AsyncIterator
 
-from services.payments.providers import Event, Subject
+from services.payments.providers import Event, RefundSighting, Sighting, Subject
 
 MALFORMED = ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError
 """What reading raises where something is not as the processor's documentation has it."""
@@ -28,6 +28,12 @@ def text_in(value: object) -> str:
 
 
 async def no_events() -> AsyncIterator[Event]:
+    """For processors that list none."""
+    return
+    yield
+
+
+async def no_records() -> AsyncIterator[Sighting | RefundSighting]:
     """For processors that list none."""
     return
     yield

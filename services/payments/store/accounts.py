@@ -24,8 +24,8 @@ async def insert(
     made = await conn.fetchval(
         """
         INSERT INTO processor_account (tenant_id, id, processor, credentials, create_time, request_id, request_hash,
-                                       catch_up_due_time)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $5)
+                                       catch_up_due_time, reconcile_due_time)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $5, $5)
         ON CONFLICT DO NOTHING RETURNING true
         """,
         account.tenant_id, account.id, account.processor, credentials, account.create_time, request_id, request_hash,

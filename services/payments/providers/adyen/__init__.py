@@ -11,10 +11,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
+import httpx
 from Adyen import Adyen as AdyenClient
 
 from services.payments.domain.attempt import Declined, NotMade, Outcome, Pending, Unknown
 from services.payments.domain.method import MethodKind
+from services.payments.domain.reconciliation import Payout
 from services.payments.providers import (
     Capability,
     Charge,
@@ -29,14 +31,15 @@ from services.payments.providers import (
     SetupPage,
     Sighting,
 )
-from services.payments.providers.adyen import charges, events
+from services.payments.providers.adyen import charges, events, settlement
 from services.payments.providers.adyen.errors import Rejected, ask
 from services.payments.providers.amounts import ADYEN, AmountRefused
 from services.payments.providers.names import customer_name, within
-from services.payments.providers.reading import no_events
+from services.payments.providers.reading import no_events, no_records
 from services.payments.providers.threads import Threads
 
 CHECKOUT_VERSION = "/v72"
+TEST_REPORTS, LIVE_REPORTS = "https://ca-test.adyen.com", "https://ca-live.adyen.com"
 KEY_LIFE = timedelta(days=7) - timedelta(hours=1)
 """Within the week that Adyen promises."""
 MOST_KEY = 64
@@ -52,7 +55,8 @@ _TELLS = "Adyen does not show it; a webhook will tell"
 @dataclass(frozen=True, slots=True)
 class AdyenCredentials:
     """`live_endpoint_prefix` is "" for a test account. `previous_hmac_key` is accepted as well while Adyen changes over
-    to a new one; "" if there is none, as is `token_hmac_key` where all webhooks have the same key.
+    to a new one; "" if there is none, as is `token_hmac_key` where all webhooks have the same key. `report_api_key` is
+    of the user who may read reports, "" where `api_key` may.
     """
 
     api_key: str = field(repr=False)
@@ -61,6 +65,7 @@ class AdyenCredentials:
     previous_hmac_key: str = field(default="", repr=False)
     token_hmac_key: str = field(default="", repr=False)
     live_endpoint_prefix: str = ""
+    report_api_key: str = field(default="", repr=False)
 
 
 class Adyen:
@@ -70,6 +75,7 @@ class Adyen:
         self._api_url = api_url
         self._timeout_seconds = timeout_seconds
         self.threads = Threads("adyen", timeout_seconds)
+        self.http = httpx.AsyncClient(timeout=timeout_seconds, follow_redirects=False)
 
     def account(self, credentials: Mapping[str, str]) -> "AdyenAccount":
         return AdyenAccount(self, AdyenCredentials(**credentials))
@@ -87,19 +93,26 @@ class Adyen:
                 getattr(client.checkout, api).baseUrl = self._api_url + CHECKOUT_VERSION
         return client.checkout
 
+    def report_url(self, credentials: AdyenCredentials) -> str:
+        return self._api_url or (LIVE_REPORTS if credentials.live_endpoint_prefix else TEST_REPORTS)
+
     async def aclose(self) -> None:
         await self.threads.close()
+        await self.http.aclose()
 
 
 class AdyenAccount:
     """A Processor."""
 
-    capabilities = frozenset(Capability) - {Capability.LOOKUP, Capability.EVENT_LIST}
+    capabilities = frozenset(Capability) - {Capability.LOOKUP, Capability.EVENT_LIST, Capability.RECORD_LIST}
     key_life = KEY_LIFE
 
     def __init__(self, connection: Adyen, credentials: AdyenCredentials) -> None:
         self._threads = connection.threads
         self._checkout = connection.client(credentials)
+        self._http = connection.http
+        self._report_url = connection.report_url(credentials)
+        self._report_api_key = credentials.report_api_key or credentials.api_key
         self._merchant_account = credentials.merchant_account
         keys = credentials.hmac_key, credentials.token_hmac_key, credentials.previous_hmac_key
         self._hmac_keys = [key for key in keys if key]
@@ -251,6 +264,24 @@ class AdyenAccount:
 
     def list_events(self, since: datetime) -> AsyncIterator[Event]:
         return no_events()
+
+    def list_records(self, since: datetime, until: datetime) -> AsyncIterator[Sighting | RefundSighting]:
+        return no_records()
+
+    async def list_payouts(self, since: datetime, until: datetime, reports: Sequence[bytes]) -> AsyncIterator[Payout]:
+        """Adyen writes a report for each batch that it pays out, and tells of it by webhook."""
+        for name in settlement.files(reports):
+            for payout in settlement.payouts(await self._report(name)):
+                yield payout
+
+    async def _report(self, name: str) -> str:
+        url = f"{self._report_url}/reports/download/MerchantAccount/{quote(self._merchant_account)}/{name}"
+        try:
+            answer = await self._http.get(url, headers={"x-api-key": self._report_api_key})
+            answer.raise_for_status()
+        except httpx.HTTPError as error:
+            raise ProcessorUnavailable(f"the report {name} was not given: {error!r}") from error
+        return answer.text
 
     async def sight(self, event: Event) -> Sighting | RefundSighting | None:
         return events.sighting(event)

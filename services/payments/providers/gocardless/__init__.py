@@ -14,6 +14,7 @@ import gocardless_pro
 
 from services.payments.domain.attempt import NotMade, Outcome, Unknown
 from services.payments.domain.method import MethodKind
+from services.payments.domain.reconciliation import Payout
 from services.payments.providers import (
     Capability,
     Charge,
@@ -30,7 +31,7 @@ from services.payments.providers import (
     Subject,
 )
 from services.payments.providers.amounts import GOCARDLESS, AmountRefused
-from services.payments.providers.gocardless import events, resources
+from services.payments.providers.gocardless import events, resources, settlement
 from services.payments.providers.gocardless.errors import AlreadyMade, Rejected, ask
 from services.payments.providers.names import customer_name, within
 from services.payments.providers.threads import Threads
@@ -289,14 +290,33 @@ class GoCardlessAccount:
         return events.read(body, headers.get("webhook-signature"), self._webhook_secrets)
 
     async def list_events(self, since: datetime) -> AsyncIterator[Event]:
-        query: dict[str, Any] = {"created_at[gte]": _time(since.astimezone(UTC)), "limit": 500}
+        async for event in self._pages(self._client.events, {"created_at[gte]": _time(since.astimezone(UTC))}):
+            yield events.told(event)
+
+    async def list_records(self, since: datetime, until: datetime) -> AsyncIterator[Sighting | RefundSighting]:
+        made = _between(since, until)
+        async for payment in self._pages(self._client.payments, made):
+            yield resources.sighting(payment)
+        async for refund in self._pages(self._client.refunds, made):
+            yield resources.refund_sighting(refund)
+
+    async def list_payouts(self, since: datetime, until: datetime, reports: Sequence[bytes]) -> AsyncIterator[Payout]:
+        async for payout in self._pages(self._client.payouts, _between(since, until)):
+            parts = self._pages(self._client.payout_items, {"payout": payout["id"]})
+            items = [settlement.item(each) async for each in parts]
+            yield Payout(
+                payout["id"], GOCARDLESS.amount(payout["amount"], payout["currency"]), payout["currency"], items
+            )
+
+    async def _pages(self, resource: Any, query: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+        query = {**query, "limit": 500}
         while True:
             try:
-                page = await ask(self._threads, lambda: self._client.events.list(query))
+                page = await ask(self._threads, lambda: resource.list(query))
             except Rejected as error:
                 raise ProcessorUnavailable(error.code) from error
-            for event in page.records:
-                yield events.told(event.attributes)
+            for record in page.records:
+                yield record.attributes
             if page.after is None:
                 return
             query["after"] = page.after
@@ -318,6 +338,10 @@ def _key(key: str) -> dict[str, str]:
 
 def _time(time: datetime) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S.000Z")
+
+
+def _between(since: datetime, until: datetime) -> dict[str, str]:
+    return {"created_at[gte]": _time(since.astimezone(UTC)), "created_at[lt]": _time(until.astimezone(UTC))}
 
 
 def _is_of(charge: Charge, found: Sighting) -> bool:

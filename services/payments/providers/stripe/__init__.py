@@ -15,6 +15,7 @@ import stripe
 
 from services.payments.domain.attempt import NotMade, Outcome, Unknown
 from services.payments.domain.method import MethodKind
+from services.payments.domain.reconciliation import Payout
 from services.payments.providers import (
     Capability,
     Charge,
@@ -31,7 +32,7 @@ from services.payments.providers import (
     Subject,
 )
 from services.payments.providers.amounts import STRIPE, AmountRefused
-from services.payments.providers.stripe import charges, errors, events, pages, refunds
+from services.payments.providers.stripe import charges, errors, events, pages, refunds, settlement
 
 if TYPE_CHECKING:
     from stripe.params.checkout import SessionCreateParams
@@ -250,6 +251,40 @@ class StripeAccount:
         try:
             async for event in listed.auto_paging_iter():
                 yield events.listed(event, live=self._live)
+        except stripe.StripeError as error:
+            raise errors.unavailable(error) from error
+
+    async def list_records(self, since: datetime, until: datetime) -> AsyncIterator[Sighting | RefundSighting]:
+        begin, end = int(since.timestamp()), int(until.timestamp())
+        intents = await self._answer(
+            self._stripe.payment_intents.list_async({"created": {"gte": begin, "lt": end}, "limit": 100})
+        )
+        refunded = await self._answer(
+            self._stripe.refunds.list_async({"created": {"gte": begin, "lt": end}, "limit": 100})
+        )
+        try:
+            async for intent in intents.auto_paging_iter():
+                yield charges.sighting(intent)
+            async for refund in refunded.auto_paging_iter():
+                yield refunds.sighting(refund)
+        except stripe.StripeError as error:
+            raise errors.unavailable(error) from error
+
+    async def list_payouts(self, since: datetime, until: datetime, reports: Sequence[bytes]) -> AsyncIterator[Payout]:
+        begin, end = int(since.timestamp()), int(until.timestamp())
+        made = await self._answer(self._stripe.payouts.list_async({"created": {"gte": begin, "lt": end}, "limit": 100}))
+        try:
+            async for payout in made.auto_paging_iter():
+                parts = await self._stripe.balance_transactions.list_async(
+                    {"payout": payout.id, "limit": 100, "expand": ["data.source"]}
+                )
+                items = [
+                    settlement.item(each)
+                    async for each in parts.auto_paging_iter()
+                    if each.reporting_category not in settlement.PAYOUT
+                ]
+                currency = payout.currency.upper()
+                yield Payout(payout.id, STRIPE.amount(payout.amount, currency), currency, items)
         except stripe.StripeError as error:
             raise errors.unavailable(error) from error
 
