@@ -33,6 +33,7 @@ from weir.metering.v1.corrections_pb2_grpc import CorrectionServiceStub
 from weir.metering.v1.metering_pb2_grpc import MeteringServiceStub
 from weir.metering.v1.meters_pb2_grpc import MeterServiceStub
 from weir.metering.v1.reconciliation_pb2_grpc import ReconciliationServiceStub
+from weir.payments.v1.dunning_clock_pb2_grpc import DunningClockServiceStub
 from weir.payments.v1.dunning_pb2_grpc import DunningServiceStub
 from weir.payments.v1.manual_payments_pb2_grpc import ManualPaymentServiceStub
 from weir.payments.v1.notices_pb2_grpc import NoticeServiceStub
@@ -75,6 +76,7 @@ if TYPE_CHECKING:
     from weir.metering.v1.metering_pb2_grpc import MeteringServiceAsyncStub
     from weir.metering.v1.meters_pb2_grpc import MeterServiceAsyncStub
     from weir.metering.v1.reconciliation_pb2_grpc import ReconciliationServiceAsyncStub
+    from weir.payments.v1.dunning_clock_pb2_grpc import DunningClockServiceAsyncStub
     from weir.payments.v1.dunning_pb2_grpc import DunningServiceAsyncStub
     from weir.payments.v1.manual_payments_pb2_grpc import ManualPaymentServiceAsyncStub
     from weir.payments.v1.notices_pb2_grpc import NoticeServiceAsyncStub
@@ -270,6 +272,10 @@ class Connection:
     @property
     def routing(self) -> "RoutingServiceAsyncStub":
         return RoutingServiceStub(self._channel("payments"))
+
+    @property
+    def dunning_clock(self) -> "DunningClockServiceAsyncStub":
+        return DunningClockServiceStub(self._channel("payments"))
 
     @property
     def dunning(self) -> "DunningServiceAsyncStub":

@@ -36,15 +36,19 @@ def demo(
         Path | None,
         typer.Option(metavar="DIR", help="Data directory; without it, a temporary one that is removed at the end."),
     ] = None,
+    declines: Annotated[
+        bool,
+        typer.Option("--declines", help="Also the story of a payment that fails, from the first decline to the end."),
+    ] = False,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the temporary data directory.")] = False,
     as_json: Json = False,
 ) -> None:
     """Bill a month of LLM usage, from events to paid invoices, on a stack of its own.
 
     Row i of the trace belongs to customer-{i mod 3}. The trace is sent twice, by two clients at once; every
-    event counts once. Then the test clock moves from 2023-11-01 to 2023-12-01, invoices are made, and the sandbox,
-    playing the part of Stripe, collects them.
+    event counts once. Then the test clock moves from 2023-11-01 to 2023-12-01, invoices are made, and the sandbox
+    collects them: by a card at Stripe, a card at Adyen, and a bank debit at GoCardless.
     """
     from cli.commands.demo import run_demo
 
-    execute(run_demo(trace, data, keep=keep, as_json=as_json))
+    execute(run_demo(trace, data, keep=keep, with_declines=declines, as_json=as_json))

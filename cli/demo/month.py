@@ -10,26 +10,24 @@ from pathlib import Path
 from cli.catalog.applying import apply_changes, find_changes
 from cli.catalog.reader import read_catalog
 from cli.connection import Connection, connected
+from cli.demo import paying
 from cli.demo.report import METERS, Billed
 from cli.demo.trace import CUSTOMERS
 from cli.errors import CliError
 from cli.events.instant import timestamp
 from cli.events.rows import Row
 from cli.events.sending import Batch, Outcome, Sender, batches
-from cli.sandbox_account import CARD, connect_sandbox
 from cli.stack.endpoint import Endpoint
 from weir.common.v1.money_pb2 import Period
 from weir.invoicing.v1 import invoicing_pb2
 from weir.invoicing.v1.invoicing_pb2 import Invoice
 from weir.metering.v1.metering_pb2 import GetUsageRequest, IngestEventsResponse
-from weir.payments.v1 import payments_pb2
 
 START = datetime(2023, 11, 1, tzinfo=UTC)
 END = datetime(2023, 12, 1, tzinfo=UTC)
 PERIOD = Period(start_time=timestamp(START), end_time=timestamp(END))
 CATALOG = Path(__file__).with_name("llm-api.yaml")
 PLAN = "llm-api"
-ACCOUNT = "stripe"
 POLL_SECONDS = 0.05
 WAIT_SECONDS = 90.0
 
@@ -37,18 +35,19 @@ _NAMESPACE = uuid.UUID("0b1d6e52-52d5-5f0e-8f5c-3d1a1f0c7a11")
 
 
 async def prepare(services: Connection, customers: Sequence[str] = CUSTOMERS) -> None:
-    """The catalog, a test clock at the start of the month, customers with a subscription and a saved card."""
+    """The catalog, a test clock at the start of the month, customers with a subscription and a saved method."""
     catalog = read_catalog(CATALOG.read_bytes(), CATALOG.name)
     await apply_changes(services, catalog, await find_changes(services, catalog))
     await services.invoicing.CreateTestClock(
         invoicing_pb2.CreateTestClockRequest(request_id=_request_id("clock"), start_time=timestamp(START))
     )
-    await connect_sandbox(services, ACCOUNT, _request_id("account"))
-    for customer in customers:
-        await _subscribe(services, customer)
+    await paying.connect(services, {name: _request_id("account", name) for name in paying.PROCESSORS})
+    for number, customer in enumerate(customers):
+        await subscribe(services, customer)
+        await paying.save_method(services, customer, paying.processor_of(number), _request_id("card", customer))
 
 
-async def _subscribe(services: Connection, customer: str) -> None:
+async def subscribe(services: Connection, customer: str) -> None:
     await services.invoicing.CreateCustomer(
         invoicing_pb2.CreateCustomerRequest(
             request_id=_request_id("customer", customer),
@@ -61,14 +60,6 @@ async def _subscribe(services: Connection, customer: str) -> None:
             subscription=invoicing_pb2.Subscription(
                 id=customer, customer_id=customer, plan_code=PLAN, start_time=timestamp(START)
             ),
-        )
-    )
-    await services.payments.SavePaymentMethod(
-        payments_pb2.SavePaymentMethodRequest(
-            request_id=_request_id("card", customer),
-            customer_id=customer,
-            processor_account_id=ACCOUNT,
-            processor_token=CARD,
         )
     )
 
@@ -119,10 +110,17 @@ async def collect(
                 invoice = await _invoice(services, customer)
                 if invoice.payment_status == Invoice.PAYMENT_STATUS_SUCCEEDED:
                     invoices[customer] = invoice
+                else:
+                    await paying.let_bank_answer(services, customer)
             paid(len(invoices))
             if len(invoices) < len(customers):
                 await asyncio.sleep(POLL_SECONDS)
-    return {customer: Billed(await _usage(services, customer), invoices[customer]) for customer in customers}
+    return {
+        customer: Billed(
+            await _usage(services, customer), invoices[customer], *await paying.paid_by(services, customer)
+        )
+        for customer in customers
+    }
 
 
 async def _invoice(services: Connection, subscription: str) -> Invoice:

@@ -20,10 +20,14 @@ METERS = ("requests", "input_tokens", "output_tokens")
 
 @dataclass(frozen=True, slots=True)
 class Billed:
-    """One customer: what was used in the month, by meter, and the invoice about it."""
+    """One customer: what was used in the month, by meter, the invoice about it, the processor account that collected it
+    and the method's label.
+    """
 
     usage: Mapping[str, int]
     invoice: Invoice
+    paid_by: str
+    method: str
 
 
 class Display:
@@ -77,7 +81,11 @@ def document(outcomes: Sequence[Outcome], billed: Mapping[str, Billed], seconds:
             "duplicates": sum(each.duplicates for each in outcomes),
         },
         "customers": {
-            customer: {**{meter: each.usage[meter] for meter in METERS}, "invoice": _invoice(each.invoice)}
+            customer: {
+                **{meter: each.usage[meter] for meter in METERS},
+                "invoice": _invoice(each.invoice),
+                "paid_by": {"processor": each.paid_by, "method": each.method},
+            }
             for customer, each in billed.items()
         },
         "seconds": dict(seconds),
@@ -107,6 +115,7 @@ def print_report(outcomes: Sequence[Outcome], billed: Mapping[str, Billed]) -> N
     for each in billed.values():
         console.print()
         print_whole(invoice_table(each.invoice))
+        console.print(f"Paid at {each.paid_by} by {each.method}.", markup=False)
 
 
 def print_next_steps(data: Path, number: str, *, kept: bool) -> None:

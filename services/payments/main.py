@@ -22,6 +22,7 @@ from services.payments.collection_servicer import CollectionServicer
 from services.payments.dispute_servicer import DisputeServicer
 from services.payments.disputing import Disputing
 from services.payments.dunning import Dunning
+from services.payments.dunning_clock_servicer import DunningClockServicer
 from services.payments.dunning_servicer import DunningServicer
 from services.payments.hearing import Hearing
 from services.payments.inbox import CatchingUp
@@ -58,6 +59,7 @@ from weir.invoicing.v1.reports_pb2_grpc import CollectionReportServiceStub
 from weir.payments.v1 import (
     collections_pb2,
     disputes_pb2,
+    dunning_clock_pb2,
     dunning_pb2,
     manual_payments_pb2,
     notices_pb2,
@@ -72,6 +74,7 @@ from weir.payments.v1 import (
 )
 from weir.payments.v1.collections_pb2_grpc import add_CollectionServiceServicer_to_server
 from weir.payments.v1.disputes_pb2_grpc import add_DisputeServiceServicer_to_server
+from weir.payments.v1.dunning_clock_pb2_grpc import add_DunningClockServiceServicer_to_server
 from weir.payments.v1.dunning_pb2_grpc import add_DunningServiceServicer_to_server
 from weir.payments.v1.manual_payments_pb2_grpc import add_ManualPaymentServiceServicer_to_server
 from weir.payments.v1.notices_pb2_grpc import add_NoticeServiceServicer_to_server
@@ -94,6 +97,7 @@ SERVICES = (
     reconciliations_pb2.DESCRIPTOR.services_by_name["ReconciliationService"].full_name,
     receipts_pb2.DESCRIPTOR.services_by_name["ReceiptService"].full_name,
     disputes_pb2.DESCRIPTOR.services_by_name["DisputeService"].full_name,
+    dunning_clock_pb2.DESCRIPTOR.services_by_name["DunningClockService"].full_name,
     dunning_pb2.DESCRIPTOR.services_by_name["DunningService"].full_name,
     payment_requests_pb2.DESCRIPTOR.services_by_name["PaymentRequestService"].full_name,
     payment_pages_pb2.DESCRIPTOR.services_by_name["PaymentPageService"].full_name,
@@ -172,6 +176,7 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[Ports]:
             add_ManualPaymentServiceServicer_to_server(manual, server)
             requests = PaymentRequestServicer(pool, Requesting(receiving), alarm, clock)
             add_PaymentRequestServiceServicer_to_server(requests, server)
+            add_DunningClockServiceServicer_to_server(DunningClockServicer(pool, alarm, clock), server)
             add_DunningServiceServicer_to_server(DunningServicer(pool, clock), server)
             add_RoutingServiceServicer_to_server(RoutingServicer(pool, clock), server)
             add_DisputeServiceServicer_to_server(DisputeServicer(pool), server)

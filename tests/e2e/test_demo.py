@@ -54,6 +54,13 @@ def test_a_month_is_billed_exactly(tmp_path: Path) -> None:
         customer.require(billed)
     assert len({customer["invoice"]["number"] for customer in found["customers"].values()}) == 3
     assert set(found) == {"events", "customers", "seconds"}
+    paid_by = [customer["paid_by"] for customer in found["customers"].values()]
+    assert [each["processor"] for each in paid_by] == ["stripe", "adyen", "gocardless"]
+    assert [each["method"] for each in paid_by] == [
+        "visa ending in 4242",
+        "visa ending in 1111",
+        "BARCLAYS BANK PLC ending in 11",
+    ]
 
 
 def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
@@ -70,14 +77,27 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
     assert list(tmp_path.glob("weir-demo-*")) == []
 
 
-def test_customers_without_usage_owe_the_base_fee(tmp_path: Path) -> None:
+def test_customers_without_usage_owe_the_base_fee_and_who_does_not_pay_it_is_dunned(tmp_path: Path) -> None:
     file = tmp_path / "empty.csv"
     file.write_text(HEADER)
-    found = demo("--trace", str(file), tmp_path=tmp_path)
+    found = demo("--trace", str(file), "--declines", tmp_path=tmp_path)
     assert found["events"] == {"sent": 0, "accepted": 0, "duplicates": 0}
     for customer in found["customers"].values():
         Expected(0, 0, 0).require(customer)
         assert customer["invoice"]["total_minor"] == 2178
+    story = found["declines"]
+    assert [(each["day"], each["what"]) for each in story["events"]] == [
+        (0, "charged"),
+        (0, "remind"),
+        (1, "charged again"),
+        (2, "remind"),
+        (3, "charged again"),
+        (5, "charged again"),
+        (6, "remind"),
+        (7, "the end"),
+    ]
+    assert (story["campaign"], story["invoice"]) == ("exhausted", "finalized, its payment failed")
+    assert story["subscription"].startswith("ends ")
 
 
 if REAL_TRACE.exists():
