@@ -1,12 +1,11 @@
 """The control API under /_sandbox: what tests and developers do to the sandbox, not to a processor."""
 
-import html
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from sandbox.faults import Fault, FaultKind, Faults
@@ -14,15 +13,6 @@ from sandbox.state import Json, State
 from sandbox.webhooks import Clock, Deliverer, Outbox
 
 MAX_COPIES = 100
-RECENT_EVENTS = """
-SELECT d.created, d.processor, d.account, json_extract(d.body, '$.type'), d.id,
-       (SELECT group_concat(state || ' ' || outcome, ', ') FROM delivery WHERE event = d.id)
-FROM document AS d WHERE d.kind = 'event' ORDER BY d.seq DESC LIMIT 100
-"""
-PAGE = """<!doctype html><title>Weir sandbox</title><style>body {{ font: 14px system-ui; margin: 2em }}
-td, th {{ padding: .2em 1em .2em 0; text-align: left }}</style><h1>Weir sandbox</h1>
-<p>The last 100 events, newest first; the control API is described in sandbox/README.md.</p>
-<table><tr>{head}</tr>{rows}</table>"""
 
 
 class ControlError(Exception):
@@ -42,7 +32,6 @@ class Control:
 
     def routes(self) -> list[Route]:
         return [
-            Route("/", self.index),
             Route("/_sandbox/health", self.health),
             Route("/_sandbox/state", self.dump),
             Route("/_sandbox/faults", self.list_faults, methods=["GET"]),
@@ -93,14 +82,6 @@ class Control:
         self.deliverer.paused = paused
         self.deliverer.wake()
         return JSONResponse({"paused": paused})
-
-    async def index(self, request: Request) -> Response:
-        head = "".join(f"<th>{name}" for name in ("time", "processor", "account", "type", "event", "webhooks"))
-        rows = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(str(cell))}" for cell in row)
-            for row in self.state.connection.execute(RECENT_EVENTS)
-        )
-        return HTMLResponse(PAGE.format(head=head, rows=rows))
 
 
 async def json_object(request: Request) -> Json:

@@ -25,6 +25,7 @@ from sandbox.adyen.control import AdyenControl
 from sandbox.adyen.dialect import PROCESSOR as ADYEN
 from sandbox.adyen.dialect import AdyenDialect
 from sandbox.adyen.notifications import sign as sign_adyen
+from sandbox.board import Board
 from sandbox.connection import DroppableConnection
 from sandbox.control import Control, ControlError
 from sandbox.faults import Faults
@@ -89,6 +90,12 @@ def create_app(state: State, clock: Clock) -> Starlette:
     gocardless_control = GoCardlessControl(state, outbox, clock, deliverer.wake)
     pages = Pages(state, outbox, clock, deliverer.wake, HOSTS)
     dumps = {STRIPE: stripe_control.dump, ADYEN: adyen_control.dump, GOCARDLESS: gocardless_control.dump}
+    waiting = {
+        STRIPE: stripe_control.waiting,
+        ADYEN: adyen_control.waiting,
+        GOCARDLESS: gocardless_control.waiting,
+    }
+    board = Board(state, deliverer, faults, waiting)
     controls = Control(state, outbox, deliverer, faults, clock, dumps)
 
     @contextlib.asynccontextmanager
@@ -102,7 +109,17 @@ def create_app(state: State, clock: Clock) -> Starlette:
     return Starlette(
         routes=[
             route
-            for part in (controls, stripe_control, adyen_control, gocardless_control, pages, stripe, adyen, gocardless)
+            for part in (
+                board,
+                controls,
+                stripe_control,
+                adyen_control,
+                gocardless_control,
+                pages,
+                stripe,
+                adyen,
+                gocardless,
+            )
             for route in part.routes()
         ],
         exception_handlers={

@@ -1,7 +1,7 @@
 """The Adyen part of the control API: what its site and the outside world would do."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from starlette.requests import Request
@@ -11,6 +11,7 @@ from starlette.routing import Route
 from sandbox.accounts import Account, NoSuch
 from sandbox.adyen import payments, reports
 from sandbox.adyen.dialect import PROCESSOR
+from sandbox.board import Action, Waiting, settling
 from sandbox.control import ControlError, json_object
 from sandbox.json_api import owner_named
 from sandbox.state import Json, State
@@ -35,6 +36,28 @@ class AdyenControl:
             Route("/_sandbox/adyen/payouts", self.pay_out, methods=["POST"]),
             Route(reports.PATH, self.report, methods=["GET"]),
         ]
+
+    def waiting(self) -> Iterator[Waiting]:
+        for owner in self.state.owners(PROCESSOR):
+            for document in reversed(self.state.every(owner, "payment")):
+                body = document.body
+                path, amount = f"/_sandbox/adyen/payments/{body['id']}", body["amount"]
+                actions: tuple[Action, ...] = ()
+                if body["resultCode"] == "Received":
+                    actions = settling(path + "/settle")
+                elif body["resultCode"] == "Authorised" and amount["value"] and not body.get("chargedBack"):
+                    actions = (Action("Charge back", path + "/chargeback"),)
+                if actions:
+                    yield Waiting(
+                        "payment", body["id"], amount["value"], amount["currency"], body["resultCode"], actions
+                    )
+            for document in reversed(self.state.every(owner, "refund")):
+                body = document.body
+                if body["success"]:
+                    back = (Action("Comes back", f"/_sandbox/adyen/refunds/{body['id']}/fail"),)
+                    yield Waiting(
+                        "refund", body["id"], body["amount"]["value"], body["amount"]["currency"], "refunded", back
+                    )
 
     async def charge_back(self, request: Request) -> Response:
         reference = request.path_params["id"]

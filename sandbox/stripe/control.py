@@ -1,6 +1,6 @@
 """The Stripe part of the control API: what Stripe's dashboard and the outside world would do."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -9,6 +9,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from sandbox import accounts
+from sandbox.board import Action, Waiting, settling
 from sandbox.control import ControlError, json_object
 from sandbox.state import Json, Owner, State
 from sandbox.stripe import checkout
@@ -24,6 +25,27 @@ from sandbox.webhooks import Clock, Outbox
 OUTCOMES = ("succeeded", "failed")
 CHARGE_FIELDS = ("id", "amount", "amount_refunded", "currency", "status", "failure_code", "payment_intent", "created")
 CUSTOMER_FIELDS = ("id", "name", "email", "metadata")
+
+
+_WAITING: Mapping[str, tuple[Sequence[str], str, Mapping[str, str]]] = {
+    "payment_intent": (
+        ("requires_action", "processing"),
+        "/_sandbox/stripe/payment_intents/{id}/settle",
+        {"succeeded": "Succeed", "failed": "Fail"},
+    ),
+    "dispute": (
+        ("needs_response",),
+        "/_sandbox/stripe/disputes/{id}/settle",
+        {"succeeded": "Won", "failed": "Lost"},
+    ),
+    "refund": (
+        ("pending", "succeeded"),
+        "/_sandbox/stripe/refunds/{id}/settle",
+        {"succeeded": "Arrives", "failed": "Comes back"},
+    ),
+    "charge": (("succeeded",), "/_sandbox/stripe/charges/{id}/dispute", {}),
+}
+"""By kind of object: in which states something may become of it, by which request, and the words for its outcomes."""
 
 
 class Settle(Protocol):
@@ -45,6 +67,16 @@ class StripeControl:
             Route("/_sandbox/stripe/charges/{id}/dispute", self.dispute, methods=["POST"]),
             Route("/_sandbox/stripe/payouts", self.pay_out, methods=["POST"]),
         ]
+
+    def waiting(self) -> Iterator[Waiting]:
+        for owner in self.state.owners(PROCESSOR):
+            for kind, (statuses, path, labels) in _WAITING.items():
+                for document in reversed(self.state.every(owner, kind)):
+                    body = document.body
+                    if body["status"] in statuses:
+                        where = path.format(id=body["id"])
+                        actions = settling(where, labels) if labels else (Action("Dispute", where),)
+                        yield Waiting(kind, body["id"], body["amount"], body["currency"], body["status"], actions)
 
     async def dispute(self, request: Request) -> Response:
         return self._done(request.path_params["id"], open_dispute)
