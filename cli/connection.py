@@ -39,6 +39,7 @@ from weir.payments.v1.manual_payments_pb2_grpc import ManualPaymentServiceStub
 from weir.payments.v1.notices_pb2_grpc import NoticeServiceStub
 from weir.payments.v1.payment_pages_pb2_grpc import PaymentPageServiceStub
 from weir.payments.v1.payments_pb2_grpc import PaymentsServiceStub
+from weir.payments.v1.processor_checks_pb2_grpc import ProcessorCheckServiceStub
 from weir.payments.v1.processors_pb2_grpc import ProcessorServiceStub
 from weir.payments.v1.reconciliations_pb2_grpc import ReconciliationServiceStub as PaymentReconciliationServiceStub
 from weir.payments.v1.refunds_pb2_grpc import RefundServiceStub
@@ -82,6 +83,7 @@ if TYPE_CHECKING:
     from weir.payments.v1.notices_pb2_grpc import NoticeServiceAsyncStub
     from weir.payments.v1.payment_pages_pb2_grpc import PaymentPageServiceAsyncStub
     from weir.payments.v1.payments_pb2_grpc import PaymentsServiceAsyncStub
+    from weir.payments.v1.processor_checks_pb2_grpc import ProcessorCheckServiceAsyncStub
     from weir.payments.v1.processors_pb2_grpc import ProcessorServiceAsyncStub
     from weir.payments.v1.reconciliations_pb2_grpc import (
         ReconciliationServiceAsyncStub as PaymentReconciliationServiceAsyncStub,
@@ -248,6 +250,10 @@ class Connection:
     @property
     def manual_payments(self) -> "ManualPaymentServiceAsyncStub":
         return ManualPaymentServiceStub(self._channel("payments"))
+
+    @property
+    def processor_checks(self) -> "ProcessorCheckServiceAsyncStub":
+        return ProcessorCheckServiceStub(self._channel("payments"))
 
     @property
     def processors(self) -> "ProcessorServiceAsyncStub":

@@ -34,6 +34,7 @@ from services.payments.pace import Pace
 from services.payments.paying import Paying
 from services.payments.payment_page_servicer import PaymentPageServicer
 from services.payments.payment_request_servicer import PaymentRequestServicer
+from services.payments.processor_check_servicer import ProcessorCheckServicer
 from services.payments.processor_servicer import ProcessorServicer
 from services.payments.providers.adyen import Adyen
 from services.payments.providers.gocardless import GoCardless
@@ -66,6 +67,7 @@ from weir.payments.v1 import (
     payment_pages_pb2,
     payment_requests_pb2,
     payments_pb2,
+    processor_checks_pb2,
     processors_pb2,
     receipts_pb2,
     reconciliations_pb2,
@@ -81,6 +83,7 @@ from weir.payments.v1.notices_pb2_grpc import add_NoticeServiceServicer_to_serve
 from weir.payments.v1.payment_pages_pb2_grpc import add_PaymentPageServiceServicer_to_server
 from weir.payments.v1.payment_requests_pb2_grpc import add_PaymentRequestServiceServicer_to_server
 from weir.payments.v1.payments_pb2_grpc import add_PaymentsServiceServicer_to_server
+from weir.payments.v1.processor_checks_pb2_grpc import add_ProcessorCheckServiceServicer_to_server
 from weir.payments.v1.processors_pb2_grpc import add_ProcessorServiceServicer_to_server
 from weir.payments.v1.receipts_pb2_grpc import add_ReceiptServiceServicer_to_server
 from weir.payments.v1.reconciliations_pb2_grpc import add_ReconciliationServiceServicer_to_server
@@ -91,6 +94,7 @@ NAME = "payments"
 SERVICES = (
     payments_pb2.DESCRIPTOR.services_by_name["PaymentsService"].full_name,
     collections_pb2.DESCRIPTOR.services_by_name["CollectionService"].full_name,
+    processor_checks_pb2.DESCRIPTOR.services_by_name["ProcessorCheckService"].full_name,
     processors_pb2.DESCRIPTOR.services_by_name["ProcessorService"].full_name,
     refunds_pb2.DESCRIPTOR.services_by_name["RefundService"].full_name,
     manual_payments_pb2.DESCRIPTOR.services_by_name["ManualPaymentService"].full_name,
@@ -179,6 +183,7 @@ async def running(settings: Settings, clock: Clock) -> AsyncIterator[Ports]:
             add_DunningClockServiceServicer_to_server(DunningClockServicer(pool, alarm, clock), server)
             add_DunningServiceServicer_to_server(DunningServicer(pool, clock), server)
             add_RoutingServiceServicer_to_server(RoutingServicer(pool, clock), server)
+            add_ProcessorCheckServiceServicer_to_server(ProcessorCheckServicer(pool, accounts), server)
             add_DisputeServiceServicer_to_server(DisputeServicer(pool), server)
             add_PaymentPageServiceServicer_to_server(PaymentPageServicer(Paying(collection, saving)), server)
             add_NoticeServiceServicer_to_server(NoticeServicer(pool, vault, alarm, clock), server)

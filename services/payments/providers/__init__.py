@@ -207,6 +207,9 @@ class Processor(Protocol):
     capabilities: frozenset[Capability]
     key_life: timedelta
 
+    async def check(self, webhook_path: str) -> Sequence[str]:
+        """What is wrong with the account's keys and its webhooks, as far as the processor tells: a sentence each."""
+
     async def create_customer(self, tenant_id: str, customer_id: str, key: str) -> str | Refused:
         """What the processor knows the customer by."""
 

@@ -44,6 +44,18 @@ async def insert(conn: Conn, events: Sequence[WebhookEvent]) -> int:
     return int(inserted.rpartition(" ")[2])
 
 
+async def last_time(conn: Conn, tenant_id: str, account_id: str) -> datetime | None:
+    """When the account's last event came."""
+    row = await conn.fetchrow(
+        """
+        SELECT receive_time FROM webhook_event WHERE tenant_id = $1 AND processor_account_id = $2
+        ORDER BY receive_time DESC LIMIT 1
+        """,
+        tenant_id, account_id,
+    )  # fmt: skip
+    return None if row is None else row["receive_time"]
+
+
 async def claim(conn: Conn, now: datetime, lease: timedelta, limit: int) -> Sequence[WebhookEvent]:
     rows = await conn.fetch(
         f"""

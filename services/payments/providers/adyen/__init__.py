@@ -117,6 +117,17 @@ class AdyenAccount:
         keys = credentials.hmac_key, credentials.token_hmac_key, credentials.previous_hmac_key
         self._hmac_keys = [key for key in keys if key]
 
+    async def check(self, webhook_path: str) -> Sequence[str]:
+        """Adyen shows no webhooks to this key."""
+        whose = {"merchantAccount": quote(self._merchant_account), "shopperReference": "weir-check"}
+        try:
+            await self._ask(
+                lambda: self._checkout.recurring_api.get_tokens_for_stored_payment_details(query_parameters=whose)
+            )
+        except Rejected as error:
+            return [error.message]
+        return []
+
     async def create_customer(self, tenant_id: str, customer_id: str, key: str) -> str | Refused:
         """The shopper reference, which needs no call."""
         return customer_name(tenant_id, customer_id)

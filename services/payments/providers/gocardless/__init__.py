@@ -98,6 +98,14 @@ class GoCardlessAccount:
         secrets = credentials.webhook_secret, credentials.previous_webhook_secret
         self._webhook_secrets = [secret for secret in secrets if secret]
 
+    async def check(self, webhook_path: str) -> Sequence[str]:
+        """GoCardless shows no webhook endpoints."""
+        try:
+            await ask(self._threads, lambda: self._client.payments.list({"limit": 1}))
+        except Rejected as error:
+            return [str(error)]
+        return []
+
     async def create_customer(self, tenant_id: str, customer_id: str, key: str) -> str | Refused:
         """GoCardless's customer comes with the mandate."""
         return customer_name(tenant_id, customer_id)

@@ -32,7 +32,7 @@ from services.payments.providers import (
     Subject,
 )
 from services.payments.providers.amounts import STRIPE, AmountRefused
-from services.payments.providers.stripe import charges, errors, events, pages, refunds, settlement
+from services.payments.providers.stripe import charges, checks, errors, events, pages, refunds, settlement
 
 if TYPE_CHECKING:
     from stripe.params.checkout import SessionCreateParams
@@ -103,6 +103,17 @@ class StripeAccount:
         self._webhook_secrets = [secret for secret in secrets if secret]
         self._live = credentials.secret_key.startswith(("sk_live_", "rk_live_"))
         self._stripe = connection.client(credentials.secret_key).v1
+
+    async def check(self, webhook_path: str) -> Sequence[str]:
+        try:
+            listed = await self._connection.within_timeout(self._stripe.webhook_endpoints.list_async({"limit": 100}))
+        except stripe.AuthenticationError:
+            return [errors.ACCOUNT_REJECTED[1]]
+        except stripe.PermissionError:
+            return ["Stripe's key may not list webhook endpoints, so that they cannot be checked."]
+        except (stripe.StripeError, TimeoutError) as error:
+            raise errors.unavailable(error) from error
+        return list(checks.problems(listed.data, webhook_path))
 
     async def create_customer(self, tenant_id: str, customer_id: str, key: str) -> str | Refused:
         call = self._stripe.customers.create_async(

@@ -8,13 +8,13 @@ from services.payments.providers import Event, Subject
 from services.payments.providers.disputes import TYPES
 from services.payments.providers.reading import MALFORMED, text_in, unreadable
 
-_CHARGE = frozenset(
+CHARGE = frozenset(
     "payment_intent." + change
     for change in ("succeeded", "payment_failed", "processing", "requires_action", "canceled")
 )
 """One family of events owns a charge's state; charge.* tell the same changes again."""
-_REFUND = frozenset({"refund.created", "refund.updated", "refund.failed"})
-_METHOD = "setup_intent.succeeded"
+REFUND = frozenset({"refund.created", "refund.updated", "refund.failed"})
+METHOD = "setup_intent.succeeded"
 
 
 def read(body: bytes, *, live: bool) -> Event:
@@ -34,11 +34,11 @@ def listed(event: stripe.Event, *, live: bool) -> Event:
 
 
 def _about(kind: str, subject: dict[str, object]) -> tuple[Subject, str, str]:
-    if kind in _CHARGE:
+    if kind in CHARGE:
         return Subject.CHARGE, text_in(subject["id"]), ""
-    if kind in _REFUND:
+    if kind in REFUND:
         return Subject.REFUND, text_in(subject["id"]), ""
-    if kind == _METHOD and subject.get("customer"):
+    if kind == METHOD and subject.get("customer"):
         return Subject.METHOD, text_in(subject["payment_method"]), text_in(subject["customer"])
     if kind in TYPES:
         return Subject.DISPUTE, text_in(subject["payment_intent"]), ""
