@@ -34,17 +34,22 @@ WAIT_SECONDS = 90.0
 _NAMESPACE = uuid.UUID("0b1d6e52-52d5-5f0e-8f5c-3d1a1f0c7a11")
 
 
-async def prepare(services: Connection, customers: Sequence[str] = CUSTOMERS) -> None:
-    """The catalog, a test clock at the start of the month, customers with a subscription and a saved method."""
+async def prepare(
+    services: Connection, customers: Sequence[str] = CUSTOMERS, processors: Sequence[str] = paying.PROCESSORS
+) -> None:
+    """The catalog, a test clock at the start of the month, customers with a subscription and a method saved at one of
+    the processors in turn.
+    """
     catalog = read_catalog(CATALOG.read_bytes(), CATALOG.name)
     await apply_changes(services, catalog, await find_changes(services, catalog))
     await services.invoicing.CreateTestClock(
         invoicing_pb2.CreateTestClockRequest(request_id=_request_id("clock"), start_time=timestamp(START))
     )
-    await paying.connect(services, {name: _request_id("account", name) for name in paying.PROCESSORS})
+    await paying.connect(services, {name: _request_id("account", name) for name in processors})
     for number, customer in enumerate(customers):
         await subscribe(services, customer)
-        await paying.save_method(services, customer, paying.processor_of(number), _request_id("card", customer))
+        processor = processors[number % len(processors)]
+        await paying.save_method(services, customer, processor, _request_id("card", customer))
 
 
 async def subscribe(services: Connection, customer: str) -> None:
