@@ -2,7 +2,10 @@
 
 import asyncio
 import os
+import random
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
@@ -11,7 +14,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from cli.connection import Connection, connected
+from cli.connection import Connection, connected, pages
 from cli.demo import month
 from cli.demo.generator import generate
 from cli.demo.report import Billed, document
@@ -32,6 +35,8 @@ T = TypeVar("T")
 TRACE = b"".join(generate(requests=9_000, seed=1))
 ROWS = read_trace(TRACE.splitlines(keepends=True), "made up")
 MANY = 24
+COLLECTED = int(os.environ.get("WEIR_TEST_INVOICES", "40"))
+"""What is collected while everything is killed; more on request."""
 QUICK = {
     "WEIR_INVOICING_LEASE_SECONDS": "2",
     "WEIR_INVOICING_CHUNK_SIZE": "1",
@@ -161,7 +166,7 @@ async def test_the_payments_worker_is_killed_between_the_charge_and_its_commit(s
     async with connected(endpoint) as services:
         await month.prepare(services, processors=AT)
         await send_twice(endpoint)
-        slow = {"method": "POST", "path": "/v1/payment_intents", "kind": "delay", "seconds": 0.7, "times": 3}
+        slow = {"method": "POST", "path": "/v1/payment_intents", "kind": "delay", "seconds": 2, "times": 3}
         await ask_sandbox(stack, "/_sandbox/faults", endpoint, slow)
         billing = asyncio.create_task(finish(endpoint))
         await until(lambda: charges_are_under_way(stack, endpoint))
@@ -170,6 +175,46 @@ async def test_the_payments_worker_is_killed_between_the_charge_and_its_commit(s
         assert {payment.state for payment in payments} == {Payment.STATE_PROCESSING}, "nobody is there to note it"
         await until(lambda: charges_reach(stack, endpoint, 3))
         await require_exact(stack, endpoint, await billing)
+
+
+async def test_everything_is_killed_while_invoices_are_collected(stack: Stack) -> None:
+    """Redis comes back without its data."""
+    endpoint = tenant(stack, "all-killed")
+    customers = [f"customer-{number}" for number in range(COLLECTED)]
+    chance = random.Random(COLLECTED)
+    victims = ["payments", "payments worker", "sandbox", "valkey", "postgres"]
+    chance.shuffle(victims)
+    async with connected(endpoint) as services:
+        await month.prepare(services, customers, AT)
+        await month.finish_month(services, ignore)
+        for number, victim in enumerate(victims):
+            await patiently(lambda: charges_reach(stack, endpoint, (number + 1) * COLLECTED // 8))  # noqa: B023
+            stack.kill(victim)
+            if victim == "valkey":
+                shutil.rmtree(stack.data / "valkey" / "appendonlydir")
+        await asyncio.gather(*map(stack.until_restarted, victims))
+        await patiently(lambda: charges_reach(stack, endpoint, COLLECTED))
+
+        async def are_paid() -> bool:
+            found = await pages(lambda token: services.payments.ListPayments(page_after(token)), "payments")
+            return [payment.state for payment in found] == [Payment.STATE_SUCCEEDED] * COLLECTED
+
+        await patiently(are_paid)
+    assert await charged(stack, endpoint) == [Expected(0, 0, 0).total] * COLLECTED
+
+
+def page_after(token: str) -> ListPaymentsRequest:
+    return ListPaymentsRequest(page_size=500, page_token=token)
+
+
+async def patiently(reached: Callable[[], Awaitable[bool]]) -> None:
+    """Whatever is away meanwhile."""
+    async with asyncio.timeout(COLLECTED + 60):
+        while True:
+            with suppress(Unavailable, httpx.TransportError):
+                if await reached():
+                    return
+            await asyncio.sleep(0.05)
 
 
 async def invoices_reach(services: Connection, count: int) -> bool:

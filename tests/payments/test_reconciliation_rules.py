@@ -4,7 +4,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from services.payments.domain.reconciliation import (
@@ -125,6 +125,7 @@ ENTRIES = st.builds(
 BOOKS = st.lists(ENTRIES, max_size=6, unique_by=lambda entry: (entry.kind, entry.reference))
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(BOOKS, BOOKS)
 def test_money_that_only_one_side_knows_is_never_passed_over(ours: list[Entry], theirs: list[Entry]) -> None:
     found = {each.reference for each in compare(ours, theirs)}
@@ -137,6 +138,7 @@ def test_money_that_only_one_side_knows_is_never_passed_over(ours: list[Entry], 
                 assert entry.reference in found
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(BOOKS)
 def test_books_that_are_the_same_have_no_difference_but_charges_made_twice(books: list[Entry]) -> None:
     assert {each.kind for each in compare(books, books)} <= {DifferenceKind.CHARGED_TWICE}
