@@ -177,10 +177,13 @@ class Sweeps:
             return await notices.claim(conn, self.clock(), self.pace.lease, limit)
 
         return await self._work(claim, self.notifying.deliver)
+
     async def reconcile(self) -> bool:
         may_be_more = await self.reconciling.ask()
+
         async def claim(conn: Conn, limit: int) -> Sequence[Reconciliation]:
             return await reconciliations.claim(conn, self.clock(), RECONCILE_LEASE, limit)
+
         return await self._work(claim, self.reconciling.reconcile) or may_be_more
 
     async def _save(self, method: PaymentMethod) -> None:
