@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -112,7 +113,8 @@ def _intro(document: Document, say: Wording) -> str:
 def _table(document: Document, say: Wording) -> dict[str, Any]:
     """Items in columns; those that are empty throughout are left out."""
     heads = say("quantity"), say("unit_price"), f"{say('amount')} ({document.currency})"
-    rows = [_item(each, document, say) for each in document.items]
+    span = document.first_day, document.last_day
+    rows = [_item(each, span, document.currency, say) for each in document.items]
     used = [at for at in range(len(heads)) if any(row["cells"][at] or row["steps"] for row in rows)]
     for row in rows:
         row["cells"] = [row["cells"][at] for at in used]
@@ -120,11 +122,10 @@ def _table(document: Document, say: Wording) -> dict[str, Any]:
     return {"columns": [say("description"), *(heads[at] for at in used)], "items": rows}
 
 
-def _item(item: Item, document: Document, say: Wording) -> dict[str, Any]:
-    """Its days are told where they are not those of the whole document."""
-    currency = document.currency
+def _item(item: Item, span: tuple[date | None, date | None], currency: str, say: Wording) -> dict[str, Any]:
+    """Its days are told where they are not those of the whole document's `span`."""
     detail = []
-    if item.first_day and item.last_day and (item.first_day, item.last_day) != (document.first_day, document.last_day):
+    if item.first_day and item.last_day and (item.first_day, item.last_day) != span:
         detail.append(say.days(item.first_day, item.last_day))
     if item.days:
         days, period_days = (say.number(Decimal(each)) for each in item.days)

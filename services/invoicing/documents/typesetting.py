@@ -29,14 +29,13 @@ class Unprintable(Exception):
 
 
 class Typesetter:
-    """Fonts are read once. `nowhere` is a folder without files: what a template reads is looked for there."""
+    """Fonts are read once. Files are looked for in the folder of the standard template, which has no others."""
 
-    def __init__(self, nowhere: Path) -> None:
-        self._parts = (files(__package__) / "templates" / "document.typ").read_text("utf-8")
+    def __init__(self) -> None:
+        folder = Path(str(files(__package__) / "templates"))
+        self._parts = (folder / "document.typ").read_text("utf-8")
         fonts = typst.Fonts(include_system_fonts=False, include_embedded_fonts=False, font_paths=_font_folders())
-        self._compiler = typst.Compiler(
-            font_paths=fonts, root=nowhere, package_path=nowhere, package_cache_path=nowhere
-        )
+        self._compiler = typst.Compiler(font_paths=fonts, root=folder, package_path=folder, package_cache_path=folder)
 
     def read_fonts(self) -> None:
         """Now, rather than when a text first needs one."""
