@@ -1,6 +1,7 @@
 """`python -m bench.books [--json] [--parts PART ...]`: what the books take. Each part is a module of its own.
 
 - `bench.ledgering`: ledger_postings_per_s, ledger_invoice_us, ledger_balance_ms.
+- `bench.rendering`: pdf_per_s.
 """
 
 import argparse
@@ -8,10 +9,13 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 
-from bench import ledgering
+from bench import ledgering, rendering
 from libs.common import logs
 
-PARTS: dict[str, Callable[[], Awaitable[dict[str, float]]]] = {"ledger": ledgering.measure}
+PARTS: dict[str, Callable[[], Awaitable[dict[str, float]]]] = {
+    "ledger": ledgering.measure,
+    "documents": rendering.measure,
+}
 
 
 async def measure(names: list[str]) -> dict[str, float]:
