@@ -35,6 +35,18 @@ def subscriptions_set_units(
     execute(set_units(data, subscription_id, code, units, next_period=next_period, as_json=as_json))
 
 
+@subscriptions.command("pay-fees")
+def subscriptions_pay_fees(
+    data: Data,
+    subscription_id: Id,
+    numbers: Annotated[list[int], typer.Argument(metavar="NUMBER...", help="Numbers of fees that wait to be paid.")],
+) -> None:
+    """Say that fees in advance were paid. They are on an invoice of paid fees when their period is over."""
+    from cli.commands.charges import pay_fees
+
+    execute(pay_fees(data, subscription_id, numbers))
+
+
 @subscriptions.command("advance-fees")
 def subscriptions_advance_fees(data: Data, subscription_id: Id, as_json: Json = False) -> None:
     """List what events of a subscription were charged when they were recorded."""

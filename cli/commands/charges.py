@@ -1,11 +1,11 @@
-"""`weir subscriptions units`, `set-units` and `advance-fees`."""
+"""`weir subscriptions units`, `set-units`, `advance-fees` and `pay-fees`."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from cli.connection import connected_to, new_request_id, pages
-from cli.output import amount, instant, print_list, print_table, quantity
-from weir.invoicing.v1.advance_fees_pb2 import AdvanceFee, ListAdvanceFeesRequest
+from cli.output import amount, console, instant, print_list, print_table, quantity
+from weir.invoicing.v1.advance_fees_pb2 import AdvanceFee, ListAdvanceFeesRequest, MarkAdvanceFeesPaidRequest
 from weir.invoicing.v1.fixed_charges_pb2 import (
     FixedChargeUnits,
     GetFixedChargeUnitsRequest,
@@ -37,6 +37,15 @@ async def set_units(
     _print_units(list(changed), as_json=as_json)
 
 
+async def pay_fees(data: Path, subscription_id: str, numbers: Sequence[int]) -> None:
+    request = MarkAdvanceFeesPaidRequest(
+        request_id=new_request_id(), subscription_id=subscription_id, numbers=list(numbers)
+    )
+    async with connected_to(data) as services:
+        await services.advance_fees.MarkAdvanceFeesPaid(request)
+    console.print(f"{len(numbers)} fees of subscription {subscription_id} are paid.", markup=False)
+
+
 async def list_advance_fees(data: Path, subscription_id: str, *, as_json: bool) -> None:
     async with connected_to(data) as services:
         found: list[AdvanceFee] = await pages(
@@ -50,16 +59,17 @@ async def list_advance_fees(data: Path, subscription_id: str, *, as_json: bool) 
         return
     rows = [
         (
+            str(each.number),
             instant(each.event_time),
             each.charge_code,
             each.transaction_id,
             quantity(each.units),
             amount(each.amount),
-            each.invoice_id or "-",
+            each.invoice_id or ("waits for payment" if each.regrouped and not each.HasField("paid_time") else "-"),
         )
         for each in found
     ]
-    columns = ("time", "charge", "event", ">units", ">amount", "invoice")
+    columns = (">number", "time", "charge", "event", ">units", ">amount", "invoice")
     print_table(columns, rows, nothing="Nothing was charged in advance.")
 
 

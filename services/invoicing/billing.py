@@ -12,6 +12,7 @@ import grpc
 from libs.common.errors import BillingError, ResourceExhausted, Unavailable
 from libs.common.money import Money
 from services.invoicing.committing import counted_apart, is_charged
+from services.invoicing.domain.advance_fee import Renewed
 from services.invoicing.domain.bill import Bill, totalled
 from services.invoicing.domain.commitment import commitment_line
 from services.invoicing.domain.discount import discounted
@@ -37,7 +38,7 @@ from services.invoicing.domain.tax import Taxes
 from services.invoicing.fixed_billing import deducted_lines, fixed_lines
 from services.invoicing.late_billing import History, Late, late_of
 from services.invoicing.peers import Peers
-from services.invoicing.renewing import renewal_lines
+from services.invoicing.renewing import renewals_of
 from services.invoicing.slices import key_of
 
 _NOTHING_LATE = Late((), (), frozenset())
@@ -47,7 +48,8 @@ _NOTHING_LATE = Late((), (), frozenset())
 class Billed:
     """What a subscription that is `due` owes, with all usage that was recorded up to `watermark`, and what is given
     back of what was billed before. What came late of usage that is still on drafts, `to_refresh`, is left to them. It
-    `waits` where a commitment counts events in advance that are not charged yet.
+    `waits` where a commitment counts events in advance that are not charged yet. Fees of
+    `renewed` units wait to be paid.
     """
 
     due: Subscription
@@ -56,6 +58,7 @@ class Billed:
     corrections: tuple[Correction, ...]
     to_refresh: frozenset[str] = frozenset()
     waits: bool = False
+    renewed: tuple[Renewed, ...] = ()
 
     @property
     def makes_invoice(self) -> bool:
@@ -157,12 +160,12 @@ async def _bill_together(peers: Peers, tenant_id: str, due: Sequence[Subscriptio
         [(asked.plan, quantities, its_days) for asked, quantities, its_days in zip(questions, used, days, strict=True)],
     )
     fixed = await fixed_lines(peers, tenant_id, due, plans)
-    renewed, watermark = await renewal_lines(peers, tenant_id, due, watermark)
-    beside = [its_fixed + its_renewed for its_fixed, its_renewed in zip(fixed, renewed, strict=True)]
+    renewals, watermark = await renewals_of(peers, tenant_id, due, watermark)
+    beside = [(its_fixed + each.lines, each.waiting) for its_fixed, each in zip(fixed, renewals, strict=True)]
     closing = {each.id: each for each in reversed(due) if each.is_closing}  # the first of each
     late, watermark = await late_of(peers, tenant_id, list(closing.values()), watermark, history)
     billed = []
-    for each, plan, part, usage, more in zip(due, plans, settles, usages, beside, strict=True):
+    for each, plan, part, usage, (more, renewed) in zip(due, plans, settles, usages, beside, strict=True):
         portion = _portion(each, plan, part, usage, watermark)
         its_late = late.get(each.id, _NOTHING_LATE) if closing.get(each.id) is each else _NOTHING_LATE
         off = await deducted_lines(peers, each, plan, more, history)
@@ -178,7 +181,9 @@ async def _bill_together(peers: Peers, tenant_id: str, due: Sequence[Subscriptio
         at = watermark if each.is_closing else 0
         counts_events = part.usage and plan.commitment and plan.advance_charges
         waits = bool(counts_events) and not await is_charged(history.pool, peers, tenant_id, each, at)
-        billed.append(Billed(each, portion, at, (*its_late.corrections, *corrections), its_late.to_refresh, waits))
+        billed.append(
+            Billed(each, portion, at, (*its_late.corrections, *corrections), its_late.to_refresh, waits, renewed)
+        )
     return billed
 
 

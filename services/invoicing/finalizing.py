@@ -15,6 +15,7 @@ from services.invoicing.domain.coupon import AppliedCoupon, left_of
 from services.invoicing.domain.discount import discounted
 from services.invoicing.domain.invoice import customer_number, number
 from services.invoicing.domain.tax import Taxes
+from services.invoicing.paid_fees import record_paid_fees
 from services.invoicing.peers import Peers
 from services.invoicing.prepaid import PrepaidCredit, draw_all
 from services.invoicing.refreshing import refresh_each
@@ -67,8 +68,9 @@ async def finalize(
         drafts = [draft for draft in drafts if draft.id not in nothing]
         if not drafts:
             return True
-        await use_credits(conn, tenant_id, [draft.id for draft in drafts])
-        sealed = await store.prepaid.seal(conn, tenant_id, [each.id for each in drafts], now) if prepaid else set()
+        owed = [draft.id for draft in drafts if not draft.is_paid]
+        await use_credits(conn, tenant_id, owed)
+        sealed = await store.prepaid.seal(conn, tenant_id, owed, now) if prepaid else set()
         await _freeze(conn, tenant_id, [draft for draft in drafts if draft.id not in sealed], now)
     return True
 
@@ -100,6 +102,9 @@ async def _freeze(conn: Conn, tenant_id: str, drafts: Sequence[Due], now: dateti
     numbered = list(zip(drafts, sequences, await _numbers(conn, tenant_id, drafts, sequences), strict=True))
     await store.drafts.finalize(conn, tenant_id, numbered, billing_clock.now(now), now)
     await book_issued(conn, tenant_id, [draft.id for draft in drafts], now)
+    for draft in drafts:
+        if draft.is_paid:
+            await record_paid_fees(conn, tenant_id, draft.id, now)
     run_ids = [draft.run_id for draft in drafts if draft.run_id]
     await store.runs.count_finalized(conn, tenant_id, run_ids, billing_clock.test_now)
     log.info("finalized", tenant=tenant_id, first=sequences[0], last=sequences[-1])

@@ -148,7 +148,7 @@ async def running(settings: Settings, clock: Clock, prepaid: PrepaidCredit | Non
             add_ExportServiceServicer_to_server(ExportServicer(pool), server)
             add_ReplayServiceServicer_to_server(ReplayServicer(pool), server)
             add_BillingPreviewServiceServicer_to_server(BillingPreviewServicer(pool, peers, clock), server)
-            add_AdvanceFeeServiceServicer_to_server(AdvanceFeeServicer(pool), server)
+            add_AdvanceFeeServiceServicer_to_server(AdvanceFeeServicer(pool, clock), server)
             add_LedgerServiceServicer_to_server(LedgerServicer(pool, clock), server)
             add_FixedChargeServiceServicer_to_server(FixedChargeServicer(pool, peers, alarm, clock), server)
             add_LegalEntityServiceServicer_to_server(LegalEntityServicer(pool, press, clock), server)

@@ -1,10 +1,11 @@
 """Lines for units that are renewed with a period: how many there are, and what they cost."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from libs.common.money import Money
-from services.invoicing.domain.line import Line, LineKind, Source
+from services.invoicing.domain.advance_fee import Renewed
+from services.invoicing.domain.line import Line, LineKind, RatedUsage, Source
 from services.invoicing.domain.plan import PlanVersion
 from services.invoicing.domain.question import UsageQuestion
 from services.invoicing.domain.renewal import renewal_question, renewing
@@ -14,9 +15,17 @@ from services.invoicing.peers import Peers
 from services.invoicing.slices import key_of
 
 
-async def renewal_lines(
+@dataclass(frozen=True, slots=True)
+class Renewals:
+    """Of a subscription: `lines` for the invoice, and what is `waiting` to be paid."""
+
+    lines: tuple[Line, ...] = ()
+    waiting: tuple[Renewed, ...] = ()
+
+
+async def renewals_of(
     peers: Peers, tenant_id: str, due: Sequence[Subscription], watermark: int
-) -> tuple[list[tuple[Line, ...]], int]:
+) -> tuple[list[Renewals], int]:
     """For each that is `due`, as of `watermark` or now (0); and that watermark, 0 where nothing was asked."""
     asked: list[tuple[Subscription, PlanVersion, UsageQuestion] | None] = []
     for each in due:
@@ -25,16 +34,24 @@ async def renewal_lines(
     used, at = await peers.metering.usage(tenant_id, questions, watermark)
     rates = [(question.plan, its, (1, 1)) for question, its in zip(questions, used, strict=True)]
     rated = iter(await peers.pricing.rate(tenant_id, rates))
-    found: list[tuple[Line, ...]] = []
-    for one in asked:
-        if one is None:
-            found.append(())
-            continue
-        after, plan, _ = one
-        source = Source(after.id, after.phase_number, plan.plan_code, plan.version)
-        lines = (usage_line(source, plan, after.current_period, each, at) for each in next(rated) if each.quantity)
-        found.append(tuple(replace(line, kind=LineKind.RENEWAL) for line in lines))
+    found = [Renewals() if one is None else _renewals(one[0], one[1], next(rated), at) for one in asked]
     return found, watermark or at
+
+
+def _renewals(after: Subscription, plan: PlanVersion, rated: Sequence[RatedUsage], watermark: int) -> Renewals:
+    source = Source(after.id, after.phase_number, plan.plan_code, plan.version)
+    waiting = {each.code for each in plan.advance_charges if each.is_regrouped}
+    there = [each for each in rated if each.quantity]
+    lines = [
+        replace(usage_line(source, plan, after.current_period, each, watermark), kind=LineKind.RENEWAL)
+        for each in there
+    ]
+    fees = (
+        Renewed(line, key_of(line)[1][0], key_of(line)[1][1], each.quantity)
+        for line, each in zip(lines, there, strict=True)
+        if line.code in waiting
+    )
+    return Renewals(tuple(line for line in lines if line.code not in waiting), tuple(fees))
 
 
 async def renewed_again(peers: Peers, tenant_id: str, line: Line, subscriptions: Mapping[str, Subscription]) -> Money:

@@ -43,6 +43,7 @@ from services.invoicing.giving_back import give_back_unused, is_fee_final
 from services.invoicing.handing_over import hand_over
 from services.invoicing.late_billing import History
 from services.invoicing.offsetting import offset_waiting
+from services.invoicing.paid_fees import regroup
 from services.invoicing.peers import Peers
 from services.invoicing.prepaid import PrepaidCredit
 from services.invoicing.prepaid import give_back as give_back_prepaid
@@ -116,6 +117,7 @@ class Biller:
             [partial(self._bill_chunk, run) for run in runs for _ in range(CHUNKS_OF_RUN)]
             + [partial(self._finalize, tenant_id) for tenant_id in tenants]
         )
+        progress.append(await regroup(self._pool, self._clock))
         async with self._pool.acquire() as conn:
             progress.append(await store.overdue.mark(conn, self._clock()))
         progress += [await self._step(tenant_id) for tenant_id in await self._tenants_walking()]
@@ -189,6 +191,8 @@ class Biller:
         for each in saved:
             await give_back(conn, run.tenant_id, each.corrections, each.due.due_time, now)
             await give_back_unused(conn, run.tenant_id, each.due, each.due.billed(), now)
+        renewed = [fee for each in saved for fee in each.renewed]
+        await store.advance_fees.insert_renewals(conn, run.tenant_id, renewed, now)
         portions = [each.portion for each in saved if each.makes_invoice]
         portions = await store.advance_fees.put_on(conn, run.tenant_id, portions)
         new_ids = [new_id("inv", now) for _ in portions]

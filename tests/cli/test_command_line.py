@@ -50,6 +50,7 @@ COMMANDS = [
     ["subscriptions", "units"],
     ["subscriptions", "set-units"],
     ["subscriptions", "advance-fees"],
+    ["subscriptions", "pay-fees"],
     ["invoices", "replay"],
     ["invoices", "preview"],
     ["invoices", "list"],

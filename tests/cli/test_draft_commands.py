@@ -134,6 +134,8 @@ async def test_units_are_changed_and_what_was_charged_in_advance_is_listed(weir:
     listed = await weir.json("invoices", "list", "--customer", "globex", "--state", "finalized", "--payment", "pending")
     assert last["invoice_id"] in [each["id"] for each in listed["invoices"]]
     assert (await weir.json("invoices", "list", "--subscription", "s", "--state", "voided")) == {"invoices": []}
+    code, _, err = await weir("subscriptions", "pay-fees", "s", last["number"])
+    assert (code, "ADVANCE_FEE_NOT_FOUND" in err) == (1, True)
     shown = (await weir("invoices", "show", last["invoice_id"]))[1]
     assert ["calls", "2", "Calls", "6.00", "USD"] in [line.split() for line in shown.splitlines()]
 

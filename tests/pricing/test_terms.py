@@ -34,7 +34,7 @@ TIERS = [pricing_pb2.PriceTier(unit_price="1")]
 WINDOWS = [pricing_pb2.TimeWindow(code="night", start_hour=0, end_hour=6, unit_price="1")]
 NIGHT = pricing_pb2.TimeOfDayPrice(time_zone="UTC", windows=WINDOWS, default_unit_price="2")
 LIFELONG = {"accumulation": pricing_pb2.Charge.ACCUMULATION_CONTRACT}
-IN_ADVANCE = "IN_ADVANCE_UNSUPPORTED"
+IN_ADVANCE, REGROUPING = "IN_ADVANCE_UNSUPPORTED", "REGROUPING_UNSUPPORTED"
 
 
 def dollars(minor_units: int, currency: str = "USD") -> money_pb2.Money:
@@ -73,6 +73,7 @@ ASCENDING = "THRESHOLDS_NOT_ASCENDING"
 WRONG: list[tuple[Callable[[Version], object], str, str]] = [
     (lambda v: charge(v, volume=VOLUME, in_advance=True), "IN_ADVANCE_UNSUPPORTED", "charges[0].in_advance"),
     (lambda v: charge(v, minimum_amount="1", in_advance=True), "IN_ADVANCE_UNSUPPORTED", "charges[0].in_advance"),
+    (lambda v: charge(v, regroup_paid_fees=True, in_advance=True), REGROUPING, "charges[0].regroup_paid_fees"),
     (lambda v: charge(v, time_of_day=NIGHT, in_advance=True), "IN_ADVANCE_UNSUPPORTED", "charges[0].in_advance"),
     (lambda v: charge(v, graduated=GRADUATED, in_advance=True, **LIFELONG), IN_ADVANCE, "charges[0].in_advance"),
     (lambda v: charge(v, invoiceable=False), "INVOICE_REQUIRED", "charges[0].invoiceable"),

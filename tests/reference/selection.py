@@ -11,7 +11,6 @@ from tests.reference.cases import Case, Json
 WALLETS = "wallets"
 
 LATER = {
-    "sc-adv-02": "charges in advance of recurring meters; fees on an invoice when they are paid",
     "sc-wallet": WALLETS,
     "sc-trace-01": WALLETS,
 }

@@ -116,4 +116,7 @@ def charged_out(charged: Charged) -> advance_fees_pb2.AdvanceFee:
         rating=pricing_pb2.RatedCharge.FromString(line.rating),
         watermark=line.watermark or 0,
         invoice_id=charged.invoice_id,
+        number=charged.serial,
+        regrouped=charged.is_regrouped,
+        paid_time=timestamp_out(charged.paid_time),
     )

@@ -93,6 +93,7 @@ def _charge_in(message: pricing_pb2.Charge) -> Charge:
         tax_codes=tuple(message.tax_codes),
         in_advance=message.in_advance,
         is_invoiceable=not message.HasField("invoiceable") or message.invoiceable,
+        is_regrouped=message.regroup_paid_fees,
         is_linear=all(each.WhichOneof("price") == "standard" for each in prices),
     )
 

@@ -111,13 +111,32 @@ class AdvanceFee:
 
 @dataclass(frozen=True, slots=True)
 class Charged:
-    """A fee as it was recorded. `invoice_id` is that of the invoice that it is on, "" if none."""
+    """A fee as it was recorded. `invoice_id` is that of the invoice that it is on, "" if none; one that `is_regrouped`
+    waits until it is paid, at its `paid_time`.
+    """
 
     serial: int
     line: Line
     event_time: datetime
     units: Decimal
     invoice_id: str
+    is_regrouped: bool = False
+    paid_time: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """The line of a filter's and group's units that are renewed, with a fee that waits to be paid."""
+
+    line: Line
+    part: str
+    group: Group
+    units: Decimal
+
+    @property
+    def source(self) -> Source:
+        assert self.line.source is not None, "units are a subscription's"
+        return self.line.source
 
 
 def advances(of: Subscription, plans: Sequence[tuple[Phase, PlanVersion]], span: Period) -> Iterator[Advance]:

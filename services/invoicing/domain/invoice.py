@@ -26,6 +26,7 @@ class InvoiceKind(StrEnum):
     ONE_OFF = "one_off"
     ADVANCE_USAGE = "advance_usage"
     PROGRESSIVE = "progressive"
+    ADVANCE_FEES = "advance_fees"
 
 
 class PaymentStatus(StrEnum):

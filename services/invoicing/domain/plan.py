@@ -39,7 +39,8 @@ WHOLE = Split()
 @dataclass(frozen=True, slots=True)
 class Charge:
     """`takes_amounts` says that it is priced by what the events carry, not by what they count. One that is `in_advance`
-    is charged event by event, at once on an invoice if it `is_invoiceable`. One whose price `is_linear` prices each
+    is charged event by event, at once on an invoice if it `is_invoiceable`, or once it is paid if it
+    `is_regrouped`. One whose price `is_linear` prices each
     unit alike. One that `is_carried` bills whole units that go on from period to period: where a period is cut, the
     phase that goes on with its meter bills them.
     """
@@ -51,6 +52,7 @@ class Charge:
     tax_codes: tuple[str, ...] = ()
     in_advance: bool = False
     is_invoiceable: bool = True
+    is_regrouped: bool = False
     is_linear: bool = True
     is_carried: bool = False
 

@@ -11,14 +11,16 @@ import asyncpg
 from libs.common.money import Money
 from libs.common.paging import Page
 from libs.common.postgres import Conn
-from services.invoicing.domain.advance_fee import Advance, AdvanceFee, Charged, Group, Key
+from services.invoicing.domain.advance_fee import Advance, AdvanceFee, Charged, Group, Key, Renewed
 from services.invoicing.domain.line import Line, LineKind, Source
 from services.invoicing.domain.period import Period
 from services.invoicing.domain.settlement import Portion
+from services.invoicing.store.lines import source_values
 
-_LINE = (
+LINE = (
     "subscription_id, phase_number, plan_code, plan_version, charge_code, transaction_id, period_start, period_end,"
-    " description, currency, amount_minor, unrounded_amount, rating, watermark, tax_codes, meter_code, is_tax_inclusive"
+    " description, currency, amount_minor, unrounded_amount, rating, watermark, tax_codes, meter_code,"
+    " is_tax_inclusive, is_renewal"
 )
 
 
@@ -41,6 +43,7 @@ async def marks(conn: Conn, tenant_id: str, subscription_id: str) -> Mapping[Key
     rows = await conn.fetch(
         "SELECT phase_number, plan_code, plan_version, charge_code, period_start, max(period_end) AS period_end, part,"
         " group_values, max(quantity) AS mark FROM advance_fee WHERE tenant_id = $1 AND subscription_id = $2"
+        " AND NOT is_renewal"
         " GROUP BY phase_number, plan_code, plan_version, charge_code, period_start, part, group_values",
         tenant_id,
         subscription_id,
@@ -63,7 +66,7 @@ async def charged_otherwise(conn: Conn, tenant_id: str, of: Advance) -> Mapping[
     """
     rows = await conn.fetch(
         "SELECT part, group_values, sum(quantity - quantity_before) AS units FROM advance_fee"
-        " WHERE tenant_id = $1 AND subscription_id = $2 AND phase_number <> $3 AND meter_code = $4"
+        " WHERE tenant_id = $1 AND subscription_id = $2 AND phase_number <> $3 AND meter_code = $4 AND NOT is_renewal"
         " AND event_time >= $5 AND event_time < $6 GROUP BY part, group_values",
         tenant_id,
         of.source.subscription_id,
@@ -93,8 +96,8 @@ async def insert(conn: Conn, tenant_id: str, fees: Iterable[AdvanceFee], now: da
         "INSERT INTO advance_fee (tenant_id, subscription_id, phase_number, plan_code, plan_version, charge_code,"
         " transaction_id, sequence, event_time, period_start, period_end, part, group_values, quantity_before,"
         " quantity, description, currency, amount_minor, unrounded_amount, rating, watermark, tax_codes, meter_code,"
-        " is_tax_inclusive, is_billed, create_time) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,"
-        " $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26)",
+        " is_tax_inclusive, is_billed, create_time, is_regrouped) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,"
+        " $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27)",
         [
             (
                 tenant_id,
@@ -123,8 +126,45 @@ async def insert(conn: Conn, tenant_id: str, fees: Iterable[AdvanceFee], now: da
                 fee.is_tax_inclusive,
                 fee.of.charge.is_invoiceable or not fee.amount.minor_units,
                 now,
+                fee.of.charge.is_regrouped,
             )
             for fee in fees
+        ],
+    )
+
+
+async def insert_renewals(conn: Conn, tenant_id: str, renewed: Iterable[Renewed], now: datetime) -> None:
+    """Fees for units that are renewed, which wait to be paid."""
+    await conn.executemany(
+        "INSERT INTO advance_fee (tenant_id, subscription_id, phase_number, plan_code, plan_version, charge_code,"
+        " transaction_id, sequence, event_time, period_start, period_end, part, group_values, quantity_before,"
+        " quantity, description, currency, amount_minor, unrounded_amount, rating, watermark, tax_codes, meter_code,"
+        " is_tax_inclusive, is_billed, create_time, is_regrouped, is_renewal) VALUES ($1, $2, $3, $4, $5, $6, $7, $8,"
+        " $9, $9, $10, $11, $12, 0, $13, $14, $15, $16, $17, $18, $8, $19, $20, $21, $22, $23, true, true)",
+        [
+            (
+                tenant_id,
+                *source_values(each.source),
+                each.line.code,
+                f"renewal/{each.line.period.start.isoformat()}/{each.part}/{json.dumps(each.group)}",
+                each.line.watermark,
+                each.line.period.start,
+                each.line.period.end,
+                each.part,
+                json.dumps(each.group),
+                each.units,
+                each.line.description,
+                each.line.amount.currency,
+                each.line.amount.minor_units,
+                each.line.unrounded_amount,
+                each.line.rating,
+                each.line.tax_codes,
+                each.line.meter_code,
+                each.line.is_tax_inclusive,
+                not each.line.amount.minor_units,
+                now,
+            )
+            for each in renewed
         ],
     )
 
@@ -138,13 +178,13 @@ async def put_on(conn: Conn, tenant_id: str, portions: Sequence[Portion]) -> lis
     }
     rows = await conn.fetch(
         f"UPDATE advance_fee SET is_billed = true WHERE tenant_id = $1 AND subscription_id = ANY($2::text[])"  # noqa: S608
-        f" AND NOT is_billed RETURNING {_LINE}, serial",
+        f" AND NOT is_billed AND NOT is_regrouped RETURNING {LINE}, serial",
         tenant_id,
         list(settling),
     )
     waiting: dict[tuple[str, str], list[Line]] = {}
     for row in sorted(rows, key=lambda row: row["serial"]):
-        waiting.setdefault((row["subscription_id"], row["currency"]), []).append(_line(row))
+        waiting.setdefault((row["subscription_id"], row["currency"]), []).append(line_of(row))
     return [
         replace(
             each,
@@ -159,9 +199,11 @@ async def put_on(conn: Conn, tenant_id: str, portions: Sequence[Portion]) -> lis
 async def page(conn: Conn, tenant_id: str, subscription_id: str, page: Page) -> Sequence[Charged]:
     """In the order of recording; one more than the page has, if there is one."""
     rows = await conn.fetch(
-        f"SELECT {_LINE}, serial, event_time, quantity - quantity_before AS units, (SELECT l.invoice_id"  # noqa: S608
-        "  FROM invoice_line l WHERE l.tenant_id = $1 AND l.subscription_id = $2 AND l.kind = 'advance_usage'"
-        "  AND l.code = f.charge_code AND l.transaction_id = f.transaction_id AND l.watermark = f.watermark)"
+        f"SELECT {LINE}, serial, event_time, quantity - quantity_before AS units, is_regrouped,"  # noqa: S608
+        " paid_time, (SELECT l.invoice_id"
+        "  FROM invoice_line l WHERE l.tenant_id = $1 AND l.subscription_id = $2 AND l.code = f.charge_code"
+        "  AND l.watermark = f.watermark AND CASE WHEN f.is_renewal THEN l.kind = 'renewal' AND l.rating = f.rating"
+        "   ELSE l.kind = 'advance_usage' AND l.transaction_id = f.transaction_id END LIMIT 1)"
         "  AS invoice_id"
         " FROM advance_fee f WHERE f.tenant_id = $1 AND f.subscription_id = $2 AND f.serial > $3"
         " ORDER BY f.serial LIMIT $4",
@@ -171,13 +213,23 @@ async def page(conn: Conn, tenant_id: str, subscription_id: str, page: Page) -> 
         page.size + 1,
     )
     return [
-        Charged(row["serial"], _line(row), row["event_time"], row["units"], row["invoice_id"] or "") for row in rows
+        Charged(
+            row["serial"],
+            line_of(row),
+            row["event_time"],
+            row["units"],
+            row["invoice_id"] or "",
+            row["is_regrouped"],
+            row["paid_time"],
+        )
+        for row in rows
     ]
 
 
-def _line(row: asyncpg.Record) -> Line:
+def line_of(row: asyncpg.Record) -> Line:
+    """Of a row with LINE."""
     return Line(
-        LineKind.ADVANCE_USAGE,
+        LineKind.RENEWAL if row["is_renewal"] else LineKind.ADVANCE_USAGE,
         row["charge_code"],
         row["description"],
         Source(row["subscription_id"], row["phase_number"], row["plan_code"], row["plan_version"]),
@@ -189,7 +241,7 @@ def _line(row: asyncpg.Record) -> Line:
         watermark=row["watermark"],
         meter_code=row["meter_code"],
         is_tax_inclusive=row["is_tax_inclusive"],
-        transaction_id=row["transaction_id"],
+        transaction_id=None if row["is_renewal"] else row["transaction_id"],
     )
 
 

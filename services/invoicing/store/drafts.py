@@ -43,6 +43,7 @@ class Due:
     tax_codes: tuple[str, ...]
     is_closed_at_zero: bool
     is_one_off: bool
+    is_paid: bool
     net_payment_term_days: int
     tz: ZoneInfo
     number_prefix: str
@@ -182,7 +183,8 @@ async def _taken(conn: Conn, tenant_id: str, ids: Sequence[str], now: datetime, 
             issue_date=row["issue_date"],
             tax_codes=tuple(row["tax_codes"]),
             is_closed_at_zero=row["skips_zero_amounts"],
-            is_one_off=row["kind"] == InvoiceKind.ONE_OFF,
+            is_one_off=row["kind"] in (InvoiceKind.ONE_OFF, InvoiceKind.ADVANCE_FEES),
+            is_paid=row["kind"] == InvoiceKind.ADVANCE_FEES,
             net_payment_term_days=row["net_payment_term_days"],
             tz=zone(row["time_zone"]),
             number_prefix=row["number_prefix"],
@@ -214,7 +216,7 @@ async def finalize(
     conn: Conn, tenant_id: str, numbered: Sequence[tuple[Due, int, str]], finalize_time: datetime, now: datetime
 ) -> None:
     """Finalize the locked drafts (draft, sequence, number). With nothing due they are paid; payments is told of the
-    others.
+    others, but for those that are paid already.
     """
     due_dates = [due_date(draft.issue_date, draft.net_payment_term_days) for draft, _, _ in numbered]
     await conn.execute(
@@ -227,9 +229,9 @@ async def finalize(
         " FROM unnest($2::text[], $3::bigint[], $4::text[], $7::date[], $8::timestamptz[])"
         "  AS n (id, sequence, number, due_date, overdue_from)"
         " WHERE i.tenant_id = $1 AND i.id = n.id AND i.state = 'draft'"
-        " RETURNING i.id, i.payment_version, i.amount_due_minor)"
+        " RETURNING i.id, i.payment_version, i.amount_due_minor, i.kind)"
         " INSERT INTO hand_over (tenant_id, invoice_id, version, due_time)"
-        " SELECT $1, id, payment_version, $6 FROM final WHERE amount_due_minor > 0",
+        " SELECT $1, id, payment_version, $6 FROM final WHERE amount_due_minor > 0 AND kind <> 'advance_fees'",
         tenant_id,
         [draft.id for draft, _, _ in numbered],
         [sequence for _, sequence, _ in numbered],

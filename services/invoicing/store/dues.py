@@ -8,12 +8,14 @@ _UNPAID = (
     "FROM invoice WHERE tenant_id = $1 AND state = 'finalized' AND payment_status <> 'succeeded'"
     " AND NOT payment_overdue"
 )
+_PAID_FEES = "FROM advance_fee WHERE tenant_id = $1 AND paid_time IS NOT NULL AND NOT is_billed"
 
 _NEXT = (
     "SELECT min(due_time) FROM subscription WHERE tenant_id = $1 AND due_time > $2",
     "SELECT min(draft_until) FROM invoice WHERE tenant_id = $1 AND state = 'draft' AND draft_until > $2",
     f"SELECT min(overdue_from) {_UNPAID} AND overdue_from > $2",
     "SELECT min(expire_time) FROM subscription WHERE tenant_id = $1 AND activation = 'incomplete' AND expire_time > $2",
+    f"SELECT min(period_end) {_PAID_FEES} AND period_end > $2",
 )
 """The first instant after $2 at which something falls due: a test clock stops there."""
 
@@ -22,6 +24,7 @@ _WAITING = (
     "SELECT min(draft_until) FROM invoice WHERE tenant_id = $1 AND state = 'draft'",
     f"SELECT min(overdue_from) {_UNPAID}",
     "SELECT min(expire_time) FROM subscription WHERE tenant_id = $1 AND activation = 'incomplete'",
+    f"SELECT min(period_end) {_PAID_FEES}",
 )
 """The earliest that is still to be done: a test clock waits for it where it is due. It does not wait for a subscription
 that could not be billed: that is tried again, and billed as soon as it can be, wherever the clock stands by then.

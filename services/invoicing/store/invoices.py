@@ -132,7 +132,7 @@ async def page(conn: Conn, tenant_id: str, wanted: Wanted, page: Page) -> Sequen
         f"{_INVOICE} WHERE tenant_id = $1 AND ($2::text IS NULL OR customer_id = $2)"
         " AND ($3::text IS NULL OR EXISTS (SELECT FROM invoice_settlement s"
         "  WHERE s.tenant_id = $1 AND s.subscription_id = $3 AND s.invoice_id = i.id)"
-        "  OR i.kind IN ('advance_usage', 'progressive') AND i.alone_subscription_id = $3)"
+        "  OR i.kind IN ('advance_usage', 'progressive', 'advance_fees') AND i.alone_subscription_id = $3)"
         " AND ($4::text IS NULL OR number = $4)"
         " AND (payment_overdue OR NOT $7)"
         " AND ($8::text IS NULL OR state = $8) AND ($9::text IS NULL OR payment_status = $9)"

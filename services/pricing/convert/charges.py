@@ -39,6 +39,7 @@ def charge_in(message: pricing_pb2.Charge, field: str) -> Charge:
         in_advance=message.in_advance,
         prorated=message.prorated,
         invoiceable=message.invoiceable if message.HasField("invoiceable") else True,
+        regroup_paid_fees=message.regroup_paid_fees,
         tax_codes=tax_codes_in(message.tax_codes, f"{field}.tax_codes"),
         accumulation=_accumulation_in(message, f"{field}.accumulation"),
         pricing_unit=_pricing_unit_in(message, f"{field}.pricing_unit"),
@@ -76,6 +77,7 @@ def charge_out(charge: Charge) -> pricing_pb2.Charge:
         in_advance=charge.in_advance,
         prorated=charge.prorated,
         invoiceable=None if charge.invoiceable else False,
+        regroup_paid_fees=charge.regroup_paid_fees,
         tax_codes=charge.tax_codes,
         accumulation=_ACCUMULATIONS_OUT[charge.accumulation],
         pricing_unit=None if charge.pricing_unit is None else _pricing_unit_out(charge.pricing_unit),
@@ -215,6 +217,12 @@ def _require_timed(charge: Charge, field: str) -> None:
             "INVOICE_REQUIRED",
             f"{field}.invoiceable: what is billed in arrears is billed on an invoice",
             field=f"{field}.invoiceable",
+        )
+    if charge.regroup_paid_fees and charge.invoiceable:
+        raise InvalidArgument(
+            "REGROUPING_UNSUPPORTED",
+            f"{field}.regroup_paid_fees: fees that are on an invoice at once are paid by that",
+            field=f"{field}.regroup_paid_fees",
         )
     proratable = StandardPrice if charge.in_advance else (StandardPrice, GraduatedPrice, VolumePrice)
     if charge.prorated and not all(isinstance(price, proratable) for price in charge.prices):

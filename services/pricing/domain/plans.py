@@ -91,6 +91,7 @@ class Charge:
     in_advance: bool = False
     prorated: bool = False
     invoiceable: bool = True
+    regroup_paid_fees: bool = False
     tax_codes: tuple[str, ...] = ()
     accumulation: Accumulation = Accumulation.PERIOD
     pricing_unit: PricingUnit | None = None

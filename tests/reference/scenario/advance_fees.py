@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 from decimal import Decimal
+from uuid import uuid4
+
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from tests.reference.cases import Json
 from tests.reference.charge_model_details import details
 from tests.reference.scenario.stack import Clients
-from weir.invoicing.v1.advance_fees_pb2 import AdvanceFee, ListAdvanceFeesRequest
+from weir.invoicing.v1.advance_fees_pb2 import AdvanceFee, ListAdvanceFeesRequest, MarkAdvanceFeesPaidRequest
 from weir.pricing.v1.pricing_pb2 import RatedCharge
 
 SUMS = (
@@ -24,6 +27,19 @@ async def advance_fee_views(clients: Clients, subscription_id: str) -> list[Json
     request = ListAdvanceFeesRequest(subscription_id=subscription_id, page_size=500)
     fees = (await clients.advance_fees.ListAdvanceFees(request)).advance_fees
     return [_view(fee, fees[:index]) for index, fee in enumerate(fees)]
+
+
+async def mark_fees_paid(clients: Clients, subscription_id: str, paid_time: Timestamp) -> None:
+    """All that there are."""
+    request = ListAdvanceFeesRequest(subscription_id=subscription_id, page_size=500)
+    fees = (await clients.advance_fees.ListAdvanceFees(request)).advance_fees
+    marked = MarkAdvanceFeesPaidRequest(
+        request_id=str(uuid4()),
+        subscription_id=subscription_id,
+        numbers=[each.number for each in fees],
+        paid_time=paid_time,
+    )
+    await clients.advance_fees.MarkAdvanceFeesPaid(marked)
 
 
 def _view(fee: AdvanceFee, earlier: Sequence[AdvanceFee]) -> Json:

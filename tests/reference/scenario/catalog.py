@@ -151,6 +151,7 @@ def _charge_in(fields: Fields, currency: str) -> pricing_pb2.Charge:
     charge.tax_codes.extend(_codes_in(fields.take("taxes")))
     if not fields.take("invoiceable", True):
         charge.invoiceable = False
+    charge.regroup_paid_fees = fields.take("regroup_paid_fees") == "invoice"
     if minimum := fields.take("min_amount_cents"):
         charge.minimum_amount = plain(Decimal(minimum).scaleb(-exponent(currency)))
     for part in _each(fields, "filters"):

@@ -44,6 +44,9 @@ async def wrong(clients: Clients, books: Books, check: Json) -> list[str]:
             observed[key] = books.subscription_view(whose)
     if "customer_invoices_count" in expected:
         observed["customer_invoices_count"] = len(books.invoices)
+    if "advance_charges_invoices_count" in expected:
+        kinds = [each.kind for each in books.invoices]
+        observed["advance_charges_invoices_count"] = kinds.count(Invoice.KIND_ADVANCE_FEES)
     if "current_usage" in expected:
         observed["current_usage"] = await _current_usage(clients, books)
     return differences(_ordered(expected), _ordered(_stated(observed, expected)), path)

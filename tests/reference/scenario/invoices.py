@@ -21,6 +21,7 @@ TYPES = {
     Invoice.KIND_ONE_OFF: "one_off",
     Invoice.KIND_ADVANCE_USAGE: "subscription",
     Invoice.KIND_PROGRESSIVE: "progressive_billing",
+    Invoice.KIND_ADVANCE_FEES: "advance_charges",
 }
 
 CREDIT = InvoiceLine.KIND_PROGRESSIVE_CREDIT
@@ -151,7 +152,8 @@ def _usage_period(invoice: Invoice, books: Books) -> Period | None:
     if used or instant(invoice.period.end_time) <= instant(invoice.create_time):
         return used[0] if used else invoice.period
     number = books.phase_of(invoice)
-    phase = [each for each in books.invoices if books.phase_of(each) == number]
+    settling = [each for each in books.invoices if each.HasField("period")]
+    phase = [each for each in settling if books.phase_of(each) == number]
     earlier = phase[: phase.index(invoice)]
     return earlier[-1].period if earlier else None
 

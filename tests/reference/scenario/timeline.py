@@ -10,6 +10,7 @@ from uuid import uuid4
 from libs.common.wire import timestamp_out
 from tests.reference.cases import Fields, Json, Unsupported
 from tests.reference.scenario import documents
+from tests.reference.scenario.advance_fees import mark_fees_paid
 from tests.reference.scenario.catalog import Catalog, code_in
 from tests.reference.scenario.documents import invoice_named
 from tests.reference.scenario.moments import just_after, moment
@@ -221,6 +222,15 @@ async def _run_billing_clock(play: Play, fields: Fields, at: datetime) -> None:
     """The clock is there already, and everything due is billed."""
 
 
+async def _mark_fees_paid(play: Play, fields: Fields, at: datetime) -> None:
+    """All that there are, of the only subscription."""
+    if (which := fields.take("which")) != "all":
+        raise Unsupported(f"{fields.path}.which {which!r}")
+    paid_time = timestamp_out(datetime.fromisoformat(fields.take("succeeded_at")))
+    [found] = (await play.clients.invoicing.ListSubscriptions(invoicing_pb2.ListSubscriptionsRequest())).subscriptions
+    await mark_fees_paid(play.clients, found.id, paid_time)
+
+
 Step = Callable[[Play, Fields, datetime], Awaitable[None]]
 STEPS: dict[str, Step] = {
     "create_subscription": _create_subscription,
@@ -230,6 +240,7 @@ STEPS: dict[str, Step] = {
     "record_payment": _record_payment,
     "ingest_event": _ingest_event,
     "apply_coupon": _apply_coupon,
+    "mark_fees_paid": _mark_fees_paid,
     "run_billing_clock": _run_billing_clock,
     "update_fixed_charge_units": _update_fixed_charge_units,
     "create_one_off_invoice": _create_one_off_invoice,
