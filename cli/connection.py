@@ -27,6 +27,7 @@ from weir.invoicing.v1.lines_pb2_grpc import InvoiceLineServiceStub
 from weir.invoicing.v1.one_offs_pb2_grpc import OneOffInvoiceServiceStub
 from weir.invoicing.v1.pauses_pb2_grpc import PauseServiceStub
 from weir.invoicing.v1.replays_pb2_grpc import ReplayServiceStub
+from weir.invoicing.v1.subscription_previews_pb2_grpc import SubscriptionPreviewServiceStub
 from weir.metering.v1.alerts_pb2_grpc import AlertServiceStub
 from weir.metering.v1.archive_pb2_grpc import ArchiveServiceStub
 from weir.metering.v1.corrections_pb2_grpc import CorrectionServiceStub
@@ -71,6 +72,7 @@ if TYPE_CHECKING:
     from weir.invoicing.v1.one_offs_pb2_grpc import OneOffInvoiceServiceAsyncStub
     from weir.invoicing.v1.pauses_pb2_grpc import PauseServiceAsyncStub
     from weir.invoicing.v1.replays_pb2_grpc import ReplayServiceAsyncStub
+    from weir.invoicing.v1.subscription_previews_pb2_grpc import SubscriptionPreviewServiceAsyncStub
     from weir.metering.v1.alerts_pb2_grpc import AlertServiceAsyncStub
     from weir.metering.v1.archive_pb2_grpc import ArchiveServiceAsyncStub
     from weir.metering.v1.corrections_pb2_grpc import CorrectionServiceAsyncStub
@@ -234,6 +236,10 @@ class Connection:
     @property
     def pauses(self) -> "PauseServiceAsyncStub":
         return PauseServiceStub(self._channel("invoicing"))
+
+    @property
+    def subscription_previews(self) -> "SubscriptionPreviewServiceAsyncStub":
+        return SubscriptionPreviewServiceStub(self._channel("invoicing"))
 
     @property
     def applied_coupons(self) -> "AppliedCouponServiceAsyncStub":

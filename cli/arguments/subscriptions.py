@@ -11,6 +11,7 @@ subscriptions = typer.Typer(help="Who has which plan.")
 Id = Annotated[str, typer.Argument(metavar="ID")]
 KeepFee = Annotated[bool, typer.Option("--keep-fee", help="Keep a base fee for days that are not used, not credit it.")]
 RefundFee = Annotated[bool, typer.Option("--refund-fee", help="Give back what was paid of it, and credit the rest.")]
+Preview = Annotated[bool, typer.Option("--preview", help="Show what it would bill, and change nothing.")]
 OffsetFee = Annotated[
     bool, typer.Option("--offset-fee", help="Take it off what is due of its invoice, and credit the rest.")
 ]
@@ -80,13 +81,17 @@ def subscriptions_terminate(
     refund_fee: RefundFee = False,
     offset_fee: OffsetFee = False,
     skip_invoice: Annotated[bool, typer.Option("--skip-invoice", help="Never bill what is not billed yet.")] = False,
+    preview: Preview = False,
     as_json: Json = False,
 ) -> None:
     """Say when a subscription ends. What was used until then is billed."""
     from cli.commands.subscriptions import terminate_subscription, unused_fee
 
     fee = unused_fee(keep=keep_fee, refund=refund_fee, offset=offset_fee)
-    execute(terminate_subscription(data, subscription_id, at, fee, skip_invoice=skip_invoice, as_json=as_json))
+    end = terminate_subscription(
+        data, subscription_id, at, fee, skip_invoice=skip_invoice, preview=preview, as_json=as_json
+    )
+    execute(end)
 
 
 @subscriptions.command("show")
@@ -121,7 +126,7 @@ def subscriptions_change(
     keep_fee: KeepFee = False,
     refund_fee: RefundFee = False,
     offset_fee: OffsetFee = False,
-    preview: Annotated[bool, typer.Option("--preview", help="Show what it would bill, and change nothing.")] = False,
+    preview: Preview = False,
     as_json: Json = False,
 ) -> None:
     """Change a subscription's plan. What was used until then is billed by the old one."""
@@ -144,13 +149,14 @@ def subscriptions_pause(
     keep_fee: KeepFee = False,
     refund_fee: RefundFee = False,
     offset_fee: OffsetFee = False,
+    preview: Preview = False,
     as_json: Json = False,
 ) -> None:
     """Charge no base fee for a while. Usage is billed as ever."""
     from cli.commands.subscriptions import pause_subscription, unused_fee
 
     fee = unused_fee(keep=keep_fee, refund=refund_fee, offset=offset_fee)
-    execute(pause_subscription(data, subscription_id, at, until, fee, as_json=as_json))
+    execute(pause_subscription(data, subscription_id, at, until, fee, preview=preview, as_json=as_json))
 
 
 @subscriptions.command("resume")

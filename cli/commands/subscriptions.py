@@ -9,7 +9,7 @@ from cli.commands.times import typed_time
 from cli.connection import Connection, connected_to, new_request_id, pages
 from cli.errors import WrongUsage
 from cli.events.instant import timestamp
-from cli.output import as_dict, console, instant, period, print_json, print_list, print_table, print_whole
+from cli.output import amount, as_dict, console, instant, period, print_json, print_list, print_table, print_whole
 from weir.invoicing.v1.changes_pb2 import CancelChangeRequest, ChangePlanRequest, PlanChange, PreviewChangeRequest
 from weir.invoicing.v1.invoicing_pb2 import (
     CreateSubscriptionRequest,
@@ -20,6 +20,7 @@ from weir.invoicing.v1.invoicing_pb2 import (
     TerminateSubscriptionRequest,
 )
 from weir.invoicing.v1.pauses_pb2 import PauseSubscriptionRequest, ResumeSubscriptionRequest
+from weir.invoicing.v1.subscription_previews_pb2 import PreviewSubscriptionRequest
 from weir.pricing.v1.experiments_pb2 import AssignVersionRequest
 from weir.pricing.v1.simulation_pb2 import PlanVersionName
 
@@ -106,6 +107,7 @@ async def terminate_subscription(
     fee: "PlanChange.OnUnusedFee.ValueType",
     *,
     skip_invoice: bool,
+    preview: bool,
     as_json: bool,
 ) -> None:
     request = TerminateSubscriptionRequest(request_id=new_request_id(), id=subscription_id)
@@ -114,6 +116,9 @@ async def terminate_subscription(
         request.end_time.CopyFrom(timestamp(typed_time(at, "--at")))
     if skip_invoice:
         request.last_invoice = TerminateSubscriptionRequest.LAST_INVOICE_SKIP
+    if preview:
+        await _preview(data, PreviewSubscriptionRequest(end=request), as_json=as_json)
+        return
     async with connected_to(data) as services:
         changed = (await services.invoicing.TerminateSubscription(request)).subscription
     if as_json:
@@ -123,13 +128,23 @@ async def terminate_subscription(
 
 
 async def pause_subscription(
-    data: Path, subscription_id: str, at: str, until: str, fee: "PlanChange.OnUnusedFee.ValueType", *, as_json: bool
+    data: Path,
+    subscription_id: str,
+    at: str,
+    until: str,
+    fee: "PlanChange.OnUnusedFee.ValueType",
+    *,
+    preview: bool,
+    as_json: bool,
 ) -> None:
     request = PauseSubscriptionRequest(request_id=new_request_id(), id=subscription_id, on_unused_fee=fee)
     if at:
         request.pause_time.CopyFrom(timestamp(typed_time(at, "--at")))
     if until:
         request.resume_time.CopyFrom(timestamp(typed_time(until, "--until")))
+    if preview:
+        await _preview(data, PreviewSubscriptionRequest(pause=request), as_json=as_json)
+        return
     async with connected_to(data) as services:
         changed = (await services.pauses.PauseSubscription(request)).subscription
     _print_phases(changed, as_json=as_json)
@@ -214,6 +229,20 @@ async def preview_change(data: Path, subscription_id: str, change: PlanChange, *
     for each in foreseen.invoices:
         print_whole(invoice_table(each))
     if not foreseen.invoices:
+        console.print("Nothing would be billed for it yet.")
+
+
+async def _preview(data: Path, request: PreviewSubscriptionRequest, *, as_json: bool) -> None:
+    async with connected_to(data) as services:
+        foreseen = await services.subscription_previews.PreviewSubscription(request)
+    if as_json:
+        print_json(as_dict(foreseen))
+        return
+    for each in foreseen.invoices:
+        print_whole(invoice_table(each))
+    for note in foreseen.credit_notes:
+        console.print(f"{amount(note.total)} would be given back by credit note {note.number}.", markup=False)
+    if not (foreseen.invoices or foreseen.credit_notes):
         console.print("Nothing would be billed for it yet.")
 
 

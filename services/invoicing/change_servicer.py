@@ -1,7 +1,5 @@
 """The RPCs on changes of plan."""
 
-from datetime import datetime
-
 from libs.common.clock import Clock
 from libs.common.idempotency import fingerprint, require_same
 from libs.common.postgres import Pool
@@ -9,15 +7,11 @@ from libs.common.rpc.server import caller
 from libs.common.wire import request_id_in, text_in
 from libs.common.worker import Alarm
 from services.invoicing import store
-from services.invoicing.billing import preview
 from services.invoicing.changing import as_of_now, change_plan, present_plan
 from services.invoicing.convert import change_in, invoice_out, plan_asked_in, subscription_out
 from services.invoicing.domain.change import PlanChange, cancelled, changed
-from services.invoicing.domain.invoice import Invoice
 from services.invoicing.domain.run import BILL
-from services.invoicing.domain.subscription import Subscription
-from services.invoicing.giving_back import unused_balances
-from services.invoicing.late_billing import History
+from services.invoicing.foreseeing import foreseen
 from services.invoicing.peers import Peers
 from services.invoicing.selling import latest_version, sold_version
 from services.invoicing.subscribing import Context, found_subscription
@@ -72,25 +66,10 @@ class PlanChangeServicer(PlanChangeServiceServicer):
             found, now = await as_of_now(conn, tenant_id, subscription_id, self._clock)
         present = await present_plan(self._peers, tenant_id, found, now)
         made, at = changed(found, change, present, now)
+        what = await foreseen(self._pool, self._peers, tenant_id, found, made, at, now)
         return pb.PreviewChangeResponse(
-            subscription=subscription_out(made),
-            invoices=[invoice_out(each) for each in await self._foreseen(tenant_id, found, made, at, now)],
+            subscription=subscription_out(made), invoices=[invoice_out(each) for each in what.invoices]
         )
-
-    async def _foreseen(
-        self, tenant_id: str, found: Subscription, made: Subscription, at: datetime, now: datetime
-    ) -> list[Invoice]:
-        """What falls due from the change, at `at`, up to now; of one that is still to come, at it."""
-        due, begun = [], made
-        while not made.is_closed and made.due_time <= max(at, now):
-            if made.due_time >= at:
-                due.append(made)
-            made = made.billed()
-        steps = [(found, begun), *((each, each.billed()) for each in due)]
-        async with self._pool.acquire() as conn, conn.transaction():
-            standing = await store.standings.of_customer(conn, tenant_id, made.customer_id)
-            standing = standing.with_balances(await unused_balances(conn, tenant_id, steps))
-        return await preview(self._peers, tenant_id, due, History(self._pool, tenant_id), standing, now)
 
     async def _change(self, tenant_id: str, subscription_id: str, message: pb.PlanChange) -> PlanChange:
         plan_code, version = plan_asked_in(message)

@@ -1,16 +1,14 @@
 """The RPCs on units of fixed charges."""
 
 from libs.common.clock import Clock
-from libs.common.errors import NotFound
 from libs.common.idempotency import fingerprint, require_same
 from libs.common.postgres import Pool
 from libs.common.rpc.server import caller
 from libs.common.wire import amount_in, code_in, request_id_in, text_in
 from libs.common.worker import Alarm
 from services.invoicing import convert, store
-from services.invoicing.domain.fixed_charge import unit_change
+from services.invoicing.domain.fixed_charge import find_charge, unit_change
 from services.invoicing.domain.lifecycle import closed
-from services.invoicing.domain.plan import FixedCharge, PlanVersion
 from services.invoicing.domain.run import BILL
 from services.invoicing.domain.subscription import Subscription
 from services.invoicing.peers import Peers
@@ -38,9 +36,8 @@ class FixedChargeServicer(FixedChargeServiceServicer):
             async with self._pool.acquire() as conn:
                 read = await found_subscription(conn, tenant_id, subscription_id)
                 phase = read.phase_at((await store.clocks.get(conn, tenant_id)).now(self._clock()))
-            charge = _charge(
-                await self._peers.pricing.plan_version(tenant_id, phase.plan_code, phase.plan_version), code
-            )
+            plan = await self._peers.pricing.plan_version(tenant_id, phase.plan_code, phase.plan_version)
+            charge = find_charge(plan, code)
             async with self._pool.acquire() as conn, conn.transaction():
                 await store.clocks.hold(conn, tenant_id)
                 found = await found_subscription(conn, tenant_id, subscription_id, store.subscriptions.lock)
@@ -67,17 +64,6 @@ class FixedChargeServicer(FixedChargeServiceServicer):
         async with self._pool.acquire() as conn:
             found = await found_subscription(conn, caller().tenant_id, subscription_id)
         return pb.GetFixedChargeUnitsResponse(units=convert.unit_changes_out(found.units))
-
-
-def _charge(plan: PlanVersion, code: str) -> FixedCharge:
-    found = next((each for each in plan.fixed_charges if each.code == code), None)
-    if found is None:
-        raise NotFound(
-            "FIXED_CHARGE_NOT_FOUND",
-            f"version {plan.version} of plan {plan.plan_code} has no fixed charge {code}",
-            code=code,
-        )
-    return found
 
 
 def _answer(found: Subscription, code: str) -> pb.SetFixedChargeUnitsResponse:

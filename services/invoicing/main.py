@@ -39,6 +39,7 @@ from services.invoicing.prepaid import PrepaidCredit
 from services.invoicing.replay_servicer import ReplayServicer
 from services.invoicing.report_servicer import CollectionReportServicer
 from services.invoicing.servicer import InvoicingServicer
+from services.invoicing.subscription_preview_servicer import SubscriptionPreviewServicer
 from services.invoicing.worker import Biller
 from weir.invoicing.v1 import (
     advance_fees_pb2,
@@ -59,6 +60,7 @@ from weir.invoicing.v1 import (
     pauses_pb2,
     replays_pb2,
     reports_pb2,
+    subscription_previews_pb2,
 )
 from weir.invoicing.v1.advance_fees_pb2_grpc import add_AdvanceFeeServiceServicer_to_server
 from weir.invoicing.v1.billing_previews_pb2_grpc import add_BillingPreviewServiceServicer_to_server
@@ -78,6 +80,7 @@ from weir.invoicing.v1.one_offs_pb2_grpc import add_OneOffInvoiceServiceServicer
 from weir.invoicing.v1.pauses_pb2_grpc import add_PauseServiceServicer_to_server
 from weir.invoicing.v1.replays_pb2_grpc import add_ReplayServiceServicer_to_server
 from weir.invoicing.v1.reports_pb2_grpc import add_CollectionReportServiceServicer_to_server
+from weir.invoicing.v1.subscription_previews_pb2_grpc import add_SubscriptionPreviewServiceServicer_to_server
 
 NAME = "invoicing"
 SERVICES = (
@@ -87,6 +90,7 @@ SERVICES = (
     customers_pb2.DESCRIPTOR.services_by_name["CustomerService"].full_name,
     drafts_pb2.DESCRIPTOR.services_by_name["DraftService"].full_name,
     changes_pb2.DESCRIPTOR.services_by_name["PlanChangeService"].full_name,
+    subscription_previews_pb2.DESCRIPTOR.services_by_name["SubscriptionPreviewService"].full_name,
     reports_pb2.DESCRIPTOR.services_by_name["CollectionReportService"].full_name,
     lines_pb2.DESCRIPTOR.services_by_name["InvoiceLineService"].full_name,
     one_offs_pb2.DESCRIPTOR.services_by_name["OneOffInvoiceService"].full_name,
@@ -141,6 +145,8 @@ async def running(settings: Settings, clock: Clock, prepaid: PrepaidCredit | Non
             add_CustomerServiceServicer_to_server(CustomerServicer(pool, documents, alarm, clock), server)
             add_DraftServiceServicer_to_server(DraftServicer(pool, peers, alarm, clock, prepaid), server)
             add_PlanChangeServiceServicer_to_server(PlanChangeServicer(pool, peers, alarm, clock), server)
+            previews = SubscriptionPreviewServicer(pool, peers, clock)
+            add_SubscriptionPreviewServiceServicer_to_server(previews, server)
             add_CollectionReportServiceServicer_to_server(CollectionReportServicer(pool, clock), server)
             add_InvoiceLineServiceServicer_to_server(InvoiceLineServicer(pool, peers), server)
             add_OneOffInvoiceServiceServicer_to_server(OneOffInvoiceServicer(pool, peers, alarm, clock), server)

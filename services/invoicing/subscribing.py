@@ -62,7 +62,7 @@ class SubscriptionMethods(InvoicingServiceServicer):
             return pb.CreateSubscriptionResponse(subscription=subscription_out(subscription))
         if known is None:
             raise customer_not_found(customer_id)
-        plan = await _sold(self._peers, tenant_id, *asked, subscription_id)
+        plan = await sold_plan(self._peers, tenant_id, *asked, subscription_id)
         async with self._pool.acquire() as conn, conn.transaction():
             clock = await store.clocks.hold(conn, tenant_id)
             customer = await store.customers.lock(conn, tenant_id, customer_id)
@@ -135,7 +135,7 @@ class SubscriptionMethods(InvoicingServiceServicer):
         return pb.PreviewInvoiceResponse(invoice=convert.invoice_out(draft))
 
 
-async def _sold(peers: Peers, tenant_id: str, plan_code: str, version: int, subscription_id: str) -> PlanVersion:
+async def sold_plan(peers: Peers, tenant_id: str, plan_code: str, version: int, subscription_id: str) -> PlanVersion:
     if version:
         return await sold_version(peers, tenant_id, plan_code, version, subscription_id)
     return await latest_version(peers, tenant_id, plan_code)

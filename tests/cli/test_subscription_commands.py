@@ -122,6 +122,11 @@ async def test_a_subscription_waits_for_its_payment_or_offsets_what_is_not_used(
     code, _, err = await weir(*waiting, "--plan", "basic")
     assert (code, "ACTIVATION_WITHOUT_INVOICE" in err) == (1, True)
     assert (await weir("terminate", "s", "--offset-fee", "--keep-fee"))[0] == 2
+    foreseen = await weir.json("terminate", "s", "--preview")
+    assert [each["total"]["minor_units"] for each in foreseen["invoices"]] == ["1100"]
+    code, out, _ = await weir("pause", "s", "--preview")
+    assert (code, "11 of 31 days" in out) == (0, True)
+    assert (await weir.json("show", "s"))["subscription"].get("end_time") is None
     assert (await weir("pause", "s", "--refund-fee"))[0] == 0
     assert (await weir("terminate", "s", "--offset-fee"))[0] == 0
 

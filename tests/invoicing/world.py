@@ -37,6 +37,7 @@ from weir.invoicing.v1.lines_pb2_grpc import InvoiceLineServiceStub
 from weir.invoicing.v1.one_offs_pb2_grpc import OneOffInvoiceServiceStub
 from weir.invoicing.v1.pauses_pb2_grpc import PauseServiceStub
 from weir.invoicing.v1.reports_pb2_grpc import CollectionReportServiceStub
+from weir.invoicing.v1.subscription_previews_pb2_grpc import SubscriptionPreviewServiceStub
 from weir.metering.v1 import metering_pb2
 from weir.metering.v1.corrections_pb2_grpc import CorrectionServiceStub
 from weir.metering.v1.metering_pb2_grpc import MeteringServiceStub
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
     from weir.invoicing.v1.one_offs_pb2_grpc import OneOffInvoiceServiceAsyncStub
     from weir.invoicing.v1.pauses_pb2_grpc import PauseServiceAsyncStub
     from weir.invoicing.v1.reports_pb2_grpc import CollectionReportServiceAsyncStub
+    from weir.invoicing.v1.subscription_previews_pb2_grpc import SubscriptionPreviewServiceAsyncStub
     from weir.metering.v1.corrections_pb2_grpc import CorrectionServiceAsyncStub
     from weir.metering.v1.metering_pb2_grpc import MeteringServiceAsyncStub
     from weir.pricing.v1.addons_pb2_grpc import AddOnServiceAsyncStub
@@ -134,6 +136,7 @@ class Tenant:
     legal_entities: "LegalEntityServiceAsyncStub"
     documents: "DocumentServiceAsyncStub"
     exports: "ExportServiceAsyncStub"
+    previews: "SubscriptionPreviewServiceAsyncStub"
 
     async def meter(self, code: str, property_name: str = "") -> None:
         kind = metering_pb2.Meter.AGGREGATION_SUM if property_name else metering_pb2.Meter.AGGREGATION_COUNT
@@ -286,6 +289,7 @@ class World:
             LegalEntityServiceStub(self._channel(f"127.0.0.1:{self.invoicing_port}", key)),
             DocumentServiceStub(self._channel(f"127.0.0.1:{self.invoicing_port}", key)),
             ExportServiceStub(self._channel(f"127.0.0.1:{self.invoicing_port}", key)),
+            SubscriptionPreviewServiceStub(self._channel(f"127.0.0.1:{self.invoicing_port}", key)),
         )
 
     @asynccontextmanager

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from libs.common.errors import NotFound
 from services.invoicing.domain.period import Period, day_from, day_of
 from services.invoicing.domain.phase import Phase, UnitChange
 from services.invoicing.domain.plan import FixedCharge, PlanVersion
@@ -80,6 +81,18 @@ def unit_change(
     change = UnitChange(phase.number, charge.code, at, units, charge.in_advance)
     kept = [each for each in kept if not (_is_of(each, found, phase, charge) and each.effective_time == at)]
     return found.with_units((*kept, change), now), change
+
+
+def find_charge(plan: PlanVersion, code: str) -> FixedCharge:
+    """Raises NotFound FIXED_CHARGE_NOT_FOUND."""
+    found = next((each for each in plan.fixed_charges if each.code == code), None)
+    if found is None:
+        raise NotFound(
+            "FIXED_CHARGE_NOT_FOUND",
+            f"version {plan.version} of plan {plan.plan_code} has no fixed charge {code}",
+            code=code,
+        )
+    return found
 
 
 def _units(of: Subscription, phase: Phase, charge: FixedCharge, period: Period) -> FixedUnits:
