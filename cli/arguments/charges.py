@@ -40,11 +40,12 @@ def subscriptions_pay_fees(
     data: Data,
     subscription_id: Id,
     numbers: Annotated[list[int], typer.Argument(metavar="NUMBER...", help="Numbers of fees that wait to be paid.")],
+    as_json: Json = False,
 ) -> None:
     """Say that fees in advance were paid. They are on an invoice of paid fees when their period is over."""
     from cli.commands.charges import pay_fees
 
-    execute(pay_fees(data, subscription_id, numbers))
+    execute(pay_fees(data, subscription_id, numbers, as_json=as_json))
 
 
 @subscriptions.command("advance-fees")

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from cli.connection import connected_to, new_request_id, pages
-from cli.output import amount, console, instant, print_list, print_table, quantity
+from cli.output import amount, console, instant, print_json, print_list, print_table, quantity
 from weir.invoicing.v1.advance_fees_pb2 import AdvanceFee, ListAdvanceFeesRequest, MarkAdvanceFeesPaidRequest
 from weir.invoicing.v1.fixed_charges_pb2 import (
     FixedChargeUnits,
@@ -37,12 +37,15 @@ async def set_units(
     _print_units(list(changed), as_json=as_json)
 
 
-async def pay_fees(data: Path, subscription_id: str, numbers: Sequence[int]) -> None:
+async def pay_fees(data: Path, subscription_id: str, numbers: Sequence[int], *, as_json: bool) -> None:
     request = MarkAdvanceFeesPaidRequest(
         request_id=new_request_id(), subscription_id=subscription_id, numbers=list(numbers)
     )
     async with connected_to(data) as services:
         await services.advance_fees.MarkAdvanceFeesPaid(request)
+    if as_json:
+        print_json({"subscription_id": subscription_id, "numbers": list(numbers)})
+        return
     console.print(f"{len(numbers)} fees of subscription {subscription_id} are paid.", markup=False)
 
 

@@ -8,7 +8,8 @@ from datetime import datetime
 from libs.common.postgres import Conn, Pool
 from services.invoicing import crediting, store
 from services.invoicing.billing import preview
-from services.invoicing.domain.credit_note import CreditNote, NothingToCredit
+from services.invoicing.domain.credit_note import CreditNote
+from services.invoicing.domain.drafted_note import NothingToCredit
 from services.invoicing.domain.invoice import Invoice
 from services.invoicing.domain.subscription import Subscription
 from services.invoicing.giving_back import unused_balances, unused_fees
