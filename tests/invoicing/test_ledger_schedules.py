@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.invoicing.domain.ledger.earning import Earning, changed, whole
-from services.invoicing.domain.ledger.part import apportioned
+from services.invoicing.domain.ledger.part import TIMINGS, apportioned
+from services.invoicing.domain.line import LineKind
 
 OPEN, END = date(2000, 1, 1), date(2025, 1, 1)
 days = st.dates(date(2023, 10, 1), date(2024, 3, 1))
@@ -53,3 +54,7 @@ def test_parts_that_are_rounded_together_add_up(exact: list[Fraction], off: int)
     found = apportioned(total, exact)
     assert sum(found) == total
     assert all(abs(part - each) <= 1 + abs(off) for part, each in zip(found, exact, strict=True))
+
+
+def test_it_is_said_of_every_kind_of_line_when_it_is_earned() -> None:
+    assert set(TIMINGS) == set(LineKind)
