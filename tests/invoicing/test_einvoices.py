@@ -99,10 +99,12 @@ def test_what_the_standard_can_not_say_is_refused_with_what_is_missing() -> None
     document = invoice("en-US")
     nowhere = replace(document, buyer=replace(document.buyer, address=Address()))
     unregistered = replace(document, seller=replace(document.seller, tax_ids={}))
+    bare = replace(invoice("fr-FR"), buyer=replace(BUYERS["fr-FR"], tax_ids={"eu_vat": "40303265045"}))
     twice = replace(document, items=tuple(replace(each, tax_codes=("a", "b")) for each in document.items))
     for incomplete, missing in (
         (nowhere, "the customer has no country"),
         (unregistered, "the legal entity has no VAT number"),
+        (bare, "the customer has no VAT number with its country"),
         (twice, "a line bears several taxes"),
         (replace(document, items=()), "there are no lines"),
         (replace(document, stamp=Stamp.VOID), "it is a draft, or void"),

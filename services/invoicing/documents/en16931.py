@@ -9,7 +9,7 @@ import facturx
 from libs.common.money import Money, plain
 from services.invoicing.domain.customer import Address
 from services.invoicing.domain.document import Document, DocumentKind, Format, vat_id
-from services.invoicing.domain.einvoice import Breakdown, EInvoice, NetLine
+from services.invoicing.domain.einvoice import Breakdown, EInvoice, NetLine, full_vat_id
 from services.invoicing.domain.vat import Category
 
 _FLAVORS = {Format.CII: "factur-x", Format.UBL: "ubl-2.1"}
@@ -23,7 +23,6 @@ _REASONS = {
 }
 _MARK = "\ufffd"
 _UNSAYABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
-_VAT_ID = re.compile(r"[A-Z]{2}", re.ASCII)
 
 
 def xml(invoice: EInvoice, form: Format) -> bytes:
@@ -90,9 +89,7 @@ def _party(name: str, address: Address, tax_ids: Mapping[str, str]) -> dict[str,
         "addr_l2": address.line2,
         "country_subdivision": address.region,
     }
-    number = re.sub(r"[\s.-]", "", vat_id(tax_ids))
-    if _VAT_ID.match(number):
-        party["vat_identifier"] = number
+    party["vat_identifier"] = full_vat_id(tax_ids)
     return {key: value for key, value in party.items() if value}
 
 

@@ -4,6 +4,7 @@ Amounts that contain their tax are split as the document's taxes are. A document
 discounts by the whole: what the standard's sums then come to differently is its rounding amount.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -14,6 +15,8 @@ from services.invoicing.domain.document import Document, Item, vat_id
 from services.invoicing.domain.tax import InvoiceTax
 from services.invoicing.domain.vat import Category
 
+_PUNCTUATION = re.compile(r"[\s.-]")
+_COUNTRY = re.compile(r"[A-Z]{2}", re.ASCII)
 _ONE = Decimal(1)
 _PERCENT = Decimal("0.01")
 
@@ -114,7 +117,7 @@ def stated(document: Document) -> EInvoice:
 
 def _missing(document: Document) -> list[str]:
     categories = document.categories
-    exempt = categories - {Category.STANDARD}
+    exempt = bool(categories - {Category.STANDARD})
     found = {
         "it is a draft, or void": document.stamp is not None,
         "there are no lines": not document.items,
@@ -122,9 +125,18 @@ def _missing(document: Document) -> list[str]:
         "the legal entity has no country": not document.seller.address.country_code,
         "the customer has no country": not document.buyer.address.country_code,
         "the legal entity has no tax id": not document.seller.tax_ids,
-        "the legal entity has no VAT number": bool(exempt) and not vat_id(document.seller.tax_ids),
+        "the legal entity has no VAT number with its country": bool(exempt)
+        and not full_vat_id(document.seller.tax_ids),
+        "the customer has no VAT number with its country": Category.REVERSE_CHARGE in categories
+        and not full_vat_id(document.buyer.tax_ids),
     }
     return [what for what, is_so in found.items() if is_so]
+
+
+def full_vat_id(tax_ids: Mapping[str, str]) -> str:
+    """The number for value-added tax, compact, if it begins with its country, as the standard wants it (BR-CO-09)."""
+    compact = _PUNCTUATION.sub("", vat_id(tax_ids)).upper()
+    return compact if _COUNTRY.match(compact) else ""
 
 
 def _key(code: str, *, is_included: bool) -> str:
