@@ -34,7 +34,7 @@ from services.metering.domain.meters import TenantCatalog, Watch, value_rules
 from services.metering.events_in import events_in
 
 GROUP = 4_000
-"""Events in one statement of the limit: what the service writes at once under load."""
+"""Events in one statement of the limit, which is the best with as many. The service writes half of it at once."""
 
 LOADS = {"batch": Load(1_000, 8, 600_000), "duplicates": Load(1_000, 8, 600_000), "single": Load(1, 64, 20_000)}
 
