@@ -1,9 +1,9 @@
 """Telling invoicing how payments, refunds and dunning stand, each a claimed row; what it misses now, it hears later."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import structlog
 
@@ -47,6 +47,26 @@ _REFUND_STATE = {
 }
 
 
+class _Row(Protocol):
+    @property
+    def tenant_id(self) -> str: ...
+
+    @property
+    def id(self) -> str: ...
+
+
+T = TypeVar("T", bound=_Row)
+S = TypeVar("S", bound=_Row, contravariant=True)
+
+
+class _Rows(Protocol[S]):
+    """What each module of the store has whose rows are reported."""
+
+    async def mark_reported(self, conn: Conn, row: S, /) -> None: ...
+
+    async def postpone_report(self, conn: Conn, row: S, due_time: datetime, /) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Reporting:
     pool: Pool
@@ -65,14 +85,8 @@ class Reporting:
             payment_status=_INVOICE_STATUS[payment.state],
             amount_paid=money_out(payment.paid),
         )
-        await self._tell(
-            self.invoicing.RecordPayment(request, metadata=self._key(payment.tenant_id)),
-            report.tries,
-            lambda conn: payments.mark_reported(conn, payment),
-            lambda conn, due_time: payments.postpone_report(conn, payment, due_time),
-            payment.tenant_id,
-            payment.id,
-        )
+        call = self.invoicing.RecordPayment(request, metadata=self._key(payment.tenant_id))
+        await self._tell(call, payments, payment, report.tries)
 
     async def refund(self, report: RefundReport) -> None:
         refund = report.refund
@@ -85,14 +99,8 @@ class Reporting:
             amount=money_out(refund.amount),
             failure_code=refund.failure_code,
         )
-        await self._tell(
-            self.reports.RecordRefund(request, metadata=self._key(refund.tenant_id)),
-            report.tries,
-            lambda conn: refunds.mark_reported(conn, refund),
-            lambda conn, due_time: refunds.postpone_report(conn, refund, due_time),
-            refund.tenant_id,
-            refund.id,
-        )
+        call = self.reports.RecordRefund(request, metadata=self._key(refund.tenant_id))
+        await self._tell(call, refunds, refund, report.tries)
 
     async def final_action(self, report: CampaignReport) -> None:
         campaign = report.campaign
@@ -103,14 +111,8 @@ class Reporting:
             end_time=timestamp_out(campaign.end_time),
             plan_code=campaign.final_plan_code,
         )
-        await self._tell(
-            self.reports.RecordFinalAction(request, metadata=self._key(campaign.tenant_id)),
-            report.tries,
-            lambda conn: dunning.mark_reported(conn, campaign),
-            lambda conn, due_time: dunning.postpone_report(conn, campaign, due_time),
-            campaign.tenant_id,
-            campaign.id,
-        )
+        call = self.reports.RecordFinalAction(request, metadata=self._key(campaign.tenant_id))
+        await self._tell(call, dunning, campaign, report.tries)
 
     async def dispute(self, report: DisputeReport) -> None:
         dispute = report.dispute
@@ -121,37 +123,24 @@ class Reporting:
             state=reports_pb2.DisputeState.Value(f"DISPUTE_STATE_{dispute.state}"),
             amount=money_out(dispute.amount),
         )
-        await self._tell(
-            self.reports.RecordDispute(request, metadata=self._key(dispute.tenant_id)),
-            report.tries,
-            lambda conn: disputes.mark_reported(conn, dispute),
-            lambda conn, due_time: disputes.postpone_report(conn, dispute, due_time),
-            dispute.tenant_id,
-            dispute.id,
-        )
+        call = self.reports.RecordDispute(request, metadata=self._key(dispute.tenant_id))
+        await self._tell(call, disputes, dispute, report.tries)
 
-    async def _tell(
-        self,
-        call: Awaitable[object],
-        tries: int,
-        mark: Callable[[Conn], Awaitable[None]],
-        postpone: Callable[[Conn, datetime], Awaitable[None]],
-        tenant_id: str,
-        subject_id: str,
-    ) -> None:
+    async def _tell(self, call: Awaitable[object], rows: "_Rows[T]", row: T, tries: int) -> None:
+        """`rows` is the module of the store that has the row; `tries` counts how often it was told in vain."""
         try:
             await call
         except BillingError as error:
             wait = delay(self.pace.report, tries)
             if not isinstance(error, Unavailable):
-                log.error("invoicing refused a report", tenant=tenant_id, subject=subject_id, cause=str(error))
+                log.error("invoicing refused a report", tenant=row.tenant_id, subject=row.id, cause=str(error))
                 wait = self.pace.refused_report
             due_time = self.clock() + wait
             async with self.pool.acquire() as conn:
-                await postpone(conn, due_time)
+                await rows.postpone_report(conn, row, due_time)
             return
         async with self.pool.acquire() as conn:
-            await mark(conn)
+            await rows.mark_reported(conn, row)
 
     def _key(self, tenant_id: str) -> tuple[tuple[str, str], ...]:
         return credential(self.issuer.internal_key(tenant_id))
