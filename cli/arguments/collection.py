@@ -31,6 +31,7 @@ def add_to(root: typer.Typer) -> None:
     root.add_typer(refunds, name="refunds")
     root.add_typer(dunning, name="dunning")
     payments.command("refund")(refunds_create)
+    payments.command("refund")(refunds_create)
 
 
 @refunds.command("create")
