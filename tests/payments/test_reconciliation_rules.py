@@ -71,6 +71,7 @@ def test_a_charge_that_was_taken_back_may_be_called_failed() -> None:
     ("payout", "expected"),
     [
         (PAYOUT, []),
+        (replace(PAYOUT, items=(PAID, GIVEN, replace(FEE, gross=Decimal("-0.554"), net=Decimal("-0.554")))), []),
         (replace(PAYOUT, items=()), ["PAYOUT_WITHOUT_CHARGES"]),
         (replace(PAYOUT, amount=Decimal("32.01")), ["PAYOUT_SUM_DIFFERS"]),
         (replace(PAYOUT, items=(PAID, GIVEN, FEE, TAKEN), amount=Decimal("22.00")), ["DISPUTE_MISSING_HERE"]),

@@ -7,6 +7,8 @@ from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 
+from libs.common.money import exponent
+
 
 class EntryKind(StrEnum):
     CHARGE = "CHARGE"
@@ -225,7 +227,7 @@ def compare_payout(
         return [Difference(DifferenceKind.PAYOUT_WITHOUT_CHARGES, payout.reference, "", "nothing", there)]
     found = []
     total = sum((item.net for item in payout.items), Decimal(0))
-    if total != payout.amount:
+    if abs(total - payout.amount) >= Decimal(1).scaleb(-exponent(payout.currency)):  # fees may have fractions of a cent
         parts, whole = f"its parts are {total}", f"{payout.amount} {payout.currency}"
         found.append(Difference(DifferenceKind.PAYOUT_SUM_DIFFERS, payout.reference, "", parts, whole))
     seen = {(item.kind, item.reference) for item in before}
