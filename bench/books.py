@@ -2,6 +2,8 @@
 
 - `bench.ledgering`: ledger_postings_per_s, ledger_invoice_us, ledger_balance_ms.
 - `bench.rendering`: pdf_per_s.
+- `bench.exporting`: export_rows_per_s beside export_limit_rows_per_s, export_client_growth_mb, export_server_rss_mb.
+- `bench.playing`: scenario_12_months_s, scenarios_per_s.
 """
 
 import argparse
@@ -9,12 +11,14 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 
-from bench import ledgering, rendering
+from bench import exporting, ledgering, playing, rendering
 from libs.common import logs
 
 PARTS: dict[str, Callable[[], Awaitable[dict[str, float]]]] = {
     "ledger": ledgering.measure,
     "documents": rendering.measure,
+    "exports": exporting.measure,
+    "scenarios": playing.measure,
 }
 
 
