@@ -86,7 +86,14 @@ _METHODS = {
 
 NAMES = tuple(_METHODS)
 
+ANY_DECLINE = "pm_card_declined_"
+"""Ours, not Stripe's: a card that is declined with the code that follows."""
+
 
 def find(name: str) -> TestMethod | None:
     """By name; declining cards are also known with the prefix `pm_card_visa_`."""
+    code = name.removeprefix(ANY_DECLINE)
+    if code != name and code.isidentifier():
+        decline = Decline("card_declined", code, "Your card was declined.")
+        return TestMethod(Behaviour.DECLINE, "0000", decline=decline)
     return _METHODS.get(name) or _METHODS.get(name.replace("pm_card_visa_", "pm_card_", 1))

@@ -58,6 +58,14 @@ async def test_each_declining_card_fails_in_its_own_way(client: stripe.StripeCli
     assert (kept.latest_charge.status, kept.latest_charge.amount_captured) == ("failed", 0)
 
 
+async def test_every_decline_code_has_a_card(client: stripe.StripeClient) -> None:
+    customer, method = await saved_card(client, "pm_card_declined_pickup_card")
+    with pytest.raises(stripe.CardError) as refused:
+        await charge(client, customer, method)
+    assert refused.value.error is not None
+    assert refused.value.error.decline_code == "pickup_card"
+
+
 async def test_a_declined_intent_can_be_confirmed_with_another_card(client: stripe.StripeClient) -> None:
     customer, method = await saved_card(client, "pm_card_chargeDeclined")
     with pytest.raises(stripe.CardError) as caught:
