@@ -11,6 +11,7 @@ import grpc
 from cli.stack.endpoint import Endpoint, read_endpoint
 from libs.common.rpc.client import channel
 from weir.invoicing.v1.advance_fees_pb2_grpc import AdvanceFeeServiceStub
+from weir.invoicing.v1.analytics_pb2_grpc import AnalyticsServiceStub
 from weir.invoicing.v1.billing_previews_pb2_grpc import BillingPreviewServiceStub
 from weir.invoicing.v1.changes_pb2_grpc import PlanChangeServiceStub
 from weir.invoicing.v1.coupons_pb2_grpc import AppliedCouponServiceStub
@@ -56,6 +57,7 @@ from weir.pricing.v1.simulation_pb2_grpc import SimulationServiceStub
 
 if TYPE_CHECKING:
     from weir.invoicing.v1.advance_fees_pb2_grpc import AdvanceFeeServiceAsyncStub
+    from weir.invoicing.v1.analytics_pb2_grpc import AnalyticsServiceAsyncStub
     from weir.invoicing.v1.billing_previews_pb2_grpc import BillingPreviewServiceAsyncStub
     from weir.invoicing.v1.changes_pb2_grpc import PlanChangeServiceAsyncStub
     from weir.invoicing.v1.coupons_pb2_grpc import AppliedCouponServiceAsyncStub
@@ -198,6 +200,10 @@ class Connection:
     @property
     def ledger(self) -> "LedgerServiceAsyncStub":
         return LedgerServiceStub(self._channel("invoicing"))
+
+    @property
+    def analytics(self) -> "AnalyticsServiceAsyncStub":
+        return AnalyticsServiceStub(self._channel("invoicing"))
 
     @property
     def drafts(self) -> "DraftServiceAsyncStub":

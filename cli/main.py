@@ -36,6 +36,7 @@ from cli.arguments import (
     processors,
     psp,
     reconciliation,
+    reports,
     routing,
     scenarios,
     simulation,
@@ -84,6 +85,7 @@ PARTS = (
     documents,
     coupons,
     ledger,
+    reports,
     keys,
 )
 for part in PARTS:

@@ -1,18 +1,17 @@
 """A simulation as a chart in the terminal: what is earned, how the change is spread, and whom it concerns most."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from heapq import nlargest
 
-from rich.bar import Bar
 from rich.table import Table
 
+from cli.commands.bars import bars
 from cli.output import amount, console, print_whole, table
 from libs.common.money import Money
 from weir.common.v1 import money_pb2
 from weir.pricing.v1.simulation_pb2 import CandidateOutcome, Simulation, SubscriptionChange
 
-BAR_WIDTH = 40
 SHOWN_CUSTOMERS = 5
 
 BANDS = (-50, -20, -5, 0)
@@ -53,7 +52,7 @@ class Chart:
         for index, outcome in enumerate(simulation.after):
             console.print(f"\n{_name(outcome)}", style="bold", markup=False)
             console.print(_sentence(outcome), markup=False)
-            print_whole(_bars([(label, self._spread[index][label], "") for label in LABELS]))
+            print_whole(bars([(label, self._spread[index][label], "") for label in LABELS]))
             self._show_customers(outcome, self._customers[index])
             _show_tiers(outcome)
 
@@ -75,19 +74,7 @@ def _revenue(simulation: Simulation) -> Table:
         for each in simulation.before
     ]
     rows += [(f"under {_name(each)}", each.amount.minor_units, amount(each.amount)) for each in simulation.after]
-    return _bars(rows)
-
-
-def _bars(rows: Sequence[tuple[str, int, str]]) -> Table:
-    """(label, length, what to say of it; the length, if that is nothing)."""
-    longest = max((length for _, length, _ in rows), default=0)
-    made = Table(box=None, show_header=False, pad_edge=False)
-    made.add_column()
-    made.add_column(justify="right")
-    made.add_column(width=BAR_WIDTH)
-    for label, length, text in rows:
-        made.add_row(label, text or f"{length:,}", Bar(max(longest, 1), 0, max(length, 0), width=BAR_WIDTH))
-    return made
+    return bars(rows)
 
 
 def _band(before: int, after: int) -> str:

@@ -16,6 +16,7 @@ from libs.common.settings import env, load
 from libs.common.worker import Alarm, run_worker
 from services.invoicing import store
 from services.invoicing.advance_fee_servicer import AdvanceFeeServicer
+from services.invoicing.analytics_servicer import AnalyticsServicer
 from services.invoicing.billing_preview_servicer import BillingPreviewServicer
 from services.invoicing.change_servicer import PlanChangeServicer
 from services.invoicing.coupon_servicer import AppliedCouponServicer
@@ -43,6 +44,7 @@ from services.invoicing.subscription_preview_servicer import SubscriptionPreview
 from services.invoicing.worker import Biller
 from weir.invoicing.v1 import (
     advance_fees_pb2,
+    analytics_pb2,
     billing_previews_pb2,
     changes_pb2,
     coupons_pb2,
@@ -63,6 +65,7 @@ from weir.invoicing.v1 import (
     subscription_previews_pb2,
 )
 from weir.invoicing.v1.advance_fees_pb2_grpc import add_AdvanceFeeServiceServicer_to_server
+from weir.invoicing.v1.analytics_pb2_grpc import add_AnalyticsServiceServicer_to_server
 from weir.invoicing.v1.billing_previews_pb2_grpc import add_BillingPreviewServiceServicer_to_server
 from weir.invoicing.v1.changes_pb2_grpc import add_PlanChangeServiceServicer_to_server
 from weir.invoicing.v1.coupons_pb2_grpc import add_AppliedCouponServiceServicer_to_server
@@ -101,6 +104,7 @@ SERVICES = (
     advance_fees_pb2.DESCRIPTOR.services_by_name["AdvanceFeeService"].full_name,
     fixed_charges_pb2.DESCRIPTOR.services_by_name["FixedChargeService"].full_name,
     ledger_pb2.DESCRIPTOR.services_by_name["LedgerService"].full_name,
+    analytics_pb2.DESCRIPTOR.services_by_name["AnalyticsService"].full_name,
     legal_entities_pb2.DESCRIPTOR.services_by_name["LegalEntityService"].full_name,
     documents_pb2.DESCRIPTOR.services_by_name["DocumentService"].full_name,
 )
@@ -156,6 +160,7 @@ async def running(settings: Settings, clock: Clock, prepaid: PrepaidCredit | Non
             add_BillingPreviewServiceServicer_to_server(BillingPreviewServicer(pool, peers, clock), server)
             add_AdvanceFeeServiceServicer_to_server(AdvanceFeeServicer(pool, clock), server)
             add_LedgerServiceServicer_to_server(LedgerServicer(pool, clock), server)
+            add_AnalyticsServiceServicer_to_server(AnalyticsServicer(pool, clock), server)
             add_FixedChargeServiceServicer_to_server(FixedChargeServicer(pool, peers, alarm, clock), server)
             add_LegalEntityServiceServicer_to_server(LegalEntityServicer(pool, press, clock), server)
             add_DocumentServiceServicer_to_server(DocumentServicer(documents), server)

@@ -22,6 +22,7 @@ from services.pricing import main as pricing
 from tests.conftest import Database, Keys
 from weir.invoicing.v1 import invoicing_pb2
 from weir.invoicing.v1.advance_fees_pb2_grpc import AdvanceFeeServiceStub
+from weir.invoicing.v1.analytics_pb2_grpc import AnalyticsServiceStub
 from weir.invoicing.v1.changes_pb2_grpc import PlanChangeServiceStub
 from weir.invoicing.v1.coupons_pb2_grpc import AppliedCouponServiceStub
 from weir.invoicing.v1.credit_notes_pb2_grpc import CreditNoteServiceStub
@@ -51,6 +52,7 @@ from weir.pricing.v1.simulation_pb2_grpc import SimulationServiceStub
 
 if TYPE_CHECKING:
     from weir.invoicing.v1.advance_fees_pb2_grpc import AdvanceFeeServiceAsyncStub
+    from weir.invoicing.v1.analytics_pb2_grpc import AnalyticsServiceAsyncStub
     from weir.invoicing.v1.changes_pb2_grpc import PlanChangeServiceAsyncStub
     from weir.invoicing.v1.coupons_pb2_grpc import AppliedCouponServiceAsyncStub
     from weir.invoicing.v1.credit_notes_pb2_grpc import CreditNoteServiceAsyncStub
@@ -132,6 +134,7 @@ class Tenant:
     one_offs: "OneOffInvoiceServiceAsyncStub"
     lines: "InvoiceLineServiceAsyncStub"
     ledger: "LedgerServiceAsyncStub"
+    analytics: "AnalyticsServiceAsyncStub"
     reports: "CollectionReportServiceAsyncStub"
     legal_entities: "LegalEntityServiceAsyncStub"
     documents: "DocumentServiceAsyncStub"
@@ -285,6 +288,7 @@ class World:
             OneOffInvoiceServiceStub(self._channel(f"127.0.0.1:{self.invoicing_port}", key)),
             InvoiceLineServiceStub(self._channel(f"127.0.0.1:{self.invoicing_port}", key)),
             LedgerServiceStub(self._channel(f"127.0.0.1:{self.invoicing_port}", key)),
+            AnalyticsServiceStub(self._channel(f"127.0.0.1:{self.invoicing_port}", key)),
             CollectionReportServiceStub(self._channel(f"127.0.0.1:{self.invoicing_port}", key)),
             LegalEntityServiceStub(self._channel(f"127.0.0.1:{self.invoicing_port}", key)),
             DocumentServiceStub(self._channel(f"127.0.0.1:{self.invoicing_port}", key)),
