@@ -31,6 +31,9 @@ Tax = Annotated[
 NumberPrefix = Annotated[
     str | None, typer.Option(metavar="PREFIX", help="Number its invoices PREFIX-CCC-III, not with all others.")
 ]
+LegalEntityCode = Annotated[
+    str | None, typer.Option("--legal-entity", metavar="CODE", help='Who bills it; "" for the default one.')
+]
 
 
 def add_to(root: typer.Typer) -> None:
@@ -64,6 +67,7 @@ def _fields(
     metadata: Metadata = None,
     tax: Tax = None,
     number_prefix: NumberPrefix = None,
+    legal_entity: LegalEntityCode = None,
     address: Address = None,
     tax_id: TaxIds = None,
 ) -> dict[str, object]:
@@ -71,6 +75,8 @@ def _fields(
     from cli.commands.customers import given, party
 
     fields = given(email, time_zone, currency, locale, net_term, grace, skip_zero, metadata, tax, number_prefix)
+    if legal_entity is not None:
+        fields["legal_entity_code"] = legal_entity
     return fields | party(address, tax_id)
 
 

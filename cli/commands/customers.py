@@ -42,6 +42,7 @@ async def show_customer(data: Path, customer_id: str, *, as_json: bool) -> None:
         ("days in draft", str(found.grace_period_days)),
         ("invoices of nothing", "skipped" if skips else "finalized"),
         ("numbers", f"{found.number_prefix}-CCC-III" if found.number_prefix else "the tenant's"),
+        ("billed by", found.legal_entity_code or "the default legal entity"),
         ("taxes", ", ".join(found.tax_codes) or "-"),
         *((each.type, each.value) for each in found.tax_ids),
         *(sorted(found.metadata.items())),

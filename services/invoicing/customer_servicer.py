@@ -13,6 +13,7 @@ from services.invoicing.documenting import Documents
 from services.invoicing.domain.customer import Customer, erased, require_not_erased
 from services.invoicing.domain.moving import moved
 from services.invoicing.domain.run import BILL
+from services.invoicing.issuing import require_legal_entity
 from services.invoicing.subscribing import Context, customer_not_found
 from weir.invoicing.v1 import customers_pb2 as pb
 from weir.invoicing.v1.customers_pb2_grpc import CustomerServiceServicer
@@ -40,6 +41,8 @@ class CustomerServicer(CustomerServiceServicer):
             else:
                 require_not_erased(customer)
                 old, customer = customer, convert.customer_change_in(request.customer, request.update_mask, customer)
+                if customer.legal_entity_code != old.legal_entity_code:
+                    await require_legal_entity(conn, tenant_id, customer)
                 if customer.time_zone != old.time_zone:
                     await self._move(conn, tenant_id, customer, clock.now(self._clock()))
                 await store.customers.save(conn, tenant_id, customer)

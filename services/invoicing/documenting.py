@@ -82,7 +82,7 @@ class Documents:
         async with self._pool.acquire() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
             if (buyer := await store.accounts.holder(conn, tenant_id, customer_id)) is None:
                 raise customer_not_found(customer_id)
-            seller = _required(await store.legal_entities.default(conn, tenant_id))
+            seller = _required(await store.legal_entities.of_customer(conn, tenant_id, customer_id))
             currency = currency or _only(await store.accounts.currencies(conn, tenant_id, customer_id))
             opening = await store.accounts.opening(conn, tenant_id, customer_id, currency, first_day)
             booked = await store.accounts.booked(conn, tenant_id, customer_id, currency, first_day, last_day)

@@ -62,7 +62,7 @@ async def finalize(
             return False
         coupons = await store.applied_coupons.lock(conn, tenant_id, [draft.customer_id for draft in drafts])
         totals = _totals(drafts, fees, taxes, coupons)
-        await store.drafts.total(conn, tenant_id, totals)
+        await store.drafts.total(conn, tenant_id, drafts, totals)
         nothing = [each.id for each in drafts if each.is_closed_at_zero and not totals[each.id].subtotal.minor_units]
         await store.drafts.close(conn, tenant_id, nothing, billing_clock.now(now))
         drafts = [draft for draft in drafts if draft.id not in nothing]

@@ -17,6 +17,7 @@ from services.invoicing.domain.line import Line
 from services.invoicing.domain.schedule import Schedule
 from services.invoicing.domain.subscription import Subscription
 from services.invoicing.explaining import find_line, replay
+from services.invoicing.issuing import require_legal_entity
 from services.invoicing.reading import found_invoice, shown
 from services.invoicing.recomputing import computed_from, recomputed
 from services.invoicing.subscribing import (
@@ -38,6 +39,7 @@ class InvoicingServicer(SubscriptionMethods, ClockMethods):
             await self._peers.pricing.taxes(tenant_id, customer.tax_codes)
         async with self._pool.acquire() as conn, conn.transaction():
             await store.clocks.ensure(conn, tenant_id)
+            await require_legal_entity(conn, tenant_id, customer)
             if not await store.customers.insert(conn, tenant_id, customer, request_id, request_hash):
                 made = await store.customers.made_by(conn, tenant_id, request_id)
                 taken = Conflict(

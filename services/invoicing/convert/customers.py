@@ -41,6 +41,7 @@ _MASKED = {
     "metadata": "metadata",
     "tax_codes": "tax_codes",
     "number_prefix": "number_prefix",
+    "legal_entity_code": "legal_entity_code",
 }
 """What a caller sets: the contract's field, and the domain's."""
 
@@ -64,6 +65,9 @@ def customer_in(message: invoicing_pb2.Customer, create_time: datetime) -> Custo
         metadata=_metadata_in(message.metadata),
         tax_codes=_tax_codes_in(message.tax_codes),
         number_prefix=_number_prefix_in(message.number_prefix),
+        legal_entity_code=code_in(message.legal_entity_code, "customer.legal_entity_code")
+        if message.legal_entity_code
+        else "",
     )
 
 
@@ -105,6 +109,7 @@ def customer_out(customer: Customer) -> invoicing_pb2.Customer:
         metadata=customer.metadata,
         tax_codes=customer.tax_codes,
         number_prefix=customer.number_prefix,
+        legal_entity_code=customer.legal_entity_code,
         erase_time=timestamp_out(customer.erase_time),
     )
 

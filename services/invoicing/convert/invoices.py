@@ -94,6 +94,7 @@ def invoice_out(invoice: Invoice, most_lines: int = MAX_LINES) -> invoicing_pb2.
         prepaid=money_out(invoice.prepaid or Money(0, invoice.bill.currency)),
         write_off_time=timestamp_out(invoice.write_off_time),
         amount_written_off=money_out(invoice.written_off),
+        legal_entity_code=invoice.legal_entity_code,
         amount_disputed=money_out(invoice.disputed or Money(0, invoice.bill.currency)),
     )
 

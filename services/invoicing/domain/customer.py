@@ -28,7 +28,7 @@ class Customer:
     `tax_codes` are the taxes on lines that no plan, charge or request names any for.
     `currency` is that of one-off invoices that name none, "" without one. `tax_ids` are numbers by type. Invoices that
     come to nothing are finalized, unless the customer `skips_zero_amounts`. With a `number_prefix` the customer's
-    invoices have numbers of their own.
+    invoices have numbers of their own. `legal_entity_code` is who bills it, "" the tenant's default one.
     """
 
     id: str
@@ -47,6 +47,7 @@ class Customer:
     erase_time: datetime | None = None
     tax_codes: tuple[str, ...] = ()
     number_prefix: str = ""
+    legal_entity_code: str = ""
 
 
 def require_not_erased(customer: Customer) -> None:

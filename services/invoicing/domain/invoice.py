@@ -82,6 +82,8 @@ class Invoice:
     write_off_time: datetime | None = None
     disputed: Money | None = None
     """What banks have taken back of it."""
+    legal_entity_code: str = ""
+    """Who issued it; "" in a draft, and where there was nobody to."""
 
     @property
     def period(self) -> Period | None:

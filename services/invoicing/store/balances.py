@@ -12,16 +12,21 @@ from services.invoicing.domain.balance import Application, Balance, Owed
 from services.invoicing.domain.invoice import AppliedCredit
 
 _BALANCE = (
-    "SELECT id, number, customer_id, balance_minor, currency FROM credit_note"
-    " WHERE tenant_id = $1 AND balance_minor > 0"
+    "SELECT n.id, n.number, n.customer_id, n.balance_minor, n.currency FROM credit_note n"
+    " JOIN invoice o ON o.tenant_id = n.tenant_id AND o.id = n.invoice_id"
+    " WHERE n.tenant_id = $1 AND n.balance_minor > 0"
 )
 
 
 async def lock_balances(conn: Conn, tenant_id: str, invoice_ids: Sequence[str]) -> Sequence[Balance]:
-    """What is left of the notes of these invoices' customers, in the order it is used; nobody else may use it."""
+    """What is left of the notes that these totalled invoices may use, in the order it is used; nobody else may use it.
+    Those of a customer are issued by one legal entity.
+    """
     rows = await conn.fetch(
-        f"{_BALANCE} AND customer_id IN (SELECT customer_id FROM invoice WHERE tenant_id = $1 AND id = ANY($2::text[]))"
-        " ORDER BY serial FOR UPDATE",
+        f"{_BALANCE} AND EXISTS (SELECT FROM invoice i WHERE i.tenant_id = $1 AND i.id = ANY($2::text[])"
+        "  AND i.customer_id = n.customer_id"
+        "  AND (o.legal_entity_code IS NULL OR o.legal_entity_code = i.legal_entity_code))"
+        " ORDER BY n.serial FOR UPDATE OF n",
         tenant_id,
         invoice_ids,
     )
@@ -29,9 +34,10 @@ async def lock_balances(conn: Conn, tenant_id: str, invoice_ids: Sequence[str]) 
 
 
 async def of_customer(conn: Conn, tenant_id: str, customer_id: str) -> Sequence[Balance]:
-    """What is left of a customer's notes, in the order it is used."""
+    """What is left of the notes that a customer's next invoices may use, in the order it is used."""
     rows = await conn.fetch(
-        f"{_BALANCE} AND customer_id = $2 ORDER BY serial",
+        f"{_BALANCE} AND n.customer_id = $2 AND (o.legal_entity_code IS NULL OR o.legal_entity_code ="
+        "  (SELECT e.code FROM customer_issuer e WHERE e.tenant_id = $1 AND e.customer_id = $2)) ORDER BY n.serial",
         tenant_id,
         customer_id,
     )

@@ -19,17 +19,18 @@ from services.invoicing.domain.period import zone
 
 _SET = (
     "name, email, time_zone, currency, locale, address, tax_ids, net_payment_term_days, grace_period_days,"
-    " skips_zero_amounts, metadata, erase_time, tax_codes, number_prefix"
+    " skips_zero_amounts, metadata, erase_time, tax_codes, number_prefix,"
+    " legal_entity_code"
 )
 _COLUMNS = f"id, create_time, {_SET}"
-_PLACES = ", ".join(f"${i}" for i in range(3, 17))
+_PLACES = ", ".join(f"${i}" for i in range(3, 18))
 
 
 async def insert(conn: Conn, tenant_id: str, customer: Customer, request_id: UUID, request_hash: bytes) -> bool:
     """False when the id or the request_id is taken."""
     made = await conn.fetchval(
         f"INSERT INTO customer (tenant_id, id, {_SET}, create_time, request_id, request_hash)"
-        f" VALUES ($1, $2, {_PLACES}, $17, $18, $19) ON CONFLICT DO NOTHING RETURNING true",
+        f" VALUES ($1, $2, {_PLACES}, $18, $19, $20) ON CONFLICT DO NOTHING RETURNING true",
         tenant_id,
         customer.id,
         *_values(customer),
@@ -158,6 +159,7 @@ def _values(customer: Customer) -> tuple[Any, ...]:
         customer.erase_time,
         customer.tax_codes,
         customer.number_prefix,
+        customer.legal_entity_code or None,
     )
 
 
@@ -168,6 +170,7 @@ def _customer(row: asyncpg.Record) -> Customer:
         | {
             "address": Address(**json.loads(row["address"])),
             "tax_codes": tuple(row["tax_codes"]),
+            "legal_entity_code": row["legal_entity_code"] or "",
             "tax_ids": dict(sorted(json.loads(row["tax_ids"]).items())),
             "metadata": dict(sorted(json.loads(row["metadata"]).items())),
         }

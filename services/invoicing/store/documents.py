@@ -94,14 +94,16 @@ async def erase(conn: Conn, tenant_id: str, customer_id: str) -> None:
 
 
 async def issuer(conn: Conn, tenant_id: str, invoice_id: str) -> LegalEntity | None:
-    """Whom an invoice was issued by, as it was then; of one that was not, the default legal entity as it is."""
+    """Whom an invoice was issued by, as it was then; of one that was not, who bills the customer now."""
     row = await conn.fetchrow(
-        "SELECT legal_entity_code, legal_entity_version FROM invoice WHERE tenant_id = $1 AND id = $2",
+        "SELECT customer_id, number, legal_entity_code, legal_entity_version FROM invoice"
+        " WHERE tenant_id = $1 AND id = $2",
         tenant_id,
         invoice_id,
     )
-    if row is None or row["legal_entity_code"] is None:
-        return await legal_entities.default(conn, tenant_id)
+    assert row is not None, "its caller has found it"
+    if row["number"] is None or row["legal_entity_code"] is None:
+        return await legal_entities.of_customer(conn, tenant_id, row["customer_id"])
     return await legal_entities.as_of(conn, tenant_id, row["legal_entity_code"], row["legal_entity_version"])
 
 

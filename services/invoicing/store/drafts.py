@@ -33,7 +33,9 @@ then waits to be billed on this draft. One that failed is not waited for."""
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A draft to be finalized, in the books of a run; `tax_codes` are its customer's."""
+    """A draft to be finalized, in the books of a run; `tax_codes` are its customer's. Version `legal_entity_version` of
+    a legal entity issues it, or nobody.
+    """
 
     id: str
     run_id: str | None
@@ -47,6 +49,8 @@ class Due:
     net_payment_term_days: int
     tz: ZoneInfo
     number_prefix: str
+    legal_entity_code: str | None
+    legal_entity_version: int | None
 
 
 async def collect(
@@ -166,8 +170,11 @@ async def _taken(conn: Conn, tenant_id: str, ids: Sequence[str], now: datetime, 
         "  AND i.kind = 'subscription' AND (r.id = i.billing_run_id OR r.as_of >= $3)"
         "  ORDER BY r.id <> i.billing_run_id, r.as_of LIMIT 1),"
         "  i.billing_run_id) AS run_id, i.customer_id, i.currency, i.issue_date, c.tax_codes, c.skips_zero_amounts,"
-        " i.kind, c.net_payment_term_days, c.time_zone, c.number_prefix"
+        " i.kind, c.net_payment_term_days, c.time_zone, c.number_prefix,"
+        " CASE WHEN i.is_sealed THEN i.legal_entity_code ELSE e.code END AS legal_entity_code,"
+        " CASE WHEN i.is_sealed THEN i.legal_entity_version ELSE e.version END AS legal_entity_version"
         " FROM invoice i JOIN customer c ON c.tenant_id = i.tenant_id AND c.id = i.customer_id"
+        " LEFT JOIN customer_issuer e ON e.tenant_id = i.tenant_id AND e.customer_id = i.customer_id"
         f" WHERE i.tenant_id = $1 AND i.id = ANY($2::text[]) AND {condition}"
         " ORDER BY i.due_time, i.id FOR UPDATE OF i SKIP LOCKED",
         tenant_id,
@@ -188,27 +195,32 @@ async def _taken(conn: Conn, tenant_id: str, ids: Sequence[str], now: datetime, 
             net_payment_term_days=row["net_payment_term_days"],
             tz=zone(row["time_zone"]),
             number_prefix=row["number_prefix"],
+            legal_entity_code=row["legal_entity_code"],
+            legal_entity_version=row["legal_entity_version"],
         )
         for row in rows
     ]
 
 
-async def total(conn: Conn, tenant_id: str, totals: Mapping[str, Totals]) -> None:
-    """What locked drafts come to, by id."""
+async def total(conn: Conn, tenant_id: str, drafts: Sequence[Due], totals: Mapping[str, Totals]) -> None:
+    """What locked drafts come to, by id, and by whom they are issued."""
     await lines.insert_taxes(conn, tenant_id, [(draft_id, each.taxes) for draft_id, each in totals.items()])
     await discounts.insert(conn, tenant_id, {draft_id: each.discounts for draft_id, each in totals.items()})
     await conn.execute(
         "UPDATE invoice i SET subtotal_minor = t.subtotal, discount_minor = t.discount, tax_minor = t.tax,"
-        " total_minor = t.subtotal - t.discount + t.tax, default_tax_codes = string_to_array(t.codes, ' ')"
-        " FROM unnest($2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[])"
-        "  AS t (id, subtotal, discount, tax, codes)"
+        " total_minor = t.subtotal - t.discount + t.tax, default_tax_codes = string_to_array(t.codes, ' '),"
+        " legal_entity_code = t.entity, legal_entity_version = t.version"
+        " FROM unnest($2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[], $7::text[], $8::integer[])"
+        "  AS t (id, subtotal, discount, tax, codes, entity, version)"
         " WHERE i.tenant_id = $1 AND i.id = t.id AND i.state = 'draft'",
         tenant_id,
-        list(totals),
-        [each.subtotal.minor_units for each in totals.values()],
-        [each.discount.minor_units for each in totals.values()],
-        [each.tax.minor_units for each in totals.values()],
-        [" ".join(each.default_tax_codes) for each in totals.values()],
+        [each.id for each in drafts],
+        [totals[each.id].subtotal.minor_units for each in drafts],
+        [totals[each.id].discount.minor_units for each in drafts],
+        [totals[each.id].tax.minor_units for each in drafts],
+        [" ".join(totals[each.id].default_tax_codes) for each in drafts],
+        [each.legal_entity_code for each in drafts],
+        [each.legal_entity_version for each in drafts],
     )
 
 
@@ -223,9 +235,7 @@ async def finalize(
         "WITH final AS (UPDATE invoice i SET state = 'finalized', sequence = n.sequence, number = n.number,"
         " finalize_time = $5, due_date = n.due_date, overdue_from = n.overdue_from,"
         " payment_status = CASE WHEN amount_due_minor = 0 THEN 'succeeded' ELSE 'pending' END,"
-        " customer_version = (SELECT c.version FROM customer c WHERE c.tenant_id = $1 AND c.id = i.customer_id),"
-        " (legal_entity_code, legal_entity_version) = (SELECT e.code, e.version FROM legal_entity e"
-        "  WHERE e.tenant_id = $1 AND e.is_default)"
+        " customer_version = (SELECT c.version FROM customer c WHERE c.tenant_id = $1 AND c.id = i.customer_id)"
         " FROM unnest($2::text[], $3::bigint[], $4::text[], $7::date[], $8::timestamptz[])"
         "  AS n (id, sequence, number, due_date, overdue_from)"
         " WHERE i.tenant_id = $1 AND i.id = n.id AND i.state = 'draft'"

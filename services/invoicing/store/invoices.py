@@ -18,7 +18,7 @@ from services.invoicing.store import balances, discounts, hand_overs, lines, set
 _INVOICE = (
     "SELECT tenant_id, id, number, customer_id, currency, state, payment_status, amount_paid_minor, due_time,"  # noqa: S608
     " issue_date, create_time, finalize_time, offset_minor, default_tax_codes,"
-    " draft_until, regenerated_from, prepaid_minor, kind, due_date, payment_overdue, overdue_time,"
+    " draft_until, regenerated_from, prepaid_minor, kind, due_date, payment_overdue, overdue_time, legal_entity_code,"
     " (SELECT max(f.done_time) FROM final_action f WHERE f.tenant_id = i.tenant_id AND f.invoice_id = i.id"
     "  AND f.action = 'write_off' AND f.note = '') AS write_off_time,"
     " (SELECT coalesce(sum(d.amount_minor), 0)::bigint FROM dispute d WHERE d.tenant_id = i.tenant_id"
@@ -198,6 +198,7 @@ def _invoice(row: asyncpg.Record, bill: Bill, settled: Sequence[Settlement], use
         due_date=row["due_date"],
         is_overdue=row["payment_overdue"],
         overdue_time=row["overdue_time"],
+        legal_entity_code=row["legal_entity_code"] or "" if row["number"] else "",
         write_off_time=row["write_off_time"],
         disputed=Money(row["disputed_minor"], row["currency"]),
     )

@@ -89,6 +89,16 @@ async def get(conn: Conn, tenant_id: str, code: str) -> LegalEntity | None:
     return _entity(row) if row else None
 
 
+async def of_customer(conn: Conn, tenant_id: str, customer_id: str) -> LegalEntity | None:
+    """Who bills a customer now."""
+    row = await conn.fetchrow(
+        f"{_CURRENT} AND e.code = (SELECT o.code FROM customer_issuer o WHERE o.tenant_id = $1 AND o.customer_id = $2)",
+        tenant_id,
+        customer_id,
+    )
+    return _entity(row) if row else None
+
+
 async def default(conn: Conn, tenant_id: str) -> LegalEntity | None:
     row = await conn.fetchrow(f"{_CURRENT} AND e.is_default", tenant_id)
     return _entity(row) if row else None
