@@ -6,7 +6,7 @@ import typer
 
 from cli.arguments.options import Data, Json, execute
 
-report = typer.Typer(help="The business in figures: revenue, and what is overdue.")
+report = typer.Typer(help="The business in figures: revenue, what recurs of it, and what is overdue.")
 
 Csv = Annotated[bool, typer.Option("--csv", help="As CSV; amounts are in major units.")]
 
@@ -17,7 +17,7 @@ def add_to(root: typer.Typer) -> None:
 
 @report.callback()
 def of_reports() -> None:
-    """The business in figures: revenue, and what is overdue."""
+    """The business in figures: revenue, what recurs of it, and what is overdue."""
 
 
 @report.command("revenue")
@@ -32,6 +32,20 @@ def revenue(
     from cli.commands.reports import show_revenue
 
     execute(show_revenue(data, first, last, as_csv=as_csv, as_json=as_json))
+
+
+@report.command("mrr")
+def mrr(
+    data: Data,
+    first: Annotated[str, typer.Argument(metavar="FIRST_DAY", help="A day of the first month, such as 2023-01-01.")],
+    last: Annotated[str, typer.Argument(metavar="LAST_DAY", help="A day of the last month.")],
+    as_csv: Csv = False,
+    as_json: Json = False,
+) -> None:
+    """Show the monthly recurring revenue at the end of each month, and what moved it."""
+    from cli.commands.reports import show_mrr
+
+    execute(show_mrr(data, first, last, as_csv=as_csv, as_json=as_json))
 
 
 @report.command("ageing")

@@ -3,7 +3,6 @@
 import csv
 import sys
 from collections.abc import Sequence
-from itertools import groupby
 from pathlib import Path
 
 from cli.commands.bars import bars
@@ -15,12 +14,15 @@ from libs.common.money import Money
 from weir.common.v1 import money_pb2
 from weir.invoicing.v1.analytics_pb2 import (
     Ageing,
+    GetMonthlyRecurringRevenueRequest,
     GetOverdueAgeingRequest,
     GetRevenueRequest,
     MonthlyRevenue,
+    RecurringRevenue,
 )
 
 REVENUE = ("gross", "discounts", "credited", "voided", "net")
+MRR = ("mrr", "new", "reactivation", "expansion", "contraction", "churn")
 BUCKETS = {
     "not_due": "not due",
     "days_1_to_30": "1-30 days",
@@ -39,17 +41,21 @@ async def show_revenue(data: Path, first: str, last: str, *, as_csv: bool, as_js
         found = await services.analytics.GetRevenue(request)
     if as_json:
         print_json(as_dict(found))
-        return
-    rows = [(_month(each), *_amounts(each, REVENUE)) for each in found.months]
-    if as_csv:
-        cells = [(_month(each), each.net.currency_code, *_numbers(each, REVENUE)) for each in found.months]
-        _write_csv(("month", "currency", *REVENUE), cells)
-        return
-    print_table(("month", *(f">{each}" for each in REVENUE)), rows, nothing="Nothing was invoiced.")
-    by_currency = sorted(found.months, key=lambda each: each.net.currency_code)
-    for currency, months in groupby(by_currency, key=lambda each: each.net.currency_code):
-        console.print(f"\nnet revenue, {currency}", style="bold", markup=False)
-        print_whole(bars([(_month(each), each.net.minor_units, amount(each.net)) for each in months]))
+    else:
+        _show_months(found.months, REVENUE, as_csv=as_csv, charted="net", nothing="Nothing was invoiced.")
+
+
+async def show_mrr(data: Path, first: str, last: str, *, as_csv: bool, as_json: bool) -> None:
+    _require_one(as_csv=as_csv, as_json=as_json)
+    request = GetMonthlyRecurringRevenueRequest(
+        start_date=typed_day(first, "FIRST_DAY"), end_date=typed_day(last, "LAST_DAY")
+    )
+    async with connected_to(data) as services:
+        found = await services.analytics.GetMonthlyRecurringRevenue(request)
+    if as_json:
+        print_json(as_dict(found))
+    else:
+        _show_months(found.months, MRR, as_csv=as_csv, charted="mrr", nothing="Nothing recurs.")
 
 
 async def show_ageing(data: Path, day: str, customers: int, *, as_csv: bool, as_json: bool) -> None:
@@ -80,15 +86,44 @@ def _require_one(*, as_csv: bool, as_json: bool) -> None:
         raise WrongUsage("--csv and --json: only one of them")
 
 
-def _month(revenue: MonthlyRevenue) -> str:
+def _show_months(
+    months: Sequence[MonthlyRevenue] | Sequence[RecurringRevenue],
+    fields: Sequence[str],
+    *,
+    as_csv: bool,
+    charted: str,
+    nothing: str,
+) -> None:
+    """A table of `fields` by month, and bars of the `charted` one in each currency; or CSV."""
+    if as_csv:
+        cells = [(_month(each), _charted(each, charted).currency_code, *_numbers(each, fields)) for each in months]
+        _write_csv(("month", "currency", *fields), cells)
+        return
+    rows = [(_month(each), *_amounts(each, fields)) for each in months]
+    print_table(("month", *(f">{each}" for each in fields)), rows, nothing=nothing)
+    values: dict[str, list[tuple[str, int, str]]] = {}
+    for each in months:
+        value = _charted(each, charted)
+        values.setdefault(value.currency_code, []).append((_month(each), value.minor_units, amount(value)))
+    for currency, its in sorted(values.items()):
+        console.print(f"\n{charted}, {currency}", style="bold", markup=False)
+        print_whole(bars(its))
+
+
+def _charted(message: MonthlyRevenue | RecurringRevenue, field: str) -> money_pb2.Money:
+    value: money_pb2.Money = getattr(message, field)
+    return value
+
+
+def _month(revenue: MonthlyRevenue | RecurringRevenue) -> str:
     return f"{revenue.month.year}-{revenue.month.month:02}"
 
 
-def _amounts(message: MonthlyRevenue | Ageing, fields: Sequence[str]) -> list[str]:
+def _amounts(message: MonthlyRevenue | RecurringRevenue | Ageing, fields: Sequence[str]) -> list[str]:
     return [amount(getattr(message, field)) for field in fields]
 
 
-def _numbers(message: MonthlyRevenue | Ageing, fields: Sequence[str]) -> list[str]:
+def _numbers(message: MonthlyRevenue | RecurringRevenue | Ageing, fields: Sequence[str]) -> list[str]:
     values: list[money_pb2.Money] = [getattr(message, field) for field in fields]
     return [f"{Money(each.minor_units, each.currency_code).amount:f}" for each in values]
 

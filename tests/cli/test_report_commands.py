@@ -37,7 +37,7 @@ async def test_reports_are_tables_charts_csv_and_json(
         await acme.advance("2023-12-05")
         await world.bill()
         year = ("revenue", "2023-01-01", "2023-12-31")
-        shown, as_csv, as_json, owed, owed_csv, both, nothing = await asyncio.gather(
+        shown, as_csv, as_json, owed, owed_csv, both, nothing, mrr = await asyncio.gather(
             weir(tmp_path, *year),
             weir(tmp_path, *year, "--csv"),
             weir(tmp_path, *year, "--json"),
@@ -45,11 +45,12 @@ async def test_reports_are_tables_charts_csv_and_json(
             weir(tmp_path, "ageing", "2023-12-01", "--csv"),
             weir(tmp_path, *year, "--csv", "--json"),
             weir(tmp_path, "ageing", "2023-01-01"),
+            weir(tmp_path, "mrr", "2023-11-01", "2023-12-31", "--csv"),
         )
 
     lines = shown[1].splitlines()
     assert lines[1].split() == ["2023-11", "31.00", "USD", "0.00", "USD", "0.00", "USD", "0.00", "USD", "31.00", "USD"]
-    assert lines[4] == "net revenue, USD"
+    assert lines[4] == "net, USD"
     assert lines[5].split() == ["2023-11", "31.00", "USD", "█" * 40]
     assert list(csv.DictReader(as_csv[1].splitlines())) == [
         {"month": month, "currency": "USD", "gross": "31.00", "discounts": "0.00", "credited": "0.00"}
@@ -63,6 +64,11 @@ async def test_reports_are_tables_charts_csv_and_json(
     total, globex = csv.DictReader(owed_csv[1].splitlines())
     assert (total["not_due"], total["days_1_to_30"], total["total"]) == ("31.00", "31.00", "62.00")
     assert (total["customer_id"], globex["customer_id"], globex["overdue"]) == ("", "globex", "31.00")
+    assert mrr[1].splitlines() == [
+        "month,currency,mrr,new,reactivation,expansion,contraction,churn",
+        "2023-11,USD,31.00,31.00,0.00,0.00,0.00,0.00",
+        "2023-12,USD,31.00,0.00,0.00,0.00,0.00,0.00",
+    ]
     assert both[0] == 2
     assert both[2] == "weir: --csv and --json: only one of them\n"
     assert nothing[1].splitlines()[1] == "Nobody owes anything."

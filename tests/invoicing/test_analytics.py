@@ -7,18 +7,27 @@ import pytest
 import pytest_asyncio
 
 from libs.common.errors import InvalidArgument
+from libs.common.money import Money
+from libs.common.wire import money_out
 from libs.embedded.postgres import Postgres
 from libs.embedded.valkey import Valkey
 from tests.conftest import Keys, cloned
 from tests.invoicing.books import CREDIT, Books, day_of
+from tests.invoicing.test_changes import change
 from tests.invoicing.test_coupons import ONCE, apply, coupon
-from tests.invoicing.world import World, deployed
+from tests.invoicing.test_fixed_charges import fixed, set_units
+from tests.invoicing.test_pauses import pause, resume
+from tests.invoicing.world import World, deployed, new_request_id
 from weir.invoicing.v1 import analytics_pb2 as pb
+from weir.invoicing.v1 import invoicing_pb2
+from weir.pricing.v1 import addons_pb2
+from weir.pricing.v1.pricing_pb2 import PlanVersion
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 FIGURES = ("gross", "discounts", "credited", "voided", "net")
 BUCKETS = ("not_due", "days_1_to_30", "days_31_to_60", "days_61_to_90", "over_90_days", "overdue", "total")
+MOVEMENTS = ("mrr", "new", "reactivation", "expansion", "contraction", "churn")
 NET_ACCOUNTS = ("deferred_revenue", "unbilled_revenue", "revenue", "rounding")
 
 
@@ -137,3 +146,64 @@ async def test_the_customers_who_owe_most_are_named_first(books: Books) -> None:
     assert [figures(each)[5] for each in answer.totals] == [6000]
     with pytest.raises(InvalidArgument, match="CUSTOMER_COUNT_OUT_OF_RANGE"):
         await books.tenant.analytics.GetOverdueAgeing(pb.GetOverdueAgeingRequest(customer_count=501))
+
+
+async def recurring(books: Books, first: str, last: str) -> dict[str, tuple[int, ...]]:
+    """Minor units by month: mrr, new, reactivation, expansion, contraction and churn."""
+    request = pb.GetMonthlyRecurringRevenueRequest(start_date=day_of(first), end_date=day_of(last))
+    months = (await books.tenant.analytics.GetMonthlyRecurringRevenue(request)).months
+    return {
+        f"{each.month.year}-{each.month.month:02}": tuple(getattr(each, name).minor_units for name in MOVEMENTS)
+        for each in months
+    }
+
+
+async def test_what_recurs_is_brought_to_a_month_and_rounded_once_for_a_customer(books: Books) -> None:
+    """A third of 100.00 and a sixth of it, 52 twelfths of 1.00, and 3 units at 2.50: 33.333 + 16.667 + 4.333 + 7.50."""
+    await books.tenant.start_clock("2023-11-01")
+    await books.tenant.customer("globex")
+    add_on = addons_pb2.AddOn(code="seat", name="Seat", currency_code="USD", amount=money_out(Money(0, "USD")))
+    await books.tenant.add_ons.CreateAddOn(addons_pb2.CreateAddOnRequest(request_id=new_request_id(), add_on=add_on))
+    intervals = {
+        "quarter": (10000, PlanVersion.BILLING_INTERVAL_QUARTERLY, ()),
+        "half": (10000, PlanVersion.BILLING_INTERVAL_SEMIANNUAL, ()),
+        "week": (100, PlanVersion.BILLING_INTERVAL_WEEKLY, ()),
+        "seats": (None, PlanVersion.BILLING_INTERVAL_MONTHLY, (fixed("a", "3", "2.50"),)),
+    }
+    for code, (fee, interval, charges) in intervals.items():
+        await books.tenant.plan(code, base_fee=fee, interval=interval, fixed_charges=charges)
+        await books.tenant.subscribe("s" if code == "seats" else code, "globex", code, "2023-11-15")
+    await books.world.bill()
+    november = {"2023-11": (6183, 6183, 0, 0, 0, 0)}
+    assert await recurring(books, "2023-10-01", "2024-12-31") == november
+    await books.until("2023-12-10")
+    await set_units(books.tenant, "a", "5")
+    assert await recurring(books, "2023-10-01", "2024-12-31") == november | {"2023-12": (6683, 0, 0, 500, 0, 0)}
+
+
+async def test_trials_pauses_changes_and_ends_move_what_recurs(books: Books) -> None:
+    await books.tenant.start_clock("2023-11-01")
+    for code, fee, trial in (("basic", 1000, 40), ("large", 3000, 0)):
+        await books.tenant.plan(code, base_fee=fee, trial_days=trial)
+    await books.tenant.customer("globex", "Asia/Tokyo")
+    await books.tenant.subscribe("s", "globex", "basic", "2023-11-01")  # a trial until 11 December
+    await books.until("2024-01-10")
+    await change(books.tenant, "large")
+    await books.until("2024-02-10")
+    await pause(books.tenant)
+    await books.until("2024-03-10")
+    await resume(books.tenant)
+    await books.until("2024-03-31T15:00")  # 1 April in Tokyo
+    await books.tenant.invoicing.TerminateSubscription(
+        invoicing_pb2.TerminateSubscriptionRequest(request_id=new_request_id(), id="s")
+    )
+    await books.until("2024-05-01")
+    expected = {
+        "2023-12": (1000, 1000, 0, 0, 0, 0),
+        "2024-01": (3000, 0, 0, 2000, 0, 0),
+        "2024-02": (0, 0, 0, 0, 0, 3000),
+        "2024-03": (3000, 0, 3000, 0, 0, 0),
+        "2024-04": (0, 0, 0, 0, 0, 3000),
+    }
+    assert await recurring(books, "2023-01-01", "2030-12-31") == expected
+    assert await recurring(books, "2024-03-15", "2024-03-16") == {"2024-03": expected["2024-03"]}

@@ -5,6 +5,7 @@ from libs.common.money import Money
 from libs.common.wire import money_out
 from services.invoicing.convert.times import date_out
 from services.invoicing.domain.analytics import Ageing, Revenue
+from services.invoicing.domain.recurring import Movements
 from weir.common.v1 import money_pb2
 from weir.invoicing.v1 import analytics_pb2 as pb
 
@@ -49,4 +50,19 @@ def ageing_out(ageing: Ageing) -> pb.Ageing:
         over_90_days=money(ageing.over_90),
         overdue=money(ageing.overdue),
         total=money(ageing.total),
+    )
+
+
+def movements_out(moved: Movements) -> pb.RecurringRevenue:
+    def money(amount: int) -> money_pb2.Money:
+        return money_out(Money(amount, moved.currency))
+
+    return pb.RecurringRevenue(
+        month=date_out(moved.month),
+        mrr=money(moved.mrr),
+        new=money(moved.new),
+        reactivation=money(moved.reactivation),
+        expansion=money(moved.expansion),
+        contraction=money(moved.contraction),
+        churn=money(moved.churn),
     )

@@ -60,6 +60,14 @@ def units_again(of: Subscription, phase: Phase, charge: FixedCharge, period: Per
     return _units(of, phase, charge, period)
 
 
+def units_held(of: Subscription, phase: Phase, charge: FixedCharge, at: datetime) -> Decimal:
+    """How many units a subscription has at an instant of the phase."""
+    changes = sorted(
+        (each for each in of.units if _is_of(each, of, phase, charge)), key=lambda each: each.effective_time
+    )
+    return _units_at(charge, changes, at)
+
+
 def unit_change(
     found: Subscription, charge: FixedCharge, units: Decimal, now: datetime, *, next_period: bool
 ) -> tuple[Subscription, UnitChange]:
