@@ -207,3 +207,21 @@ async def test_trials_pauses_changes_and_ends_move_what_recurs(books: Books) -> 
     }
     assert await recurring(books, "2023-01-01", "2030-12-31") == expected
     assert await recurring(books, "2024-03-15", "2024-03-16") == {"2024-03": expected["2024-03"]}
+
+
+async def test_what_begins_later_or_in_another_currency_is_kept_apart(books: Books) -> None:
+    await books.tenant.start_clock("2023-11-01")
+    await books.tenant.customer("globex")
+    for code, currency, start in (
+        ("now", "USD", "2023-11-01"),
+        ("euro", "EUR", "2023-11-30"),
+        ("later", "USD", "2024-06-01"),
+    ):
+        await books.tenant.plan(code, base_fee=1000, currency=currency)
+        await books.tenant.subscribe(code, "globex", code, start)
+    request = pb.GetMonthlyRecurringRevenueRequest(start_date=day_of("2023-11-01"), end_date=day_of("2024-12-31"))
+    months = (await books.tenant.analytics.GetMonthlyRecurringRevenue(request)).months
+    assert [(each.month.month, each.mrr.currency_code, each.new.minor_units) for each in months] == [
+        (11, "EUR", 1000),
+        (11, "USD", 1000),
+    ]
