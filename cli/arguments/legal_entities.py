@@ -25,6 +25,13 @@ Logo = Annotated[Path | None, typer.Option(metavar="FILE", help="An SVG, PNG or 
 Accent = Annotated[str | None, typer.Option("--accent-color", metavar="#RRGGBB", help="Colour of titles and lines.")]
 Footer = Annotated[str | None, typer.Option(help="Text at the foot of each page.")]
 Template = Annotated[Path | None, typer.Option(metavar="FILE", help="Typst source in place of the standard form.")]
+NumberPrefix = Annotated[str | None, typer.Option(metavar="PREFIX", help="Number its invoices PREFIX-YYYYMM-NNNNNN.")]
+Currency = Annotated[str | None, typer.Option(metavar="CODE", help="Of one-off invoices of customers without one.")]
+NetTerm = Annotated[int | None, typer.Option("--net-term", metavar="DAYS", help="Days to pay, of customers with 0.")]
+Tax = Annotated[
+    list[str] | None,
+    typer.Option(metavar="CODE", help="A tax of customers without any; may be repeated, all that there are then."),
+]
 Default = Annotated[bool, typer.Option("--default", help="It bills customers that no other does.")]
 
 
@@ -66,6 +73,10 @@ def legal_entities_create(
     accent_color: Accent = None,
     footer: Footer = None,
     template: Template = None,
+    number_prefix: NumberPrefix = None,
+    currency: Currency = None,
+    net_term: NetTerm = None,
+    tax: Tax = None,
     default: Default = False,
     as_json: Json = False,
 ) -> None:
@@ -94,6 +105,10 @@ def legal_entities_update(
     accent_color: Accent = None,
     footer: Footer = None,
     template: Template = None,
+    number_prefix: NumberPrefix = None,
+    currency: Currency = None,
+    net_term: NetTerm = None,
+    tax: Tax = None,
     default: Default = False,
     as_json: Json = False,
 ) -> None:
@@ -107,4 +122,8 @@ def legal_entities_update(
 def _typed(options: dict[str, Any]) -> dict[str, Any]:
     """What of the options was given."""
     others = {"data", "code", "as_json"}
-    return {name: value for name, value in options.items() if name not in others and value not in (None, False)}
+    return {
+        name: value
+        for name, value in options.items()
+        if name not in others and value is not None and value is not False
+    }

@@ -21,6 +21,7 @@ from weir.invoicing.v1.legal_entities_pb2 import (
 )
 
 _BRANDING = ("logo", "accent_color", "footer", "template")
+_TERMS = {"currency": "default_currency_code", "net_term": "net_payment_term_days", "tax": "tax_codes"}
 _BANK = ("holder", "iban", "bic", "bank_name")
 
 
@@ -57,6 +58,10 @@ async def show_legal_entity(data: Path, code: str, *, as_json: bool) -> None:
         ("locale", found.locale or "-"),
         ("logo", f"{len(found.branding.logo):,} bytes" if found.branding.logo else "-"),
         ("template", "its own" if found.branding.template else "standard"),
+        ("numbers", f"{found.number_prefix}-YYYYMM-NNNNNN" if found.number_prefix else "the tenant's"),
+        ("currency", found.default_currency_code or "-"),
+        ("days to pay", str(found.net_payment_term_days)),
+        ("taxes", ", ".join(found.tax_codes) or "-"),
         ("default", "yes" if found.default else "no"),
         ("version", str(found.version)),
     ]
@@ -73,7 +78,7 @@ async def create_legal_entity(data: Path, code: str, typed: Mapping[str, Any], *
 async def update_legal_entity(data: Path, code: str, typed: Mapping[str, Any], *, as_json: bool) -> None:
     if not typed:
         raise WrongUsage("nothing to change: give at least one option")
-    names = {"tax_id": "tax_ids", "bank": "bank_account"} | {each: f"branding.{each}" for each in _BRANDING}
+    names = {"tax_id": "tax_ids", "bank": "bank_account"} | {each: f"branding.{each}" for each in _BRANDING} | _TERMS
     request = UpdateLegalEntityRequest(
         request_id=new_request_id(),
         legal_entity=_entity(code, typed),
@@ -85,7 +90,11 @@ async def update_legal_entity(data: Path, code: str, typed: Mapping[str, Any], *
 
 
 def _entity(code: str, typed: Mapping[str, Any]) -> LegalEntity:
-    plain = {name: value for name, value in typed.items() if name not in {*_BRANDING, "address", "tax_id", "bank"}}
+    plain = {
+        _TERMS.get(name, name): value
+        for name, value in typed.items()
+        if name not in {*_BRANDING, "address", "tax_id", "bank"}
+    }
     branding = {name: typed[name] for name in ("accent_color", "footer") if name in typed}
     if "logo" in typed:
         branding["logo"] = _read(typed["logo"])

@@ -111,14 +111,20 @@ async def _freeze(conn: Conn, tenant_id: str, drafts: Sequence[Due], now: dateti
 
 
 async def _numbers(conn: Conn, tenant_id: str, drafts: Sequence[Due], sequences: Sequence[int]) -> list[str]:
+    """The customer's, the legal entity's or the tenant's."""
     own = [draft.customer_id for draft in drafts if draft.number_prefix]
     counted = await store.numbers.take_customer_sequences(conn, tenant_id, own) if own else {}
     counters = {customer_id: (each, iter(its)) for customer_id, (each, its) in counted.items()}
+    codes = [draft.legal_entity_code or "" for draft in drafts if draft.entity_prefix and not draft.number_prefix]
+    of_entities = await store.numbers.take_entity_sequences(conn, tenant_id, codes) if codes else {}
+    entities = {code: iter(its) for code, its in of_entities.items()}
     found = []
     for draft, sequence in zip(drafts, sequences, strict=True):
         if draft.number_prefix:
             customer_sequence, its_sequences = counters[draft.customer_id]
             found.append(customer_number(draft.number_prefix, customer_sequence, next(its_sequences)))
+        elif draft.entity_prefix and draft.legal_entity_code:
+            found.append(number(draft.issue_date, next(entities[draft.legal_entity_code]), draft.entity_prefix))
         else:
             found.append(number(draft.issue_date, sequence))
     return found

@@ -12,14 +12,16 @@ from services.invoicing.documents.press import Press
 from services.invoicing.documents.sample import sample
 from services.invoicing.documents.typesetting import Unprintable
 from services.invoicing.domain.legal_entity import LegalEntity
+from services.invoicing.peers import Peers
 from services.invoicing.subscribing import Context
 from weir.invoicing.v1 import legal_entities_pb2 as pb
 from weir.invoicing.v1.legal_entities_pb2_grpc import LegalEntityServiceServicer
 
 
 class LegalEntityServicer(LegalEntityServiceServicer):
-    def __init__(self, pool: Pool, press: Press, clock: Clock) -> None:
+    def __init__(self, pool: Pool, peers: Peers, press: Press, clock: Clock) -> None:
         self._pool = pool
+        self._peers = peers
         self._press = press
         self._clock = clock
 
@@ -30,6 +32,7 @@ class LegalEntityServicer(LegalEntityServiceServicer):
         request_id, request_hash = request_id_in(request.request_id), fingerprint(request)
         entity = convert.legal_entity_in(request.legal_entity, self._clock())
         await self._require_printable(entity)
+        await self._require_taxes(tenant_id, entity)
         async with self._pool.acquire() as conn, conn.transaction():
             await store.legal_entities.lock_all(conn, tenant_id)
             made = await store.legal_entities.made_by(conn, tenant_id, request_id)
@@ -40,6 +43,7 @@ class LegalEntityServicer(LegalEntityServiceServicer):
                     "LEGAL_ENTITY_EXISTS", f"there is a legal entity {entity.code} already", code=entity.code
                 )
             else:
+                await _require_own_prefix(conn, tenant_id, entity)
                 await store.legal_entities.insert_version(conn, tenant_id, entity, request_id, request_hash)
                 if request.legal_entity.default or await store.legal_entities.default(conn, tenant_id) is None:
                     await store.legal_entities.make_default(conn, tenant_id, entity.code)
@@ -58,6 +62,8 @@ class LegalEntityServicer(LegalEntityServiceServicer):
             new = convert.legal_entity_change_in(request.legal_entity, request.update_mask, old, self._clock())
             if new.branding != old.branding:
                 await self._require_printable(new)
+            if new.tax_codes != old.tax_codes:
+                await self._require_taxes(tenant_id, new)
             async with self._pool.acquire() as conn, conn.transaction():
                 await store.legal_entities.lock_all(conn, tenant_id)
                 made = await store.legal_entities.made_by(conn, tenant_id, request_id)
@@ -67,6 +73,7 @@ class LegalEntityServicer(LegalEntityServiceServicer):
                     return pb.UpdateLegalEntityResponse(legal_entity=convert.legal_entity_out(current))
                 if current.version != old.version:
                     continue
+                await _require_own_prefix(conn, tenant_id, new)
                 await store.legal_entities.insert_version(conn, tenant_id, new, request_id, request_hash)
                 if "default" in request.update_mask.paths:
                     await store.legal_entities.make_default(conn, tenant_id, code)
@@ -90,6 +97,11 @@ class LegalEntityServicer(LegalEntityServiceServicer):
             legal_entities=[convert.legal_entity_out(each, whole=False) for each in entities], next_page_token=token
         )
 
+    async def _require_taxes(self, tenant_id: str, entity: LegalEntity) -> None:
+        """Raises NotFound TAX_NOT_FOUND."""
+        if entity.tax_codes:
+            await self._peers.pricing.taxes(tenant_id, entity.tax_codes)
+
     async def _require_printable(self, entity: LegalEntity) -> None:
         """Raises InvalidArgument TEMPLATE_INVALID."""
         if not entity.branding.template and not entity.branding.logo:
@@ -100,6 +112,17 @@ class LegalEntityServicer(LegalEntityServiceServicer):
             raise InvalidArgument(
                 "TEMPLATE_INVALID", f"no document can be made: {error}", field="legal_entity.branding"
             ) from None
+
+
+async def _require_own_prefix(conn: Conn, tenant_id: str, entity: LegalEntity) -> None:
+    """Nobody else makes or changes any now. Raises Conflict NUMBER_PREFIX_TAKEN."""
+    prefix = entity.number_prefix
+    if prefix and (other := await store.legal_entities.other_with_prefix(conn, tenant_id, entity.code, prefix)):
+        raise Conflict(
+            "NUMBER_PREFIX_TAKEN",
+            f"invoices of legal entity {other} are or were numbered {prefix}",
+            field="legal_entity.number_prefix",
+        )
 
 
 async def _found(conn: Conn, tenant_id: str, code: str) -> LegalEntity:

@@ -162,7 +162,7 @@ async def running(settings: Settings, clock: Clock, prepaid: PrepaidCredit | Non
             add_LedgerServiceServicer_to_server(LedgerServicer(pool, clock), server)
             add_AnalyticsServiceServicer_to_server(AnalyticsServicer(pool, peers, clock), server)
             add_FixedChargeServiceServicer_to_server(FixedChargeServicer(pool, peers, alarm, clock), server)
-            add_LegalEntityServiceServicer_to_server(LegalEntityServicer(pool, press, clock), server)
+            add_LegalEntityServiceServicer_to_server(LegalEntityServicer(pool, peers, press, clock), server)
             add_DocumentServiceServicer_to_server(DocumentServicer(documents), server)
 
         async with serving(settings.listen, SERVICES, register, verifier, ready) as port:

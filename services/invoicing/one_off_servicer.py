@@ -47,6 +47,7 @@ class OneOffInvoiceServicer(OneOffInvoiceServiceServicer):
         async with self._pool.acquire() as conn:
             made = await store.one_offs.made_by(conn, tenant_id, request_id)
             customer = await store.customers.get(conn, tenant_id, customer_id)
+            of_customers = await store.customers.tax_codes(conn, tenant_id, {customer_id})
         if made is None:
             if customer is None:
                 raise customer_not_found(customer_id)
@@ -55,7 +56,7 @@ class OneOffInvoiceServicer(OneOffInvoiceServiceServicer):
             )
             codes = {code for item in items for code in item.tax_codes}
             codes |= {code for add_on in add_ons.values() for code in add_on.tax_codes}
-            await self._peers.pricing.taxes(tenant_id, codes.union(customer.tax_codes))
+            await self._peers.pricing.taxes(tenant_id, codes.union(of_customers[customer_id]))
             made = await self._make(tenant_id, customer, asked, items, add_ons, request_id, request_hash)
         invoice_id, before = made
         require_same(before, request_hash, request.request_id)
@@ -82,9 +83,10 @@ class OneOffInvoiceServicer(OneOffInvoiceServiceServicer):
     ) -> tuple[str, bytes]:
         """(id of the invoice that has the request_id, that request's hash)."""
         real_now = self._clock()
-        currency = currency_of(asked, customer, add_ons)
         async with self._pool.acquire() as conn, conn.transaction():
             now = (await store.clocks.hold(conn, tenant_id)).now(real_now)
+            default = await store.customers.currency(conn, tenant_id, customer.id)
+            currency = currency_of(asked, default, add_ons)
             lines = lines_of_items(items, add_ons, currency, customer, now)
             issued = issue_date(now, zone(customer.time_zone))
             invoice_id = new_id("inv", real_now)

@@ -1,7 +1,6 @@
 """Customers."""
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
@@ -10,18 +9,14 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from libs.common.errors import InvalidArgument
 from libs.common.wire import code_in, currency_in, text_in, timestamp_out
 from services.invoicing.convert.parties import address_in, address_out, locale_in, tax_ids_in, tax_ids_out
+from services.invoicing.convert.terms import days_in, number_prefix_in, tax_codes_in
 from services.invoicing.domain.customer import Customer
-from services.invoicing.domain.invoice import TENANT_PREFIX
 from services.invoicing.domain.period import is_time_zone
 from weir.invoicing.v1 import invoicing_pb2
 
-MAX_NET_PAYMENT_TERM_DAYS = 1000
 MAX_GRACE_PERIOD_DAYS = 365
 MAX_METADATA_KEYS = 50
-MAX_TAX_CODES = 100
-MAX_NUMBER_PREFIX = 20
 
-_NUMBER_PREFIX = re.compile(r"[A-Z0-9]+(-[A-Z0-9]+)*", re.ASCII)
 _SKIPS = {
     invoicing_pb2.Customer.ZERO_AMOUNT_INVOICES_UNSPECIFIED: False,
     invoicing_pb2.Customer.ZERO_AMOUNT_INVOICES_FINALIZE: False,
@@ -57,14 +52,12 @@ def customer_in(message: invoicing_pb2.Customer, create_time: datetime) -> Custo
         locale=locale_in(message.locale, "customer.locale"),
         address=address_in(message.address, "customer.address"),
         tax_ids=tax_ids_in(message.tax_ids, "customer.tax_ids"),
-        net_payment_term_days=_days_in(
-            message.net_payment_term_days, "customer.net_payment_term_days", MAX_NET_PAYMENT_TERM_DAYS
-        ),
-        grace_period_days=_days_in(message.grace_period_days, "customer.grace_period_days", MAX_GRACE_PERIOD_DAYS),
+        net_payment_term_days=days_in(message.net_payment_term_days, "customer.net_payment_term_days"),
+        grace_period_days=days_in(message.grace_period_days, "customer.grace_period_days", MAX_GRACE_PERIOD_DAYS),
         skips_zero_amounts=_skips_in(message.zero_amount_invoices),
         metadata=_metadata_in(message.metadata),
-        tax_codes=_tax_codes_in(message.tax_codes),
-        number_prefix=_number_prefix_in(message.number_prefix),
+        tax_codes=tax_codes_in(message.tax_codes, "customer.tax_codes"),
+        number_prefix=number_prefix_in(message.number_prefix, "customer.number_prefix"),
         legal_entity_code=code_in(message.legal_entity_code, "customer.legal_entity_code")
         if message.legal_entity_code
         else "",
@@ -119,36 +112,6 @@ def _time_zone_in(value: str) -> str:
         raise InvalidArgument(
             "TIME_ZONE_UNKNOWN", f"{value[:64]!r} is not an IANA time zone", field="customer.time_zone"
         )
-    return value
-
-
-def _number_prefix_in(value: str) -> str:
-    """Those of the tenant's own numbers are never given."""
-    is_wellformed = len(value) <= MAX_NUMBER_PREFIX and _NUMBER_PREFIX.fullmatch(value)
-    if value and (not is_wellformed or value == TENANT_PREFIX):
-        raise InvalidArgument(
-            "NUMBER_PREFIX_MALFORMED",
-            f"{value[:64]!r} is not up to {MAX_NUMBER_PREFIX} capital letters, digits and single hyphens between them,"
-            f" other than {TENANT_PREFIX}",
-            field="customer.number_prefix",
-        )
-    return value
-
-
-def _tax_codes_in(codes: Sequence[str]) -> tuple[str, ...]:
-    field = "customer.tax_codes"
-    if len(codes) > MAX_TAX_CODES:
-        raise InvalidArgument("CODES_TOO_MANY", f"{len(codes)} in {field}; at most {MAX_TAX_CODES}", field=field)
-    found = tuple(code_in(code, f"{field}[{index}]") for index, code in enumerate(codes))
-    for code in found:
-        if found.count(code) > 1:
-            raise InvalidArgument("TAX_CODE_DUPLICATE", f"{code} stands twice in {field}", field=field)
-    return found
-
-
-def _days_in(value: int, field: str, most: int) -> int:
-    if not 0 <= value <= most:
-        raise InvalidArgument("DAYS_OUT_OF_RANGE", f"{field} is {value}; it must be 0 to {most}", field=field)
     return value
 
 

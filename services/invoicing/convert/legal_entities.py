@@ -8,8 +8,9 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from stdnum import bic, iban
 
 from libs.common.errors import InvalidArgument
-from libs.common.wire import code_in, text_in, timestamp_out
+from libs.common.wire import code_in, currency_in, text_in, timestamp_out
 from services.invoicing.convert.parties import address_in, address_out, locale_in, tax_ids_in, tax_ids_out
+from services.invoicing.convert.terms import days_in, number_prefix_in, tax_codes_in
 from services.invoicing.domain.legal_entity import BankAccount, Branding, LegalEntity
 from weir.invoicing.v1 import legal_entities_pb2 as pb
 
@@ -31,6 +32,10 @@ _FIELDS = (
     "bank_account",
     "payment_instructions",
     "branding",
+    "number_prefix",
+    "default_currency_code",
+    "net_payment_term_days",
+    "tax_codes",
 )
 _BRANDING = ("logo", "accent_color", "footer", "template")
 
@@ -54,6 +59,12 @@ def legal_entity_in(message: pb.LegalEntity, now: datetime) -> LegalEntity:
             message.payment_instructions, "legal_entity.payment_instructions", most=MAX_TEXT, required=False
         ),
         branding=_branding_in(message.branding),
+        number_prefix=number_prefix_in(message.number_prefix, "legal_entity.number_prefix"),
+        default_currency_code=currency_in(message.default_currency_code, "legal_entity.default_currency_code")
+        if message.default_currency_code
+        else "",
+        net_payment_term_days=days_in(message.net_payment_term_days, "legal_entity.net_payment_term_days"),
+        tax_codes=tax_codes_in(message.tax_codes, "legal_entity.tax_codes"),
     )
 
 
@@ -106,6 +117,10 @@ def legal_entity_out(entity: LegalEntity, *, whole: bool = True) -> pb.LegalEnti
             footer=branding.footer,
             template=branding.template if whole else "",
         ),
+        number_prefix=entity.number_prefix,
+        default_currency_code=entity.default_currency_code,
+        net_payment_term_days=entity.net_payment_term_days,
+        tax_codes=entity.tax_codes,
         version=entity.version,
         create_time=timestamp_out(entity.create_time),
         update_time=timestamp_out(entity.update_time),

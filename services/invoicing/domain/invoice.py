@@ -153,9 +153,11 @@ def overdue_from(due: date, tz: ZoneInfo) -> datetime:
     return day_start(due + timedelta(days=1), tz)
 
 
-def number(issued: date, sequence: int) -> str:
-    """For example INV-202312-000042. `sequence` counts the tenant's invoices from 1 and does not restart."""
-    return f"{TENANT_PREFIX}-{issued:%Y%m}-{sequence:06d}"
+def number(issued: date, sequence: int, prefix: str = TENANT_PREFIX) -> str:
+    """For example INV-202312-000042. `sequence` counts the tenant's invoices from 1 and does not restart; with another
+    `prefix`, those that the legal entity has numbered that has it.
+    """
+    return f"{prefix}-{issued:%Y%m}-{sequence:06d}"
 
 
 def customer_number(prefix: str, customer_sequence: int, sequence: int) -> str:

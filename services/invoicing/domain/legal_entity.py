@@ -34,7 +34,8 @@ class LegalEntity:
     """A company of the tenant. Each change makes a new `version`; what was issued keeps the one it was issued by.
 
     `registration` is the entry in a register, as it is printed. `locale` is the language of documents for customers
-    that have none. One of a tenant's `is_default`: it bills whom no other does.
+    that have none. One of a tenant's `is_default`: it bills whom no other does. With a `number_prefix`
+    it has numbers of its own; currency, days to pay and taxes are those of customers that have none.
     """
 
     code: str
@@ -53,3 +54,7 @@ class LegalEntity:
     bank_account: BankAccount = BankAccount()
     payment_instructions: str = ""
     branding: Branding = Branding()
+    number_prefix: str = ""
+    default_currency_code: str = ""
+    net_payment_term_days: int = 0
+    tax_codes: tuple[str, ...] = ()

@@ -38,12 +38,12 @@ class Item:
     tax_codes: tuple[str, ...]
 
 
-def currency_of(asked: str, customer: Customer, add_ons: Mapping[str, AddOn]) -> str:
-    """The currency of the invoice: as `asked`, the add-ons' or the customer's. Raises InvalidArgument FIELD_MISSING or
-    CURRENCY_MISMATCH.
+def currency_of(asked: str, default: str, add_ons: Mapping[str, AddOn]) -> str:
+    """The currency of the invoice: as `asked`, the add-ons' or the customer's `default`. Raises InvalidArgument
+    FIELD_MISSING or CURRENCY_MISMATCH.
     """
     named = {each.amount.currency for each in add_ons.values()}
-    currency = asked or next(iter(named), customer.currency)
+    currency = asked or next(iter(named), default)
     if not currency:
         raise InvalidArgument(
             "FIELD_MISSING", "currency_code is required: the customer has none", field="currency_code"

@@ -10,7 +10,9 @@ from services.invoicing.domain.invoice import Invoice
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """The customer's own taxes, and what is left of coupons and credit notes, both in the order they are used."""
+    """The taxes of the customer or of who bills it, and what is left of coupons and credit notes, both in the order
+    they are used.
+    """
 
     tax_codes: tuple[str, ...]
     coupons: Sequence[AppliedCoupon]

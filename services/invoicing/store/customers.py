@@ -93,13 +93,22 @@ async def graces(conn: Conn, tenant_id: str, customer_ids: Collection[str]) -> M
     return {row["id"]: (row["grace_period_days"], zone(row["time_zone"])) for row in rows}
 
 
+async def currency(conn: Conn, tenant_id: str, customer_id: str) -> str:
+    """That of one-off invoices that name none: the customer's or its legal entity's; "" without one."""
+    found: str = await conn.fetchval(
+        "SELECT currency FROM customer_terms WHERE tenant_id = $1 AND customer_id = $2", tenant_id, customer_id
+    )
+    return found
+
+
 async def tax_codes(conn: Conn, tenant_id: str, customer_ids: Collection[str]) -> Mapping[str, tuple[str, ...]]:
+    """The customers' own, or those of who bills them."""
     rows = await conn.fetch(
-        "SELECT id, tax_codes FROM customer WHERE tenant_id = $1 AND id = ANY($2::text[])",
+        "SELECT customer_id, tax_codes FROM customer_terms WHERE tenant_id = $1 AND customer_id = ANY($2::text[])",
         tenant_id,
         list(customer_ids),
     )
-    return {row["id"]: tuple(row["tax_codes"]) for row in rows}
+    return {row["customer_id"]: tuple(row["tax_codes"]) for row in rows}
 
 
 async def record_change(

@@ -33,8 +33,8 @@ then waits to be billed on this draft. One that failed is not waited for."""
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A draft to be finalized, in the books of a run; `tax_codes` are its customer's. Version `legal_entity_version` of
-    a legal entity issues it, or nobody.
+    """A draft to be finalized, in the books of a run. What counts of its customer is told. A version of a legal entity
+    issues it, whose numbers begin with `entity_prefix` if it has any of its own; or nobody does.
     """
 
     id: str
@@ -51,6 +51,7 @@ class Due:
     number_prefix: str
     legal_entity_code: str | None
     legal_entity_version: int | None
+    entity_prefix: str
 
 
 async def collect(
@@ -132,10 +133,10 @@ async def complete(
     They have MAX_LINES at most, unless one alone has more.
     """
     rows = await conn.fetch(
-        "SELECT i.id, i.line_count, c.tax_codes || coalesce((SELECT array_agg(DISTINCT t.code)"  # noqa: S608
-        "  FROM invoice_line l, unnest(l.tax_codes) AS t (code)"
+        "SELECT i.id, i.line_count, t.tax_codes || coalesce((SELECT array_agg(DISTINCT n.code)"  # noqa: S608
+        "  FROM invoice_line l, unnest(l.tax_codes) AS n (code)"
         "  WHERE l.tenant_id = i.tenant_id AND l.invoice_id = i.id), '{}') AS tax_codes"
-        " FROM invoice i JOIN customer c ON c.tenant_id = i.tenant_id AND c.id = i.customer_id"
+        " FROM invoice i JOIN customer_terms t ON t.tenant_id = i.tenant_id AND t.customer_id = i.customer_id"
         f" WHERE i.tenant_id = $1 AND {_COMPLETE} AND ($4::text IS NULL OR i.id = $4)"
         " ORDER BY i.draft_until, i.id LIMIT $2",
         tenant_id,
@@ -169,12 +170,15 @@ async def _taken(conn: Conn, tenant_id: str, ids: Sequence[str], now: datetime, 
         "SELECT i.id, coalesce((SELECT r.id FROM billing_run r WHERE r.tenant_id = i.tenant_id AND r.state = 'running'"  # noqa: S608
         "  AND i.kind = 'subscription' AND (r.id = i.billing_run_id OR r.as_of >= $3)"
         "  ORDER BY r.id <> i.billing_run_id, r.as_of LIMIT 1),"
-        "  i.billing_run_id) AS run_id, i.customer_id, i.currency, i.issue_date, c.tax_codes, c.skips_zero_amounts,"
-        " i.kind, c.net_payment_term_days, c.time_zone, c.number_prefix,"
-        " CASE WHEN i.is_sealed THEN i.legal_entity_code ELSE e.code END AS legal_entity_code,"
-        " CASE WHEN i.is_sealed THEN i.legal_entity_version ELSE e.version END AS legal_entity_version"
+        "  i.billing_run_id) AS run_id, i.customer_id, i.currency, i.issue_date, t.tax_codes, c.skips_zero_amounts,"
+        " i.kind, t.net_payment_term_days, c.time_zone, c.number_prefix,"
+        " v.code AS legal_entity_code, v.version AS legal_entity_version,"
+        " coalesce(v.number_prefix, '') AS entity_prefix"
         " FROM invoice i JOIN customer c ON c.tenant_id = i.tenant_id AND c.id = i.customer_id"
-        " LEFT JOIN customer_issuer e ON e.tenant_id = i.tenant_id AND e.customer_id = i.customer_id"
+        " JOIN customer_terms t ON t.tenant_id = i.tenant_id AND t.customer_id = i.customer_id"
+        " LEFT JOIN legal_entity_version v ON v.tenant_id = i.tenant_id AND (v.code, v.version)"
+        "  = (CASE WHEN i.is_sealed THEN i.legal_entity_code ELSE t.legal_entity_code END,"
+        "  CASE WHEN i.is_sealed THEN i.legal_entity_version ELSE t.legal_entity_version END)"
         f" WHERE i.tenant_id = $1 AND i.id = ANY($2::text[]) AND {condition}"
         " ORDER BY i.due_time, i.id FOR UPDATE OF i SKIP LOCKED",
         tenant_id,
@@ -197,6 +201,7 @@ async def _taken(conn: Conn, tenant_id: str, ids: Sequence[str], now: datetime, 
             number_prefix=row["number_prefix"],
             legal_entity_code=row["legal_entity_code"],
             legal_entity_version=row["legal_entity_version"],
+            entity_prefix=row["entity_prefix"],
         )
         for row in rows
     ]

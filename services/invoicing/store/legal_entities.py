@@ -17,7 +17,7 @@ from services.invoicing.domain.legal_entity import BankAccount, Branding, LegalE
 
 _SET = (
     "name, email, phone, website, registration, locale, address, tax_ids, bank_account, payment_instructions,"
-    " logo, accent_color, footer, template"
+    " logo, accent_color, footer, template, number_prefix, default_currency_code, net_payment_term_days, tax_codes"
 )
 _ENTITY = (
     f"SELECT e.code, e.is_default, e.create_time, v.version, v.create_time AS update_time, {_SET}"
@@ -45,7 +45,7 @@ async def insert_version(
     """What the locked legal entity is from now on."""
     await conn.execute(
         f"INSERT INTO legal_entity_version (tenant_id, code, version, create_time, request_id, request_hash, {_SET})"
-        f" VALUES ({', '.join(f'${i}' for i in range(1, 21))})",
+        f" VALUES ({', '.join(f'${i}' for i in range(1, 25))})",
         tenant_id,
         entity.code,
         entity.version,
@@ -72,6 +72,17 @@ async def make_default(conn: Conn, tenant_id: str, code: str) -> None:
         "UPDATE legal_entity SET is_default = false WHERE tenant_id = $1 AND is_default AND code <> $2", tenant_id, code
     )
     await conn.execute("UPDATE legal_entity SET is_default = true WHERE tenant_id = $1 AND code = $2", tenant_id, code)
+
+
+async def other_with_prefix(conn: Conn, tenant_id: str, code: str, number_prefix: str) -> str | None:
+    """The code of another one that has or had it."""
+    other: str | None = await conn.fetchval(
+        "SELECT code FROM legal_entity_version WHERE tenant_id = $1 AND code <> $2 AND number_prefix = $3 LIMIT 1",
+        tenant_id,
+        code,
+        number_prefix,
+    )
+    return other
 
 
 async def made_by(conn: Conn, tenant_id: str, request_id: UUID) -> tuple[str, bytes] | None:
@@ -137,6 +148,10 @@ def _values(entity: LegalEntity) -> Sequence[Any]:
         entity.branding.accent_color,
         entity.branding.footer,
         entity.branding.template,
+        entity.number_prefix,
+        entity.default_currency_code,
+        entity.net_payment_term_days,
+        entity.tax_codes,
     )
 
 
@@ -158,4 +173,8 @@ def _entity(row: asyncpg.Record) -> LegalEntity:
         bank_account=BankAccount(**json.loads(row["bank_account"])),
         payment_instructions=row["payment_instructions"],
         branding=Branding(row["logo"], row["accent_color"], row["footer"], row["template"]),
+        number_prefix=row["number_prefix"],
+        default_currency_code=row["default_currency_code"],
+        net_payment_term_days=row["net_payment_term_days"],
+        tax_codes=tuple(row["tax_codes"]),
     )

@@ -19,6 +19,25 @@ async def take_sequences(conn: Conn, tenant_id: str, count: int) -> range:
     return range(last - count + 1, last + 1)
 
 
+async def take_entity_sequences(conn: Conn, tenant_id: str, codes: Sequence[str]) -> Mapping[str, range]:
+    """By legal entity: the next sequences of its invoices, as many as it is named. The caller has taken sequences
+    of the tenant before, so nobody else takes any until the transaction ends.
+    """
+    counts = Counter(codes)
+    rows = await conn.fetch(
+        "INSERT INTO legal_entity_counter (tenant_id, code, last_sequence)"
+        " SELECT $1, a.* FROM unnest($2::text[], $3::bigint[]) AS a ON CONFLICT (tenant_id, code)"
+        "  DO UPDATE SET last_sequence = legal_entity_counter.last_sequence + excluded.last_sequence"
+        " RETURNING code, last_sequence",
+        tenant_id,
+        list(counts),
+        list(counts.values()),
+    )
+    return {
+        row["code"]: range(row["last_sequence"] - counts[row["code"]] + 1, row["last_sequence"] + 1) for row in rows
+    }
+
+
 async def take_customer_sequences(
     conn: Conn, tenant_id: str, customer_ids: Sequence[str]
 ) -> Mapping[str, tuple[int, range]]:

@@ -9,7 +9,7 @@ from services.invoicing.store import applied_coupons, balances
 async def of_customer(conn: Conn, tenant_id: str, customer_id: str) -> Standing:
     """Of a customer that there is."""
     tax_codes = await conn.fetchval(
-        "SELECT tax_codes FROM customer WHERE tenant_id = $1 AND id = $2", tenant_id, customer_id
+        "SELECT tax_codes FROM customer_terms WHERE tenant_id = $1 AND customer_id = $2", tenant_id, customer_id
     )
     had = await applied_coupons.of_customer(conn, tenant_id, customer_id)
     return Standing(
