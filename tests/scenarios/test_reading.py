@@ -1,14 +1,11 @@
 """What is wrong with a scenario file is told with file, line and path, before anything runs."""
 
-import json
 from pathlib import Path
 
 import pytest
-from jsonschema import Draft202012Validator
 
 from cli.catalog.nodes import CatalogError
 from cli.scenario.reading import read_scenario
-from cli.scenario.schema import PUBLISHED, text
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "scenarios"
 
@@ -42,11 +39,6 @@ def test_a_bad_scenario_is_refused_with_its_line(contents: str, message: str, tm
     with pytest.raises(CatalogError) as refused:
         read_scenario(file)
     assert f"{file}{message}" in str(refused.value)
-
-
-def test_the_published_schema_is_that_of_the_contract() -> None:
-    assert PUBLISHED.read_text() == text(Path(__file__).parents[2])
-    Draft202012Validator.check_schema(json.loads(PUBLISHED.read_text()))
 
 
 def test_there_are_a_dozen_examples() -> None:
