@@ -31,10 +31,10 @@ from services.invoicing.domain.credit_note import (
     Kind,
     NoteRequest,
     Reason,
-    drafted,
     voided,
 )
 from services.invoicing.domain.discount import Terms, discounted
+from services.invoicing.domain.drafted_note import drafted
 from services.invoicing.domain.invoice import AppliedCredit, Invoice, PaymentStatus, State
 from services.invoicing.domain.ledger import collection, correction
 from services.invoicing.domain.ledger.account import Account
