@@ -62,9 +62,10 @@ def customers_statement(
     first_day: Annotated[datetime, typer.Option("--from", metavar="DATE", formats=["%Y-%m-%d"], help="First day.")],
     last_day: Annotated[datetime, typer.Option("--to", metavar="DATE", formats=["%Y-%m-%d"], help="Last day.")],
     currency: Annotated[str, typer.Option(metavar="CODE", help="If the customer has invoices in several.")] = "",
+    entity: Annotated[str, typer.Option(metavar="CODE", help="If not who bills the customer now.")] = "",
     output: Output = None,
 ) -> None:
     """Write a customer's statement of account as PDF."""
     from cli.commands.documents import write_statement
 
-    execute(write_statement(data, customer_id, first_day.date(), last_day.date(), currency, output))
+    execute(write_statement(data, customer_id, first_day.date(), last_day.date(), currency, entity, output))

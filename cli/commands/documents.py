@@ -38,10 +38,14 @@ async def write_credit_note(data: Path, number_or_id: str, form: str, output: Pa
 
 
 async def write_statement(
-    data: Path, customer_id: str, first_day: date, last_day: date, currency: str, output: Path | None
+    data: Path, customer_id: str, first_day: date, last_day: date, currency: str, entity: str, output: Path | None
 ) -> None:
     request = GetStatementRequest(
-        customer_id=customer_id, first_day=_date(first_day), last_day=_date(last_day), currency_code=currency
+        customer_id=customer_id,
+        first_day=_date(first_day),
+        last_day=_date(last_day),
+        currency_code=currency,
+        legal_entity_code=entity,
     )
     async with connected_to(data) as services:
         document = (await services.documents.GetStatement(request)).document

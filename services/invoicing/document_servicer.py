@@ -1,7 +1,7 @@
 """The RPCs of DocumentService."""
 
 from libs.common.rpc.server import caller
-from libs.common.wire import text_in
+from libs.common.wire import code_in, text_in
 from services.invoicing import convert
 from services.invoicing.documenting import Documents
 from services.invoicing.subscribing import Context
@@ -21,5 +21,6 @@ class DocumentServicer(DocumentServiceServicer):
     async def GetStatement(self, request: pb.GetStatementRequest, context: Context) -> pb.GetStatementResponse:
         customer_id = text_in(request.customer_id, "customer_id")
         first_day, last_day, currency = convert.statement_asked_in(request)
-        file = await self._documents.statement(caller().tenant_id, customer_id, first_day, last_day, currency)
+        entity = code_in(request.legal_entity_code, "legal_entity_code") if request.legal_entity_code else None
+        file = await self._documents.statement(caller().tenant_id, customer_id, entity, first_day, last_day, currency)
         return pb.GetStatementResponse(document=convert.document_out(file))

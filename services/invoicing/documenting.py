@@ -26,6 +26,7 @@ from services.invoicing.domain.document import (
 )
 from services.invoicing.domain.einvoice import stated
 from services.invoicing.domain.legal_entity import LegalEntity
+from services.invoicing.issuing import found_legal_entity
 from services.invoicing.peers import Peers
 from services.invoicing.reading import found_invoice, shown
 from services.invoicing.store.documents import Kept, Key
@@ -76,16 +77,27 @@ class Documents:
             await self.file(tenant_id, kind, subject_id, Format.PDF)
 
     async def statement(
-        self, tenant_id: str, customer_id: str, first_day: date, last_day: date, currency: str | None
+        self,
+        tenant_id: str,
+        customer_id: str,
+        legal_entity: str | None,
+        first_day: date,
+        last_day: date,
+        currency: str | None,
     ) -> File:
         """As the books are now; it is not kept. Raises as DocumentService.GetStatement says."""
         async with self._pool.acquire() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
             if (buyer := await store.accounts.holder(conn, tenant_id, customer_id)) is None:
                 raise customer_not_found(customer_id)
-            seller = _required(await store.legal_entities.of_customer(conn, tenant_id, customer_id))
-            currency = currency or _only(await store.accounts.currencies(conn, tenant_id, customer_id))
-            opening = await store.accounts.opening(conn, tenant_id, customer_id, currency, first_day)
-            booked = await store.accounts.booked(conn, tenant_id, customer_id, currency, first_day, last_day)
+            seller = (
+                await found_legal_entity(conn, tenant_id, legal_entity)
+                if legal_entity
+                else _required(await store.legal_entities.of_customer(conn, tenant_id, customer_id))
+            )
+            account = tenant_id, customer_id, seller.code
+            currency = currency or _only(await store.accounts.currencies(conn, *account))
+            opening = await store.accounts.opening(conn, *account, currency, first_day)
+            booked = await store.accounts.booked(conn, *account, currency, first_day, last_day)
         statement = Statement(
             seller, buyer, first_day, last_day, opening, entries(opening, booked), made_at=self._clock()
         )

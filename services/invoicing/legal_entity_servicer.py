@@ -1,7 +1,7 @@
 """The RPCs of LegalEntityService."""
 
 from libs.common.clock import Clock
-from libs.common.errors import Conflict, InvalidArgument, NotFound
+from libs.common.errors import Conflict, InvalidArgument
 from libs.common.idempotency import fingerprint, require_same
 from libs.common.paging import page_in
 from libs.common.postgres import Conn, Pool
@@ -12,6 +12,7 @@ from services.invoicing.documents.press import Press
 from services.invoicing.documents.sample import sample
 from services.invoicing.documents.typesetting import Unprintable
 from services.invoicing.domain.legal_entity import LegalEntity
+from services.invoicing.issuing import found_legal_entity
 from services.invoicing.peers import Peers
 from services.invoicing.subscribing import Context
 from weir.invoicing.v1 import legal_entities_pb2 as pb
@@ -47,7 +48,7 @@ class LegalEntityServicer(LegalEntityServiceServicer):
                 await store.legal_entities.insert_version(conn, tenant_id, entity, request_id, request_hash)
                 if request.legal_entity.default or await store.legal_entities.default(conn, tenant_id) is None:
                     await store.legal_entities.make_default(conn, tenant_id, entity.code)
-            entity = await _found(conn, tenant_id, entity.code)
+            entity = await found_legal_entity(conn, tenant_id, entity.code)
         return pb.CreateLegalEntityResponse(legal_entity=convert.legal_entity_out(entity))
 
     async def UpdateLegalEntity(
@@ -58,7 +59,7 @@ class LegalEntityServicer(LegalEntityServiceServicer):
         request_id, request_hash = request_id_in(request.request_id), fingerprint(request)
         while True:
             async with self._pool.acquire() as conn:
-                old = await _found(conn, tenant_id, code)
+                old = await found_legal_entity(conn, tenant_id, code)
             new = convert.legal_entity_change_in(request.legal_entity, request.update_mask, old, self._clock())
             if new.branding != old.branding:
                 await self._require_printable(new)
@@ -67,7 +68,7 @@ class LegalEntityServicer(LegalEntityServiceServicer):
             async with self._pool.acquire() as conn, conn.transaction():
                 await store.legal_entities.lock_all(conn, tenant_id)
                 made = await store.legal_entities.made_by(conn, tenant_id, request_id)
-                current = await _found(conn, tenant_id, code)
+                current = await found_legal_entity(conn, tenant_id, code)
                 if made is not None:
                     require_same(made[1], request_hash, request.request_id)
                     return pb.UpdateLegalEntityResponse(legal_entity=convert.legal_entity_out(current))
@@ -77,13 +78,13 @@ class LegalEntityServicer(LegalEntityServiceServicer):
                 await store.legal_entities.insert_version(conn, tenant_id, new, request_id, request_hash)
                 if "default" in request.update_mask.paths:
                     await store.legal_entities.make_default(conn, tenant_id, code)
-                current = await _found(conn, tenant_id, code)
+                current = await found_legal_entity(conn, tenant_id, code)
             return pb.UpdateLegalEntityResponse(legal_entity=convert.legal_entity_out(current))
 
     async def GetLegalEntity(self, request: pb.GetLegalEntityRequest, context: Context) -> pb.GetLegalEntityResponse:
         code = code_in(request.code, "code")
         async with self._pool.acquire() as conn:
-            entity = await _found(conn, caller().tenant_id, code)
+            entity = await found_legal_entity(conn, caller().tenant_id, code)
         return pb.GetLegalEntityResponse(legal_entity=convert.legal_entity_out(entity))
 
     async def ListLegalEntities(
@@ -123,10 +124,3 @@ async def _require_own_prefix(conn: Conn, tenant_id: str, entity: LegalEntity) -
             f"invoices of legal entity {other} are or were numbered {prefix}",
             field="legal_entity.number_prefix",
         )
-
-
-async def _found(conn: Conn, tenant_id: str, code: str) -> LegalEntity:
-    """Raises NotFound LEGAL_ENTITY_NOT_FOUND."""
-    if (entity := await store.legal_entities.get(conn, tenant_id, code)) is None:
-        raise NotFound("LEGAL_ENTITY_NOT_FOUND", f"there is no legal entity {code}", code=code)
-    return entity

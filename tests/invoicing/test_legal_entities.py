@@ -8,10 +8,11 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from libs.common.errors import Conflict, InvalidArgument, NotFound
 from libs.common.money import Money
 from libs.common.wire import money_out
+from tests.invoicing.books import day_of
 from tests.invoicing.test_documents import document, make, text
 from tests.invoicing.test_finalized import bill_stubbornly, fail_sometimes
 from tests.invoicing.world import Tenant, World, new_request_id
-from weir.invoicing.v1 import credit_notes_pb2, invoicing_pb2, ledger_pb2, one_offs_pb2
+from weir.invoicing.v1 import credit_notes_pb2, documents_pb2, invoicing_pb2, ledger_pb2, one_offs_pb2
 from weir.invoicing.v1.customers_pb2 import UpdateCustomerRequest
 from weir.invoicing.v1.invoicing_pb2 import Invoice
 from weir.invoicing.v1.legal_entities_pb2 import LegalEntity, UpdateLegalEntityRequest
@@ -218,3 +219,25 @@ async def test_what_a_customer_has_not_is_the_legal_entitys(world: World, two: T
     asked = one_offs_pb2.CreateOneOffInvoiceRequest(request_id=new_request_id(), customer_id="globex", items=[item])
     one_off = (await two.one_offs.CreateOneOffInvoice(asked)).invoice
     assert (one_off.currency_code, one_off.total.minor_units) == ("USD", 1100)
+
+
+async def test_a_statement_is_of_the_books_of_one_legal_entity(world: World, two: Tenant) -> None:
+    await two.customer("globex")
+    await two.subscribe("s", "globex", "basic", "2023-11-01")
+    await until(world, two, "2023-12-05")
+    await change(two, "globex", legal_entity_code="weir-us")
+    [first, second] = await until(world, two, "2024-01-05")
+    days = {"first_day": day_of("2023-11-01"), "last_day": day_of("2024-01-05")}
+    for code, seller, its, others in (
+        ("", "Weir Inc.", second.number, first.number),
+        ("wehr", "Wehr GmbH", first.number, second.number),
+    ):
+        request = documents_pb2.GetStatementRequest(customer_id="globex", legal_entity_code=code, **days)
+        said = text((await two.documents.GetStatement(request)).document)
+        assert seller in said
+        assert its in said
+        assert others not in said
+    request.legal_entity_code = "none"
+    with pytest.raises(NotFound) as unknown:
+        await two.documents.GetStatement(request)
+    assert unknown.value.reason == "LEGAL_ENTITY_NOT_FOUND"

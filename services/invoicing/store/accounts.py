@@ -1,5 +1,7 @@
 """What the ledger says of a customer."""
 
+# ruff: noqa: S608 what is interpolated is the condition below
+
 import json
 from collections.abc import Sequence
 from datetime import date
@@ -13,6 +15,12 @@ from services.invoicing.domain.document import Buyer
 from services.invoicing.domain.ledger.account import Account
 from services.invoicing.domain.period import zone
 
+_ACCOUNT = (
+    "i.tenant_id = $1 AND i.customer_id = $2 AND coalesce(i.legal_entity_code,"
+    " (SELECT o.code FROM customer_issuer o WHERE o.tenant_id = $1 AND o.customer_id = $2)) = $3"
+)
+"""Invoices of a customer that a legal entity has issued; who bills it now has those that nobody did."""
+
 
 class Paid(NamedTuple):
     """What was received for an invoice, and the last source of it in the ledger."""
@@ -21,26 +29,27 @@ class Paid(NamedTuple):
     last_source: str
 
 
-async def currencies(conn: Conn, tenant_id: str, customer_id: str) -> list[str]:
+async def currencies(conn: Conn, tenant_id: str, customer_id: str, legal_entity: str) -> list[str]:
     """Those that the customer has invoices in."""
     rows = await conn.fetch(
-        "SELECT DISTINCT currency FROM invoice WHERE tenant_id = $1 AND customer_id = $2 AND number IS NOT NULL"
-        " ORDER BY currency",
+        f"SELECT DISTINCT i.currency FROM invoice i WHERE {_ACCOUNT} AND i.number IS NOT NULL ORDER BY i.currency",
         tenant_id,
         customer_id,
+        legal_entity,
     )
     return [row["currency"] for row in rows]
 
 
-async def opening(conn: Conn, tenant_id: str, customer_id: str, currency: str, day: date) -> Money:
+async def opening(conn: Conn, tenant_id: str, customer_id: str, legal_entity: str, currency: str, day: date) -> Money:
     """What the customer owed before `day`, less what it was owed."""
     amount: int = await conn.fetchval(
         "SELECT coalesce(sum(p.amount_minor), 0)::bigint FROM ledger_posting p"
         " JOIN invoice i ON i.tenant_id = p.tenant_id AND i.id = p.invoice_id"
-        " WHERE p.tenant_id = $1 AND i.customer_id = $2 AND p.currency = $3 AND p.account = ANY($4::text[])"
-        " AND p.effective_date < $5",
+        f" WHERE p.tenant_id = $1 AND {_ACCOUNT} AND p.currency = $4 AND p.account = ANY($5::text[])"
+        " AND p.effective_date < $6",
         tenant_id,
         customer_id,
+        legal_entity,
         currency,
         [*ACCOUNTS],
         day,
@@ -49,7 +58,13 @@ async def opening(conn: Conn, tenant_id: str, customer_id: str, currency: str, d
 
 
 async def booked(
-    conn: Conn, tenant_id: str, customer_id: str, currency: str, first_day: date, last_day: date
+    conn: Conn,
+    tenant_id: str,
+    customer_id: str,
+    legal_entity: str,
+    currency: str,
+    first_day: date,
+    last_day: date,
 ) -> Sequence[Booked]:
     """In the order of the days, and else of the books."""
     rows = await conn.fetch(
@@ -58,12 +73,13 @@ async def booked(
         " JOIN invoice i ON i.tenant_id = p.tenant_id AND i.id = p.invoice_id"
         " LEFT JOIN credit_note n ON p.source LIKE 'note/%' AND n.tenant_id = p.tenant_id"
         "  AND n.id = split_part(p.source, '/', 2)"
-        " WHERE p.tenant_id = $1 AND i.customer_id = $2 AND p.currency = $3 AND p.account = ANY($4::text[])"
-        " AND p.effective_date BETWEEN $5 AND $6"
+        f" WHERE p.tenant_id = $1 AND {_ACCOUNT} AND p.currency = $4 AND p.account = ANY($5::text[])"
+        " AND p.effective_date BETWEEN $6 AND $7"
         " GROUP BY p.invoice_id, p.source, i.number, i.sequence, n.number, p.effective_date"
         " HAVING sum(p.amount_minor) <> 0 ORDER BY p.effective_date, min(p.recorded_time), i.sequence, p.source",
         tenant_id,
         customer_id,
+        legal_entity,
         currency,
         [*ACCOUNTS],
         first_day,
