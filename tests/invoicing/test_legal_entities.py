@@ -11,6 +11,7 @@ from libs.common.wire import money_out
 from tests.invoicing.books import day_of
 from tests.invoicing.test_documents import document, make, text
 from tests.invoicing.test_finalized import bill_stubbornly, fail_sometimes
+from tests.invoicing.test_prepaid import Wallets, asked_again, bill
 from tests.invoicing.world import Tenant, World, new_request_id
 from weir.invoicing.v1 import credit_notes_pb2, documents_pb2, invoicing_pb2, ledger_pb2, one_offs_pb2
 from weir.invoicing.v1.customers_pb2 import UpdateCustomerRequest
@@ -241,3 +242,22 @@ async def test_a_statement_is_of_the_books_of_one_legal_entity(world: World, two
     with pytest.raises(NotFound) as unknown:
         await two.documents.GetStatement(request)
     assert unknown.value.reason == "LEGAL_ENTITY_NOT_FOUND"
+
+
+async def test_who_issues_a_draft_is_settled_before_prepaid_credit_is_asked(world: World, two: Tenant) -> None:
+    """The customer moves, and both change their prefixes, before wallets answer."""
+    for code, prefix in (("wehr", "WEHR"), ("weir-us", "US")):
+        await reform(two, code, number_prefix=prefix)
+    await two.customer("globex")
+    await two.subscribe("s", "globex", "basic", "2023-11-01")
+    wallets = Wallets(world.settings.dsn, 500, away=True)
+    await two.advance("2023-12-01")
+    await bill(world, wallets)
+    await change(two, "globex", legal_entity_code="weir-us")
+    await reform(two, "wehr", number_prefix="LATER")
+    wallets.away = False
+    await asked_again(world)
+    await bill(world, wallets)
+    [invoice] = await two.invoices()
+    assert (invoice.legal_entity_code, invoice.number) == ("wehr", "WEHR-202312-000001")
+    assert await receivables(two) == {"wehr": 1500}
