@@ -214,7 +214,7 @@ def _portion(
             due.is_addition,
         ),
         currency=plan.currency,
-        lines=lines_of(source, plan, settles, due.schedule, usage, watermark),
+        lines=lines_of(source, plan, settles, due.fee_schedule_of(due.phase), usage, watermark),
         issue_date=issue_date(due.due_time, due.schedule.tz),
         skips_grace=due.is_incomplete,
     )

@@ -132,9 +132,9 @@ async def _base_fee(peers: Peers, tenant_id: str, line: Line, subscriptions: Map
     found = subscriptions[source.subscription_id]
     plan = await peers.pricing.plan_version(tenant_id, source.plan_code, source.plan_version)
     phase = found.numbered(source.phase_number)
-    base_fee = plan.in_month(found.contract_month(phase, line.period.start)).base_fee
+    base_fee = plan.in_month(found.fee_month(phase, line.period.start)).base_fee
     assert base_fee is not None, "a plan version never changes"
-    return Proration(base_fee, *found.schedule_of(phase).days_in(line.period)).amount
+    return Proration(base_fee, *found.fee_schedule_of(phase).days_in(line.period)).amount
 
 
 def _slices(line: Line) -> Iterator[Slice]:

@@ -125,8 +125,8 @@ async def _billed_again(
         each: lines_of(
             each.source,
             plans[each.source],
-            replace(each.settled, fee_month=owner.contract_month(phase, each.fee.start) if each.fee else 0),
-            owner.schedule_of(phase),
+            replace(each.settled, fee_month=owner.fee_month(phase, each.fee.start) if each.fee else 0),
+            owner.fee_schedule_of(phase),
             usage,
             watermark,
         )

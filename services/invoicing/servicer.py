@@ -13,7 +13,7 @@ from services.invoicing.clocking import ClockMethods
 from services.invoicing.crediting import Till
 from services.invoicing.domain.explain import sentences
 from services.invoicing.domain.invoice import Invoice, State
-from services.invoicing.domain.line import Line
+from services.invoicing.domain.line import Line, LineKind
 from services.invoicing.domain.schedule import Schedule
 from services.invoicing.domain.subscription import Subscription
 from services.invoicing.explaining import find_line, replay
@@ -166,4 +166,5 @@ def _schedule_of(line: Line, subscriptions: Mapping[str, Subscription]) -> Sched
     if line.source is None:
         return None
     owner = subscriptions[line.source.subscription_id]
-    return owner.schedule_of(owner.numbered(line.source.phase_number))
+    phase = owner.numbered(line.source.phase_number)
+    return owner.fee_schedule_of(phase) if line.kind is LineKind.BASE_FEE else owner.schedule_of(phase)

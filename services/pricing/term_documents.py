@@ -27,6 +27,7 @@ class Terms(TypedDict):
     trial_days: int
     entitlements: tuple[Entitlement, ...]
     phases: tuple[Phase, ...]
+    charges_monthly: bool
 
 
 def terms_json(version: PlanVersion) -> str:
@@ -43,6 +44,7 @@ def terms_json(version: PlanVersion) -> str:
             for each in version.entitlements
         ],
         "phases": [_phase_json(each) for each in version.phases],
+        "charges_monthly": version.charges_monthly,
     }
     return json.dumps({key: value for key, value in terms.items() if value})
 
@@ -62,6 +64,7 @@ def terms_from_json(text: str, currency: str) -> Terms:
             for each in value.get("entitlements", ())
         ),
         phases=tuple(_phase(each, currency) for each in value.get("phases", ())),
+        charges_monthly=value.get("charges_monthly", False),
     )
 
 

@@ -48,6 +48,7 @@ def test_the_days_of_somebody_who_moves_tile_time(left: list[tuple[str, datetime
 @given(
     start=instants,
     interval=st.sampled_from(BillingInterval),
+    of_fee=st.none() | st.sampled_from([BillingInterval.QUARTERLY, BillingInterval.YEARLY]),
     billing_time=st.sampled_from(BillingTime),
     in_advance=st.booleans(),
     first=st.sampled_from(ZONES),
@@ -58,13 +59,16 @@ def test_the_days_of_somebody_who_moves_tile_time(left: list[tuple[str, datetime
 def test_periods_go_on_tiling_time_and_every_one_is_whole_wherever_the_customer_moves(
     start: datetime,
     interval: BillingInterval,
+    of_fee: BillingInterval | None,
     billing_time: BillingTime,
     in_advance: bool,
     first: str,
     steps: list[str | None],
     ends: bool,
 ) -> None:
-    of = subscription(start, interval, billing_time, in_advance, first)
+    if of_fee is not None:
+        interval = BillingInterval.MONTHLY
+    of = subscription(start, interval, billing_time, in_advance, first, of_fee)
     periods: list[Period] = []
     fees: list[tuple[Period, tuple[int, int]]] = []
     for step in steps:
@@ -76,7 +80,7 @@ def test_periods_go_on_tiling_time_and_every_one_is_whole_wherever_the_customer_
             continue
         fee = of.opening_fee if of.is_opening else of.closing_fee
         if fee is not None:
-            fees.append((fee, of.schedule.days_in(fee)))
+            fees.append((fee, of.fee_schedule_of(of.phase).days_in(fee)))
         if not of.is_opening:
             periods.append(of.current_period)
         of = of.billed()
@@ -87,13 +91,20 @@ def test_periods_go_on_tiling_time_and_every_one_is_whole_wherever_the_customer_
         for (one, _), (other, _) in pairwise(fees)
     )
     assert all(days == whole for _, (days, whole) in fees[1:])
-    assert [of.schedule.days_in(fee) for fee, _ in fees] == [days for _, days in fees], "what is billed stays"
+    assert [of.fee_schedule_of(of.phase).days_in(fee) for fee, _ in fees] == [days for _, days in fees], (
+        "what is billed stays"
+    )
 
 
 def subscription(
-    start: datetime, interval: BillingInterval, billing_time: BillingTime, in_advance: bool, time_zone: str
+    start: datetime,
+    interval: BillingInterval,
+    billing_time: BillingTime,
+    in_advance: bool,
+    time_zone: str,
+    of_fee: BillingInterval | None = None,
 ) -> Subscription:
-    phase = Phase(1, start, "plan", 1, interval, billing_time, start, start, in_advance)
+    phase = Phase(1, start, "plan", 1, interval, billing_time, start, start, in_advance, fee_interval=of_fee)
     made = Subscription("s", "c", time_zone, billing_time, start, (phase,), 1, Period(start, start + DAY), False, start)
     return made.entering(phase)
 

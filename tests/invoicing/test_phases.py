@@ -15,7 +15,8 @@ from libs.common.money import Money
 from services.invoicing.domain.change import Effective, FirstFee, PlanChange, cancelled, changed
 from services.invoicing.domain.customer import Customer
 from services.invoicing.domain.lifecycle import begun, ended
-from services.invoicing.domain.period import Period, day_from, day_of, zone
+from services.invoicing.domain.pausing import paused, resumed
+from services.invoicing.domain.period import INSTANT, Period, day_from, day_of, day_start, zone
 from services.invoicing.domain.phase import UnusedFee
 from services.invoicing.domain.plan import PlanVersion
 from services.invoicing.domain.schedule import BillingInterval, BillingTime
@@ -42,8 +43,11 @@ def plan(
     currency: str = "USD",
     *,
     in_advance: bool = False,
+    charges_monthly: bool = False,
 ) -> PlanVersion:
-    return PlanVersion(code, 1, currency, interval, Money(fee, currency), in_advance, (), ())
+    usage = BillingInterval.MONTHLY if charges_monthly else interval
+    of_fee = interval if charges_monthly else None
+    return PlanVersion(code, 1, currency, usage, Money(fee, currency), in_advance, (), (), fee_interval=of_fee)
 
 
 def subscribed(
@@ -83,7 +87,7 @@ def fee_dates(made: list[Subscription]) -> Iterator[tuple[date, str]]:
         if fee := settled(due).fee:
             tz = zone(due.time_zone)
             day = day_of(fee.start, tz)
-            days, _ = due.schedule.days_in(fee)
+            days, _ = due.fee_schedule_of(due.phase).days_in(fee)
             yield from ((day + timedelta(days=i), due.phase.plan_code) for i in range(days))
 
 
@@ -108,11 +112,17 @@ def days_of(period: Period, tz: ZoneInfo) -> list[date]:
     return [first + timedelta(days=i) for i in range((last - first).days)]
 
 
+LONG = (BillingInterval.QUARTERLY, BillingInterval.SEMIANNUAL, BillingInterval.YEARLY)
+INTERVALS = st.one_of(
+    st.tuples(st.sampled_from(BillingInterval), st.just(False)), st.tuples(st.sampled_from(LONG), st.just(True))
+)
+"""Of plans, and whether charges are monthly."""
+
 STEPS = st.lists(
     st.tuples(
         OFFSETS,
-        st.sampled_from(["change", "change", "schedule", "cancel", "bill", "end"]),
-        st.sampled_from(BillingInterval),
+        st.sampled_from(["change", "change", "schedule", "cancel", "bill", "end", "pause", "at once", "end at once"]),
+        INTERVALS,
         st.booleans(),
         st.sampled_from([FirstFee.PRORATE, FirstFee.FULL_NEW_ANCHOR]),
         OFFSETS,
@@ -122,13 +132,13 @@ STEPS = st.lists(
 
 
 @settings(deadline=None, max_examples=300)
-@given(ZONES, OFFSETS, st.sampled_from(BillingTime), st.sampled_from(BillingInterval), st.booleans(), STEPS, OFFSETS)
+@given(ZONES, OFFSETS, st.sampled_from(BillingTime), INTERVALS, st.booleans(), STEPS, OFFSETS)
 def test_periods_tile_time_and_fees_tile_days_over_any_sequence_of_changes(  # type: ignore[no-untyped-def]
     time_zone, offset, billing_time, interval, in_advance, steps, last
 ):
     """A day that is charged and given back is not owed."""
     start = START + offset
-    first = plan("p0", 3000, interval, in_advance=in_advance)
+    first = plan("p0", 3000, interval[0], in_advance=in_advance, charges_monthly=interval[1])
     found = subscribed(first, start, time_zone, billing_time)
     made, now, unused = [], start, []
     for number, (wait, verb, next_interval, next_advance, first_fee, later) in enumerate(steps, 1):
@@ -136,7 +146,7 @@ def test_periods_tile_time_and_fees_tile_days_over_any_sequence_of_changes(  # t
         due, found = billed_until(found, now if verb == "bill" else now - timedelta(days=20))
         made += due
         present = replace(first, plan_code=found.phase_at(now).plan_code)
-        to = plan(f"p{number}", 3000, next_interval, in_advance=next_advance)
+        to = plan(f"p{number}", 3000, next_interval[0], in_advance=next_advance, charges_monthly=next_interval[1])
         before = found
         try:
             if verb == "change":
@@ -147,6 +157,13 @@ def test_periods_tile_time_and_fees_tile_days_over_any_sequence_of_changes(  # t
                 found = cancelled(found, now)
             elif verb == "end":
                 found = ended(found, now + later / 4)
+            elif verb == "at once":
+                found, _ = changed(found, change(to, found.current_period.start, first_fee), present, now)
+            elif verb == "end at once":
+                found = ended(found, found.current_period.start)
+            elif verb == "pause":
+                found = paused(found, found.current_period.start, None, UnusedFee.CREDIT, now)
+                found = resumed(found, found.phases[-1].start_time, now)
         except FailedPrecondition:
             continue
         unused.append(unused_days(before, found))
@@ -172,6 +189,8 @@ def test_periods_tile_time_and_fees_tile_days_over_any_sequence_of_changes(  # t
     assert given_back <= charged
     dates = sorted((charged - given_back).elements())
     stopped_at_once = found.current_period.start == end >= (found.fee_paid_until or end)  # by a change just before
+    if found.phase.fee_interval and not found.phase.in_advance:  # its fee may be billed an instant after its usage
+        stopped_at_once |= end == day_start(day_of(end, tz), tz) + INSTANT
     owed = ((day_of(end, tz) if stopped_at_once else day_from(end, tz)) - day_of(start, tz)).days
     assert dates == [day_of(start, tz) + timedelta(days=i) for i in range(owed)]
     keys = [(due.phase_number, due.due_time) for due in made]

@@ -325,11 +325,14 @@ def versions_of(draw: st.DrawFn) -> PlanVersion:
     sold = tuple(draw(st.lists(charges, max_size=2, unique_by=lambda charge: charge.code)))
     fixed = draw(st.lists(fixed_charges, max_size=1, unique_by=lambda charge: charge.code))
     taken = {charge.code for charge in sold}
+    interval = draw(st.sampled_from(BillingInterval))
+    minimum = draw(st.none() | st.builds(MinimumCommitment, money(currency, 1), st.just("") | names, tax_codes))
+    is_divisible = interval not in (BillingInterval.WEEKLY, BillingInterval.MONTHLY) and minimum is None
     return PlanVersion(
         plan_code=draw(codes),
         version=1,
         currency=currency,
-        billing_interval=draw(st.sampled_from(BillingInterval)),
+        billing_interval=interval,
         base_fee=draw(st.none() | money(currency)),
         charges=sold,
         tax_codes=draw(tax_codes),
@@ -337,13 +340,12 @@ def versions_of(draw: st.DrawFn) -> PlanVersion:
         base_fee_in_advance=draw(st.booleans()),
         tax_inclusive=draw(st.booleans()),
         fixed_charges=tuple(each for each in fixed if each.code not in taken),
-        minimum_commitment=draw(
-            st.none() | st.builds(MinimumCommitment, money(currency, 1), st.just("") | names, tax_codes)
-        ),
+        minimum_commitment=minimum,
         usage_thresholds=draw(thresholds(currency)),
         trial_days=draw(st.integers(0, 3650)),
         entitlements=tuple(draw(st.lists(entitlements, max_size=2, unique_by=lambda each: each.feature_code))),
         phases=draw(phases(currency, sold)),
+        charges_monthly=is_divisible and draw(st.booleans()),
     )
 
 

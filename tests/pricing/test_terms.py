@@ -52,6 +52,11 @@ def fixed(version: Version, **fields: object) -> None:
     version.fixed_charges.append(made)
 
 
+def yearly_minimum(version: Version) -> None:
+    version.billing_interval, version.charges_monthly = Version.BILLING_INTERVAL_YEARLY, True
+    version.minimum_commitment.amount.CopyFrom(dollars(1))
+
+
 def thresholds(version: Version, *amounts: int, recurring: int | None = None) -> None:
     for index, amount in enumerate(amounts):
         version.usage_thresholds.add(amount=dollars(amount), recurring=index == recurring)
@@ -139,6 +144,8 @@ WRONG: list[tuple[Callable[[Version], object], str, str]] = [
         "PERCENT_TOO_PRECISE",
         "phases[0].prices[0].percent",
     ),
+    (lambda v: setattr(v, "charges_monthly", True), "CHARGES_NOT_DIVISIBLE", "charges_monthly"),
+    (yearly_minimum, "MINIMUM_WITH_CHARGES_MONTHLY", "minimum_commitment"),
     (lambda v: setattr(v, "currency_code", "XAU"), "CURRENCY_UNKNOWN", "currency_code"),
     (lambda v: setattr(v, "billing_interval", 9), "BILLING_INTERVAL_UNKNOWN", "billing_interval"),
 ]

@@ -44,12 +44,12 @@ def sold_version_in(message: pricing_pb2.PlanVersion, subscription_id: str) -> P
 
 def plan_version_in(message: pricing_pb2.PlanVersion) -> PlanVersion:
     """As pricing sent it, who has validated it."""
-    fee = message.base_fee
+    fee, interval = message.base_fee, BillingInterval(_interval_name(message))
     return PlanVersion(
         plan_code=message.plan_code,
         version=message.version,
         currency=message.currency_code,
-        billing_interval=BillingInterval(_interval_name(message)),
+        billing_interval=BillingInterval.MONTHLY if message.charges_monthly else interval,
         base_fee=Money(fee.minor_units, fee.currency_code) if message.HasField("base_fee") else None,
         in_advance=message.base_fee_in_advance,
         charges=tuple(map(_charge_in, message.charges)),
@@ -63,6 +63,7 @@ def plan_version_in(message: pricing_pb2.PlanVersion) -> PlanVersion:
         ),
         fixed_charges=tuple(map(_fixed_charge_in, message.fixed_charges)),
         has_thresholds=bool(message.usage_thresholds),
+        fee_interval=interval if message.charges_monthly else None,
     )
 
 

@@ -49,7 +49,7 @@ class PlanChange:
 def yearly_minor_units(plan: PlanVersion) -> int:
     """What the base fee comes to in a year of 52 weeks or 12 months."""
     fee = plan.base_fee.minor_units if plan.base_fee else 0
-    return fee * _PER_YEAR[plan.billing_interval]
+    return fee * _PER_YEAR[plan.fee_interval or plan.billing_interval]
 
 
 def change_time(found: Subscription, change: PlanChange, present: PlanVersion, now: datetime) -> datetime:
@@ -60,7 +60,7 @@ def change_time(found: Subscription, change: PlanChange, present: PlanVersion, n
     reached = max(now, found.start_time)
     if change.effective is Effective.NOW or (change.effective is None and is_upgrade):
         return reached
-    return found.schedule_of(found.phase_at(now)).period_of(reached).end
+    return found.fee_schedule_of(found.phase_at(now)).period_of(reached).end
 
 
 def changed(
@@ -71,7 +71,7 @@ def changed(
     Raises FailedPrecondition SUBSCRIPTION_CLOSED, PERIOD_BILLED, CHANGE_AFTER_END, PLAN_CURRENCY_DIFFERS
     and PLAN_UNCHANGED.
     """
-    at = change_time(found, change, present, now)
+    at = found.after_billed(change_time(found, change, present, now))
     _require_possible(found, change, present, at)
     found = found.deciding(change.on_unused_fee)
     kept = tuple(each for each in found.phases if stays(found, each, at, now))
@@ -126,7 +126,7 @@ def _begun(found: Subscription, before: Phase | None, change: PlanChange, at: da
             f"subscription {found.id} has version {old.plan_version} of plan {old.plan_code} then in any case",
         )
     anchored = change.first_fee is FirstFee.FULL_NEW_ANCHOR
-    running = found.schedule_of(old).period_of(at)
+    running = found.fee_schedule_of(old).period_of(at)
     waits = change.first_fee is FirstFee.NONE and running.start < at
     return Phase(
         number=old.number + 1 if before else 1,
@@ -134,6 +134,7 @@ def _begun(found: Subscription, before: Phase | None, change: PlanChange, at: da
         plan_code=change.plan.plan_code,
         plan_version=change.plan.version,
         billing_interval=change.plan.billing_interval,
+        fee_interval=change.plan.fee_interval,
         billing_time=BillingTime.ANNIVERSARY if anchored else old.billing_time,
         anchor_time=at if anchored else old.anchor_time,
         fee_start_time=max(running.end if waits else at, found.start_time + change.plan.trial),

@@ -62,7 +62,7 @@ def ended(
     has_last_invoice: bool = True,
 ) -> Subscription:
     """The subscription as it is once it is to end at `end_time`; no phase begins then or later.
-    What is billed up to there already owes nothing more.
+    What is billed up to there already owes nothing more, but for a base fee in arrears: it is billed an instant later.
 
     Raises FailedPrecondition SUBSCRIPTION_CLOSED and SUBSCRIPTION_INCOMPLETE, and PERIOD_BILLED when it is billed
     beyond that already.
@@ -73,8 +73,9 @@ def ended(
         raise period_billed(found, "end")
     changed = replace(found, end_time=end_time, revision=found.revision + 1, has_last_invoice=has_last_invoice)
     changed = changed.deciding(on_unused_fee)
-    if end_time == begun:
+    if end_time == begun and not (has_last_invoice and found.owes_fee):
         return changed.closed()
+    changed = replace(changed, end_time=found.after_billed(end_time))
     phases = tuple(each for each in changed.phases if each.start_time < end_time)
     return replace(changed, phases=phases).recut()
 
@@ -103,6 +104,7 @@ def begun(
         plan_code=plan.plan_code,
         plan_version=plan.version,
         billing_interval=plan.billing_interval,
+        fee_interval=plan.fee_interval,
         billing_time=billing_time,
         anchor_time=start_time,
         fee_start_time=start_time + plan.trial,

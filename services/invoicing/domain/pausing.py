@@ -45,6 +45,7 @@ def resumed(found: Subscription, at: datetime, now: datetime) -> Subscription:
 
 def _entering(found: Subscription, at: datetime, now: datetime, *, is_paused: bool) -> Subscription:
     require_open(found)
+    at = found.after_billed(at)
     if at < found.current_period.start:
         raise period_billed(found, "be paused or resumed")
     if found.end_time is not None and at >= found.end_time:

@@ -10,7 +10,10 @@ EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 """Billing happens between these; metering takes no event before the first either."""
 
-_DAY, _INSTANT = timedelta(days=1), timedelta(microseconds=1)
+INSTANT = timedelta(microseconds=1)
+"""No time is told more precisely."""
+
+_DAY = timedelta(days=1)
 
 DAYS_KEPT = 8192
 """A run asks for the same few days again and again."""
@@ -69,7 +72,7 @@ def day_start(day: date, tz: Calendar) -> datetime:
     for past, until in tz.past:
         if (start := max(day_start(day, past), moved)) <= until:
             return start
-        moved = until + _INSTANT
+        moved = until + INSTANT
     return max(day_start(day, tz.zone), moved)
 
 

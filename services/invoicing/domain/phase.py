@@ -26,7 +26,8 @@ class Phase:
 
     On the anniversary, periods begin on the day of `anchor_time`. Base fees are for the time from `fee_start_time` on,
     and charged when a period begins if the phase is `in_advance`; `on_unused_fee` says what becomes of days paid for
-    that lie after the phase's end. One that `is_paused` has no days: it charges no base fee and owes no minimum.
+    that lie after the phase's end. One that `is_paused` has no days: it charges no base fee and owes no minimum. The
+    base fee is for a `fee_interval`, where that is longer than the one that usage is billed by; None where it is not.
     `carried` are (charge, meter) of charges whose units go on from period to period.
     """
 
@@ -45,6 +46,7 @@ class Phase:
     has_advance_usage: bool = False
     has_thresholds: bool = False
     carried: tuple[tuple[str, str], ...] = ()
+    fee_interval: BillingInterval | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,8 +88,9 @@ class FixedCharge:
 
 @dataclass(frozen=True, slots=True)
 class PlanVersion:
-    """`base_fee` is for a whole billing interval, None if there is none, and charged when a period begins if it is
-    `in_advance`, otherwise when it has ended. None is for the time of the `trial`, from the subscription's start on.
+    """`base_fee` is for a whole `fee_interval`, or where that is None, billing interval, None if there is none, and
+    charged when that begins if it is `in_advance`, otherwise when it has ended. None is for the time of the `trial`,
+    from the subscription's start on. All else is billed by the `billing_interval`.
     Prices contain their taxes if it `is_tax_inclusive`. In the months that `ramps` have, other prices hold; it
     is as it is in a `contract_month`, if it has one. With `has_thresholds`, usage that passes one has an invoice at
     once.
@@ -110,6 +111,7 @@ class PlanVersion:
     ramps: tuple["Ramp", ...] = ()
     contract_month: int | None = None
     has_thresholds: bool = False
+    fee_interval: BillingInterval | None = None
 
     @property
     def carried(self) -> tuple[tuple[str, str], ...]:

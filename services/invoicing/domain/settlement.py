@@ -121,14 +121,14 @@ def settled(due: Subscription) -> Settled:
 
 
 def _settled(due: Subscription, period: Period, fee: Period | None, usage: Period | None) -> Settled:
-    return Settled(period, fee, usage, due.contract_month(due.phase, fee.start) if fee else 0)
+    return Settled(period, fee, usage, due.fee_month(due.phase, fee.start) if fee else 0)
 
 
 def lines_of(
     source: Source, plan: PlanVersion, settles: Settled, schedule: Schedule, usage: Iterable[RatedUsage], watermark: int
 ) -> tuple[Line, ...]:
-    """The base fee first, then `usage`, which has the plan's charges in order. Usage that is nothing and costs nothing
-    has no line. Raises FailedPrecondition AMOUNT_TOO_LARGE.
+    """The base fee first, which has the `schedule`, then `usage`, which has the plan's charges in order. Usage that is
+    nothing and costs nothing has no line. Raises FailedPrecondition AMOUNT_TOO_LARGE.
     """
     in_advance = {each.code for each in plan.advance_charges}
     lines = (

@@ -9,11 +9,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from services.invoicing.domain.activation import Activation, ActivationState
-from services.invoicing.domain.period import LATEST, Calendar, Moves, Period, day_from, day_of, day_start, zone
+from services.invoicing.domain.period import INSTANT, LATEST, Calendar, Moves, Period, day_from, day_of, day_start, zone
 from services.invoicing.domain.phase import Phase, UnitChange, UnusedFee
 from services.invoicing.domain.schedule import BillingTime, Schedule, months_between, schedule
 
-_INSTANT = timedelta(microseconds=1)
 LATE_CHECK_INTERVAL = timedelta(days=30)
 LATE_CHECKS = 3
 """Usage that comes late is looked for so long after a subscription's end, and so many times."""
@@ -124,9 +123,22 @@ class Subscription:
     def schedule_of(self, phase: Phase) -> Schedule:
         return schedule(phase.billing_interval, phase.billing_time, phase.anchor_time, self.calendar)
 
+    def fee_schedule_of(self, phase: Phase) -> Schedule:
+        """That of its base fee. Whole periods of `schedule_of` make one of these."""
+        return schedule(
+            phase.fee_interval or phase.billing_interval, phase.billing_time, phase.anchor_time, self.calendar
+        )
+
     def contract_month(self, phase: Phase, instant: datetime) -> int:
         """That in which the whole period of `phase` begins that `instant` is in, counted from 0."""
-        begun = max(self.schedule_of(phase).period_of(instant).start, self.start_time)
+        return self._month_of(self.schedule_of(phase), instant)
+
+    def fee_month(self, phase: Phase, instant: datetime) -> int:
+        """Likewise, of the base fee for that instant."""
+        return self._month_of(self.fee_schedule_of(phase), instant)
+
+    def _month_of(self, periods: Schedule, instant: datetime) -> int:
+        begun = max(periods.period_of(instant).start, self.start_time)
         return months_between(self.start_time, begun, self.calendar)
 
     def left_to_next(self, phase: Phase, period: Period) -> frozenset[str]:
@@ -140,11 +152,12 @@ class Subscription:
 
     def owned_days(self, period: Period) -> Period | None:
         """What of `period` its days are counted in. The day that it is cut on belongs to what follows, unless nothing
-        does: then it counts in full. None where no day is left.
+        does: then it counts in full, but for an instant that bills a fee (`after_billed`). None where no day is left.
         """
-        if period.end == self.end_time:
+        end, last = self._day_start(period.end), self.phases[-1]
+        is_instant = last.fee_interval is not None and not last.in_advance and period.end == end + INSTANT
+        if period.end == self.end_time and not is_instant:
             return period
-        end = self._day_start(period.end)
         return Period(period.start, end) if period.start < end else None
 
     def days_in(self, phase: Phase, period: Period) -> tuple[int, int]:
@@ -161,12 +174,28 @@ class Subscription:
         """
         after = self.billed()
         if not self.phase.in_advance or after.is_closed or after.phase_number != self.phase_number:
-            return self._fee(self.current_period)
-        return None if after.is_opening else self._fee(after.current_period)
+            return self._unpaid_fee if self._fee_period.end <= self.current_period.end else None
+        return None if after.is_opening else replace(after, fee_paid_until=self.fee_paid_until).opening_fee
 
     @property
     def opening_fee(self) -> Period | None:
-        return self._fee(self.current_period)
+        """What a base fee in advance is charged for when the current period begins: all that is not paid yet, where
+        that begins in it.
+        """
+        fee, days = self._unpaid_fee, self.owned_days(self.current_period)
+        return fee if fee and days and fee.start < days.end else None
+
+    @property
+    def owes_fee(self) -> bool:
+        """Whether days before the current period have a base fee in arrears, which is billed later."""
+        fee = self._unpaid_fee
+        return not self.phase.in_advance and fee is not None and fee.start < self.current_period.start
+
+    def after_billed(self, instant: datetime) -> datetime:
+        """When what is to happen at `instant` does: where all but a base fee is billed up to there, an instant later,
+        in a period that bills this fee.
+        """
+        return instant + INSTANT if instant == self.current_period.start and self.owes_fee else instant
 
     def billed(self) -> "Subscription":
         """As it is once its next invoice is made."""
@@ -240,7 +269,7 @@ class Subscription:
         changed = replace(self, units=units, revision=self.revision + 1)
         added = self.addition_time
         is_pending = added is not None and (added <= now or added == self.phase.start_time)
-        return changed if is_pending else changed._adding(after=now - _INSTANT)
+        return changed if is_pending else changed._adding(after=now - INSTANT)
 
     def _adding(self, *, after: datetime) -> "Subscription":
         """With the next time at which units in advance change in the current period."""
@@ -264,7 +293,7 @@ class Subscription:
             period = period.until(self.current_period.end)
         cut = replace(self, current_period=period)
         if cut.addition_time is None or cut.addition_time >= period.end:
-            cut = cut._adding(after=min(self.current_period.end, period.end) - _INSTANT)
+            cut = cut._adding(after=min(self.current_period.end, period.end) - INSTANT)
         return replace(cut, is_opening=self.phase.in_advance and not is_paid and cut.opening_fee is not None)
 
     def fee_days(self, phase: Phase, period: Period) -> Period | None:
@@ -275,11 +304,18 @@ class Subscription:
         start = max(days.start, phase.fee_start_time)
         return Period(start, days.end) if start < days.end else None
 
-    def _fee(self, period: Period) -> Period | None:
-        days = self.owned_days(period)
-        if days is None or self.phase.is_paused:
+    @property
+    def _fee_period(self) -> Period:
+        """The period of the base fee that the current period is in, as far as the phase goes."""
+        whole = self.fee_schedule_of(self.phase).period_of(self.current_period.start)
+        return self._cut(Period(max(whole.start, self.phase.start_time), whole.end))
+
+    @property
+    def _unpaid_fee(self) -> Period | None:
+        days = self.fee_days(self.phase, self._fee_period)
+        if days is None:
             return None
-        start = max(filter(None, (days.start, self.phase.fee_start_time, self.fee_paid_until)))
+        start = max(days.start, self.fee_paid_until or days.start)
         return Period(start, days.end) if start < days.end else None
 
     def _day_start(self, instant: datetime) -> datetime:

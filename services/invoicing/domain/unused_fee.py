@@ -41,7 +41,7 @@ def unused_amount(line: Line, unused: Period, of: Subscription) -> Money:
     start, end = max(line.period.start, unused.start), min(line.period.end, unused.end)
     if start >= end:
         return Money(0, line.amount.currency)
-    days, _ = of.schedule_of(of.numbered(source.phase_number)).days_in(Period(start, end))
+    days, _ = of.fee_schedule_of(of.numbered(source.phase_number)).days_in(Period(start, end))
     used = Proration(part.fee, part.days - days, part.period_days)
     return line.amount - used.amount
 

@@ -13,7 +13,7 @@ async def of(conn: Conn, tenant_id: str, subscription_ids: Sequence[str]) -> Map
     rows = await conn.fetch(
         "SELECT subscription_id, number, start_time, plan_code, plan_version, billing_interval, billing_time,"
         " anchor_time, fee_start_time, in_advance, on_unused_fee, is_paused, has_advance_units, has_advance_usage,"
-        " has_thresholds, carried_charges, carried_meters"
+        " has_thresholds, carried_charges, carried_meters, fee_interval"
         " FROM subscription_phase"
         " WHERE tenant_id = $1 AND subscription_id = ANY($2::text[]) ORDER BY subscription_id, number",
         tenant_id,
@@ -37,6 +37,7 @@ async def of(conn: Conn, tenant_id: str, subscription_ids: Sequence[str]) -> Map
             has_advance_usage=row["has_advance_usage"],
             has_thresholds=row["has_thresholds"],
             carried=tuple(zip(row["carried_charges"], row["carried_meters"], strict=True)),
+            fee_interval=BillingInterval(row["fee_interval"]) if row["fee_interval"] else None,
         )
         found[row["subscription_id"]].append(phase)
     return found
@@ -50,8 +51,8 @@ async def replace(conn: Conn, tenant_id: str, subscription_id: str, phases: Sequ
     await conn.executemany(
         "INSERT INTO subscription_phase (tenant_id, subscription_id, number, start_time, plan_code, plan_version,"
         " billing_interval, billing_time, anchor_time, fee_start_time, in_advance, on_unused_fee, is_paused,"
-        " has_advance_units, has_advance_usage, has_thresholds, carried_charges, carried_meters)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
+        " has_advance_units, has_advance_usage, has_thresholds, carried_charges, carried_meters, fee_interval)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
         [
             (
                 tenant_id,
@@ -72,6 +73,7 @@ async def replace(conn: Conn, tenant_id: str, subscription_id: str, phases: Sequ
                 each.has_thresholds,
                 [code for code, _ in each.carried],
                 [meter for _, meter in each.carried],
+                each.fee_interval,
             )
             for each in phases
         ],

@@ -7,7 +7,7 @@ from services.pricing.convert.collected import read_fields
 from services.pricing.convert.commitments import commitment_in, minimum_out, threshold_out, thresholds_in
 from services.pricing.convert.described import charged_in, tax_codes_in
 from services.pricing.convert.phases import change_out, changes_in, require_applicable
-from services.pricing.convert.versions import trial_days_in
+from services.pricing.convert.versions import require_no_minimum, trial_days_in
 from services.pricing.domain.overrides import PlanChanges, changes_of
 from services.pricing.domain.plans import PlanVersion
 from weir.pricing.v1 import overrides_pb2
@@ -79,3 +79,4 @@ def require_consistent(version: PlanVersion) -> None:
     for charge in version.charges:
         require_valid(charge, "changes.prices")
     require_applicable(version.charges, version.phases, "changes.prices")
+    require_no_minimum(version, "changes.minimum_commitment")

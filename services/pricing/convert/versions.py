@@ -59,6 +59,7 @@ def version_in(message: pricing_pb2.PlanVersion, plan_code: str, version: int, c
             path = f"version.fixed_charges[{index}].code"
             raise InvalidArgument("CHARGE_CODE_DUPLICATE", f"{path} is {fixed.code!r}, a charge's", field=path)
     require_applicable(read.charges, read.phases, "version.phases")
+    _require_divisible(read)
     return read
 
 
@@ -83,7 +84,30 @@ def version_out(version: PlanVersion, state: VersionState) -> pricing_pb2.PlanVe
         state=_STATES_OUT[state],
         subscription_id=version.subscription_id,
         base_version=version.base_version,
+        charges_monthly=version.charges_monthly,
     )
+
+
+def _require_divisible(version: PlanVersion) -> None:
+    if not version.charges_monthly:
+        return
+    if version.billing_interval in (BillingInterval.WEEKLY, BillingInterval.MONTHLY):
+        raise InvalidArgument(
+            "CHARGES_NOT_DIVISIBLE",
+            f"version.charges_monthly is for intervals longer than a month, not a {version.billing_interval} one",
+            field="version.charges_monthly",
+        )
+    require_no_minimum(version, "version.minimum_commitment")
+
+
+def require_no_minimum(version: PlanVersion, field: str) -> None:
+    """Of a version with `charges_monthly`: no invoice has all that a minimum is compared to."""
+    if version.charges_monthly and version.minimum_commitment is not None:
+        raise InvalidArgument(
+            "MINIMUM_WITH_CHARGES_MONTHLY",
+            f"{field} is of an interval, while charges are billed by the month",
+            field=field,
+        )
 
 
 def made_state(as_draft: bool) -> VersionState:
@@ -146,6 +170,7 @@ _FIELDS: dict[str, Callable[[Contents], Any]] = {
     "trial_days": lambda each: trial_days_in(each[0].trial_days, "version.trial_days"),
     "entitlements": lambda each: entitlements_in(each[0].entitlements, "version.entitlements"),
     "phases": lambda each: phases_in(each[0].phases, each[1], "version.phases"),
+    "charges_monthly": lambda each: each[0].charges_monthly,
     "tax_codes": lambda each: tax_codes_in(each[0].tax_codes, "version.tax_codes"),
 }
 """How each field of a PlanVersion is read."""

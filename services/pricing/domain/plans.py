@@ -133,8 +133,9 @@ class PlanVersion:
     """What a plan costs, as it was at one time. Never changed once made.
 
     `base_fee`, None if there is none, and every price are in `currency`, and contain the taxes of their lines if it is
-    `tax_inclusive`; codes of charges, fixed charges among them, and tax codes are unique. `usage_thresholds` ascend, a
-    recurring one last. `phases` ascend and do not overlap.
+    `tax_inclusive`; codes of charges, fixed charges among them, and tax codes are unique. If `charges_monthly`, all but
+    the base fee is billed by the month. `usage_thresholds` ascend, a recurring one last. `phases` ascend and do not
+    overlap.
 
     `subscription_id` is whose override of version `base_version` this is; both are empty for a version of the catalog.
     """
@@ -157,6 +158,7 @@ class PlanVersion:
     phases: tuple[Phase, ...] = ()
     subscription_id: str = ""
     base_version: int = 0
+    charges_monthly: bool = False
 
 
 @dataclass(frozen=True, slots=True)

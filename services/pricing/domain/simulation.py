@@ -144,20 +144,24 @@ def base_fee(fee: Money, proration: Proration | None) -> Money:
 
 
 def refusal_of(version: PlanVersion, recurring: Container[str] = ()) -> InvalidArgument | None:
-    """PLAN_UNSUPPORTED for charges in advance of which no single event can be charged: it would take the hours that are
-    over, what the contract used before, or the tier that units which go on from before are in.
+    """PLAN_UNSUPPORTED for charges that are billed by the month and not by the interval, and for those in advance of
+    which no single event can be charged: it would take the hours that are over, what the contract used before, or the
+    tier that units which go on from before are in.
     """
+    if version.charges_monthly:
+        return _unsupported(version, ["charges_monthly"], "so that a bill is of no one interval")
     found = [
         f"charges[{index}].in_advance"
         for index, charge in enumerate(version.charges)
         if charge.in_advance and not _is_chargeable(charge, is_recurring=charge.meter_code in recurring)
     ]
-    if not found:
-        return None
+    return _unsupported(version, found, "which can't be charged event by event") if found else None
+
+
+def _unsupported(version: PlanVersion, found: Sequence[str], why: str) -> InvalidArgument:
     return InvalidArgument(
         "PLAN_UNSUPPORTED",
-        f"version {version.version} of plan {version.plan_code} has {', '.join(found)}, which can't be charged event by"
-        " event",
+        f"version {version.version} of plan {version.plan_code} has {', '.join(found)}, {why}",
         plan_code=version.plan_code,
         version=str(version.version),
         fields=",".join(found),
