@@ -152,6 +152,7 @@ def test_every_field_of_a_plan_version_is_billed_or_says_nothing_of_money() -> N
         "phases",
         "fixed_charges",
         "usage_thresholds",
+        "charges_monthly",
     }
     silent = {"plan_code", "version", "create_time", "state", "entitlements", "subscription_id", "base_version"}
     assert {field.name for field in pricing_pb2.PlanVersion.DESCRIPTOR.fields} <= billed | silent
