@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from fractions import Fraction
 from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
@@ -19,6 +20,7 @@ from services.invoicing.domain.pausing import paused, resumed
 from services.invoicing.domain.period import INSTANT, Period, day_from, day_of, day_start, zone
 from services.invoicing.domain.phase import UnusedFee
 from services.invoicing.domain.plan import PlanVersion
+from services.invoicing.domain.recurring import base_fee
 from services.invoicing.domain.schedule import BillingInterval, BillingTime
 from services.invoicing.domain.settlement import settled
 from services.invoicing.domain.subscription import Subscription
@@ -244,6 +246,12 @@ def test_no_fee_for_the_rest_of_the_month_and_then_for_the_rest_of_the_year() ->
     found, _ = changed(found, change(yearly, Effective.NOW, FirstFee.NONE), CHEAP, now)
     made, _ = billed_until(found, utc("2025-01-01"))
     assert settled(made[-1]).fee == Period(utc("2024-03-01"), utc("2025-01-01"))
+
+
+def test_a_fee_by_the_year_recurs_by_a_twelfth_whatever_is_billed_by_the_month() -> None:
+    yearly = plan("yearly", 36600, BillingInterval.YEARLY, charges_monthly=True)
+    found = subscribed(yearly)
+    assert base_fee(found, found.phase, yearly, utc("2024-02-12")) == Fraction(36600, 12)
 
 
 def test_a_full_fee_begins_a_period_and_an_anniversary() -> None:

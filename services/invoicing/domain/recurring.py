@@ -89,8 +89,8 @@ def is_trial(of: Subscription, plan: PlanVersion, at: datetime) -> bool:
 
 
 def base_fee(of: Subscription, phase: Phase, plan: PlanVersion, at: datetime) -> Fraction:
-    fee = plan.in_month(of.contract_month(phase, at)).base_fee
-    return Fraction(fee.minor_units) * PER_MONTH[phase.billing_interval] if fee else Fraction(0)
+    fee = plan.in_month(of.fee_month(phase, at)).base_fee
+    return Fraction(fee.minor_units) * PER_MONTH[phase.fee_interval or phase.billing_interval] if fee else Fraction(0)
 
 
 def movements(recurring: Recurring, first: date, last: date) -> list[Movements]:
