@@ -76,14 +76,15 @@ class SubscriptionPreviewServicer(SubscriptionPreviewServiceServicer):
         end_time = _time_in(asked.end_time, asked.HasField("end_time"), "end_time") or now
         fee = convert.unused_fee_in(asked.on_unused_fee, "on_unused_fee")
         has_last_invoice = asked.last_invoice != asked.LAST_INVOICE_SKIP
-        return found, ended(found, end_time, fee, has_last_invoice=has_last_invoice), end_time
+        made = ended(found, end_time, fee, has_last_invoice=has_last_invoice)
+        return found, made, found.after_billed(end_time)
 
     async def _paused(self, tenant_id: str, asked: pauses_pb2.PauseSubscriptionRequest, now: datetime) -> Changed:
         found = await self._found(tenant_id, asked.id)
         at = _time_in(asked.pause_time, asked.HasField("pause_time"), "pause_time") or max(now, found.start_time)
         resume_at = _time_in(asked.resume_time, asked.HasField("resume_time"), "resume_time")
         fee = convert.unused_fee_in(asked.on_unused_fee, "on_unused_fee")
-        return found, paused(found, at, resume_at, fee, now), at
+        return found, paused(found, at, resume_at, fee, now), found.after_billed(at)
 
     async def _resumed(self, tenant_id: str, asked: pauses_pb2.ResumeSubscriptionRequest, now: datetime) -> Changed:
         found = await self._found(tenant_id, asked.id)

@@ -7,7 +7,7 @@ from google.type.date_pb2 import Date
 
 from libs.common.errors import InvalidArgument
 from libs.common.money import Money
-from libs.common.wire import money_out
+from libs.common.wire import money_out, timestamp_out
 from tests.invoicing.test_changes import (
     DOLLAR_EACH,
     QUARTERLY,
@@ -26,6 +26,7 @@ from tests.invoicing.test_unused_fees import notes
 from tests.invoicing.world import Tenant, World, new_request_id, utc
 from tests.simulation.asking import simulate
 from weir.invoicing.v1 import invoicing_pb2, pauses_pb2
+from weir.invoicing.v1.subscription_previews_pb2 import PreviewSubscriptionRequest
 from weir.pricing.v1 import addons_pb2, pricing_pb2
 
 ANNUAL = 36600
@@ -115,12 +116,18 @@ async def test_a_fee_is_not_lost_where_its_phase_ends_with_a_month_that_is_bille
     await acme.plan("free", base_fee=None)
     await bill_until(world, acme, "2024-03-01")
     if verb == "end":
+        end = invoicing_pb2.TerminateSubscriptionRequest(id="s", end_time=timestamp_out(utc("2024-03-01")))
+        foreseen = (await acme.previews.PreviewSubscription(PreviewSubscriptionRequest(end=end))).invoices
         await terminate(acme, "2024-03-01")
     elif verb == "change":
+        foreseen = (await acme.changes.PreviewChange(asked_preview(change_to("free", "2024-03-01")))).invoices
         await change(acme, "free", "2024-03-01")
     else:
-        request = pauses_pb2.PauseSubscriptionRequest(request_id=new_request_id(), id="s")
-        await acme.pauses.PauseSubscription(request)
+        pause = pauses_pb2.PauseSubscriptionRequest(id="s")
+        foreseen = (await acme.previews.PreviewSubscription(PreviewSubscriptionRequest(pause=pause))).invoices
+        pause.request_id = new_request_id()
+        await acme.pauses.PauseSubscription(pause)
+    assert [summary(each)[2] for each in foreseen] == [[("base", 6000)]]
     invoices = await bill_until(world, acme, "2025-03-01")
     assert bills(invoices) == [("2024-03-01", {"base": 6000})]
     assert "60 of the year's 366 days" in (await explained(acme, invoices))[0]
