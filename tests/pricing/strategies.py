@@ -196,7 +196,9 @@ tax_codes = st.lists(codes, max_size=3, unique=True).map(tuple)
 
 def timed(charge: Charge, in_advance: bool, prorated: bool, invoiceable: bool) -> Charge:
     """The charge with as much of that as its prices and limits admit."""
-    in_advance &= not charge.limits.are_set and not any(isinstance(each, VolumePrice) for each in charge.prices)
+    in_advance &= not charge.limits.are_set and not any(
+        isinstance(each, VolumePrice | TimeOfDayPrice) for each in charge.prices
+    )
     proratable = StandardPrice if in_advance else (StandardPrice, GraduatedPrice, VolumePrice)
     prorated &= all(isinstance(each, proratable) for each in charge.prices)
     return replace(charge, in_advance=in_advance, prorated=prorated, invoiceable=invoiceable or not in_advance)
